@@ -1,0 +1,8 @@
+/* main.c - the command mcufc. */
+#include <stdio.h>
+
+int main(void)
+{
+    puts("mcufc");
+    return 0;
+}

@@ -1,0 +1,117 @@
+/* model.h - a model as a file says it, before it means anything.
+ *
+ * Both readers, onnx/ (protobuf) and dsl/ (text), fill these structures;
+ * build/ alone turns them into a Graph: opset upgrades, function inlining,
+ * dimension binding, inference and folding exist once. Everything lives in
+ * the arena that the reader was given; tensor data may point into the file.
+ */
+#ifndef MCUFC_MODEL_H
+#define MCUFC_MODEL_H
+
+#include "../ir/ir.h"
+
+typedef struct ModelDim {
+    int64_t value;              /* >= 0, or -1: symbolic or unknown */
+    const char *symbol;         /* NULL when unknown or a number */
+} ModelDim;
+
+typedef struct ModelInfo {      /* ValueInfoProto */
+    const char *name;
+    DType dt;                   /* DT_NONE: not given */
+    int rank;                   /* -1: not given */
+    ModelDim *dim;
+    const char *problem;        /* not a tensor, unknown dtype...: why */
+} ModelInfo;
+
+typedef struct ModelTensor {
+    const char *name;
+    Type type;                  /* all dims known */
+    const void *data;           /* dense, little endian, int4 packed */
+} ModelTensor;
+
+typedef enum ModelAttrKind {
+    MA_INT, MA_FLOAT, MA_STRING, MA_TENSOR, MA_GRAPH,
+    MA_INTS, MA_FLOATS, MA_STRINGS, MA_OTHER
+} ModelAttrKind;
+
+typedef struct ModelGraph ModelGraph;
+
+typedef struct ModelAttr {
+    const char *name;
+    ModelAttrKind kind;
+    int64_t i;
+    float f;
+    const char *s;
+    ModelTensor *t;
+    ModelGraph *g;
+    Ints ints;
+    Floats floats;
+    Strings strings;
+    const char *ref;            /* in a function: the caller's attribute */
+} ModelAttr;
+
+typedef struct ModelNode {
+    const char *name, *op, *domain, *overload;  /* "" when not given */
+    int nin, nout, nattr;
+    const char **in, **out;     /* "" for an operand that is left out */
+    ModelAttr *attr;
+    int line, column;           /* in a text file; 0 otherwise */
+} ModelNode;
+
+struct ModelGraph {
+    const char *name;
+    int nnode, ninit, nin, nout, ninfo;
+    ModelNode *node;
+    ModelTensor *init;
+    ModelInfo *in, *out, *info; /* info: types of inner values */
+};
+
+typedef struct ModelOpset {
+    const char *domain;         /* "" is ai.onnx */
+    int64_t version;
+} ModelOpset;
+
+typedef struct ModelFunction {
+    const char *domain, *name, *overload;
+    int nin, nout, nattr, ndefault, nnode, nopset, ninfo;
+    const char **in, **out, **attr;
+    ModelAttr *fallback;        /* attributes with defaults */
+    ModelNode *node;
+    ModelOpset *opset;
+    ModelInfo *info;
+} ModelFunction;
+
+typedef struct Model {
+    int64_t ir_version;
+    int nopset, nfunction;
+    ModelOpset *opset;
+    ModelGraph graph;
+    ModelFunction *function;
+    uint32_t hash[2];           /* FNV-1a 64 of the file's bytes */
+} Model;
+
+/* onnx/load.c: false after a message. Fails cleanly on anything. */
+bool onnx_load(const char *path, Arena *arena, Diag *diag, Model *out);
+/* dsl/build.c: the text form */
+bool text_load(const char *path, Arena *arena, Diag *diag, Model *out);
+/* onnx/save.c: write a graph as an ONNX file */
+bool onnx_save(Graph *g, Buf *out);
+
+/* build/: --dim bindings; key is a symbol, or "input:axis" */
+typedef struct DimBinding {
+    const char *key;
+    int64_t value;
+    bool used;
+    struct DimBinding *next;
+} DimBinding;
+
+typedef struct BuildOptions {
+    DimBinding *dims;
+    Strings outputs;            /* --outputs: n 0 means all */
+} BuildOptions;
+
+/* Every node that cannot be compiled, one line each; the count. */
+int model_unsupported(const Model *m, Arena *arena, Buf *lines);
+bool model_build(const Model *m, const BuildOptions *opt, Graph *g);
+
+#endif

@@ -1,0 +1,150 @@
+/* eval.c - the reference interpreter: runs nodes in schedule order, frees
+ * what nobody reads any more, folds constants. The ops themselves are in
+ * ops/. It is what --run, folding and --verify share. */
+#include "ir.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool node_eval(const Node *n, const Tensor *const *in, Tensor *const *out,
+               Arena *scratch, Diag *diag)
+{
+    return op_info(n->op)->eval(n, in, out, scratch, diag);
+}
+
+static void *tensor_room(Arena *a, const Type *t)
+{
+    return arena_alloc(a, (size_t)type_bytes(t) + 16);
+}
+
+bool node_fold(Graph *g, Node *n)
+{
+    Tensor *t = NEW_ARRAY(g->scratch, Tensor, n->nin + n->nout);
+    const Tensor **in = NEW_ARRAY(g->scratch, const Tensor *, n->nin);
+    Tensor **out = NEW_ARRAY(g->scratch, Tensor *, n->nout);
+
+    for (int i = 0; i < n->nin; i++) {
+        if (!n->in[i])
+            continue;
+        if (!value_is_const(n->in[i]))
+            return true;
+        t[i].type = n->in[i]->type;
+        t[i].data = (void *)(uintptr_t)n->in[i]->data;
+        in[i] = &t[i];
+    }
+    for (int i = 0; i < n->nout; i++) {
+        Tensor *o = &t[n->nin + i];
+        if (!n->out[i])
+            continue;
+        o->type = n->out[i]->type;
+        o->data = tensor_room(g->arena, &o->type);
+        out[i] = o;
+    }
+    if (!node_eval(n, in, out, g->scratch, g->diag))
+        return false;
+    for (int i = 0; i < n->nout; i++)
+        if (n->out[i])
+            value_set_const(n->out[i], out[i]->data);
+    return true;
+}
+
+/* ---- running a graph ------------------------------------------------------ */
+
+typedef struct Run {
+    Graph *g;
+    Tensor *tensor;             /* by value id; data NULL when not live */
+    int *left;                  /* readers still to come */
+    Arena *scratch;
+    EvalHook *hook;
+    void *user;
+} Run;
+
+static bool run_node(Run *r, const Node *n)
+{
+    const Tensor *in[64];
+    Tensor *out[64];
+    const Tensor **pin = in;
+    Tensor **pout = out;
+
+    if (n->nin > 64)
+        pin = NEW_ARRAY(r->scratch, const Tensor *, n->nin);
+    if (n->nout > 64)
+        pout = NEW_ARRAY(r->scratch, Tensor *, n->nout);
+    for (int i = 0; i < n->nin; i++)
+        pin[i] = n->in[i] ? &r->tensor[n->in[i]->id] : NULL;
+    for (int i = 0; i < n->nout; i++) {
+        Tensor *t = n->out[i] ? &r->tensor[n->out[i]->id] : NULL;
+        pout[i] = t;
+        if (!t)
+            continue;
+        t->type = n->out[i]->type;
+        t->data = calloc(1, (size_t)type_bytes(&t->type) + 16);
+        if (!t->data)
+            return node_error(n, "out of memory for %lld bytes",
+                              (long long)type_bytes(&t->type));
+    }
+    if (!node_eval(n, pin, pout, r->scratch, r->g->diag))
+        return false;
+    if (r->hook)
+        r->hook(r->user, n, pin, pout);
+    return true;
+}
+
+static void release(Run *r, const Value *v)
+{
+    Tensor *t = &r->tensor[v->id];
+
+    if (v->def && !v->is_output && r->left[v->id] == 0) {
+        free(t->data);
+        t->data = NULL;
+    }
+}
+
+static bool run_all(Run *r)
+{
+    Graph *g = r->g;
+
+    for EACH_NODE(n, g) {
+        if (!run_node(r, n))
+            return false;
+        arena_reset(r->scratch);
+        for (int i = 0; i < n->nin; i++)
+            if (n->in[i]) {
+                r->left[n->in[i]->id]--;
+                release(r, n->in[i]);
+            }
+        for (int i = 0; i < n->nout; i++)
+            if (n->out[i])
+                release(r, n->out[i]);
+    }
+    return true;
+}
+
+bool graph_eval(Graph *g, const Tensor *in, Tensor *out, Arena *arena,
+                EvalHook *hook, void *user)
+{
+    Run r = { g, NULL, NULL, g->scratch, hook, user };
+    bool ok;
+
+    r.tensor = NEW_ARRAY(arena, Tensor, g->nvalue);
+    r.left = NEW_ARRAY(arena, int, g->nvalue);
+    for (int i = 0; i < g->nvalue; i++) {
+        Value *v = g->value[i];
+        r.left[i] = v->nuse;
+        r.tensor[i].type = v->type;
+        r.tensor[i].data = (void *)(uintptr_t)v->data;
+    }
+    for (int i = 0; i < g->nin; i++)
+        r.tensor[g->in[i]->id].data = in[i].data;
+    ok = run_all(&r);
+    for (int i = 0; ok && i < g->nout; i++) {
+        const Tensor *t = &r.tensor[g->out[i]->id];
+        out[i].type = t->type;
+        out[i].data = arena_memdup(arena, t->data,
+                                   (size_t)type_bytes(&t->type));
+    }
+    for (int i = 0; i < g->nvalue; i++)
+        if (g->value[i]->def)
+            free(r.tensor[i].data);
+    return ok;
+}

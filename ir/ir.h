@@ -1,0 +1,351 @@
+/* ir.h - THE header: what a model is between the frontends and the C file.
+ *
+ * A Graph is in SSA form: Values (a type, perhaps constant data) and Nodes
+ * (an op with typed attributes) in a list in schedule order. All shapes are
+ * static once build.c is done. One table, ops.def, describes every op; its
+ * readers expand only the columns they need. Read this file top to bottom:
+ * types, values, nodes, graph, the per-op hooks, the plan.
+ */
+#ifndef MCUFC_IR_H
+#define MCUFC_IR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../support/arena.h"
+#include "../support/buf.h"
+#include "../support/diag.h"
+
+/* ---- types ------------------------------------------------------------ */
+
+enum { MAX_RANK = 8 };
+
+/* Numbers are those of ONNX's TensorProto.DataType. dtypes.def is the table:
+ * name, C type, bytes, ... */
+typedef enum DType {
+    DT_NONE = 0,
+#define DTYPE(id, num, name, ctype, bits, kind, suffix) DT_##id = num,
+#include "dtypes.def"
+#undef DTYPE
+    DT_MAX = 32
+} DType;
+
+typedef enum DKind { DK_NONE, DK_FLOAT, DK_INT, DK_UINT, DK_BOOL } DKind;
+
+typedef struct Type {
+    DType dt;
+    int rank;                   /* -1: not known yet (only while building) */
+    int64_t dim[MAX_RANK];      /* outermost first; -1: not known yet */
+} Type;
+
+Type type_make(DType dt, int rank, const int64_t *dim);
+Type type_scalar(DType dt);
+Type type_vector(DType dt, int64_t n);
+bool type_known(const Type *t);         /* dtype and every dim known */
+bool type_same_shape(const Type *a, const Type *b);
+bool type_equal(const Type *a, const Type *b);
+int64_t type_elems(const Type *t);      /* product of dims; 1 for a scalar */
+int64_t type_bytes(const Type *t);      /* of dense storage, int4 packed */
+/* product of dims [from, to) */
+int64_t type_span(const Type *t, int from, int to);
+/* dense row-major strides in elements, for dims 0..rank-1 */
+void type_strides(const Type *t, int64_t *stride);
+void type_print(Buf *b, const Type *t); /* float[1,3,224,224] */
+
+int dtype_bits(DType dt);
+int dtype_bytes(DType dt);              /* storage of one element, >= 1 */
+const char *dtype_name(DType dt);       /* as in ONNX text: float, int8 */
+const char *dtype_ctype(DType dt);      /* float, int8_t; uint16_t for f16 */
+const char *dtype_suffix(DType dt);     /* f32, s8: in kernel names */
+DKind dtype_kind(DType dt);
+DType dtype_by_name(const char *name);  /* DT_NONE when there is none */
+bool dtype_is_float(DType dt);
+bool dtype_is_int(DType dt);            /* signed or unsigned, not bool */
+
+/* ---- scalars in storage (f16 and bf16 are uint16_t bits) ---------------- */
+
+float f16_to_f32(uint16_t h);
+uint16_t f32_to_f16(float f);           /* round to nearest, ties to even */
+float bf16_to_f32(uint16_t h);
+uint16_t f32_to_bf16(float f);
+double elem_get(DType dt, const void *p, int64_t i);
+int64_t elem_get_int(DType dt, const void *p, int64_t i);
+void elem_set(DType dt, void *p, int64_t i, double x);  /* saturates not */
+void elem_set_int(DType dt, void *p, int64_t i, int64_t x);
+
+/* ---- attributes --------------------------------------------------------- */
+
+typedef struct Ints { int n; int64_t *v; } Ints;
+typedef struct Floats { int n; float *v; } Floats;
+typedef struct Strings { int n; const char **v; } Strings;
+
+typedef enum AttrKind {
+    AK_int, AK_float, AK_string, AK_ints, AK_floats, AK_strings
+} AttrKind;
+
+typedef int64_t attr_int;
+typedef float attr_float;
+typedef const char *attr_string;
+typedef Ints attr_ints;
+typedef Floats attr_floats;
+typedef Strings attr_strings;
+
+/* struct Attr_conv { attr_ints strides; ... }: one per stem of attrs.def */
+#define STEM(s) typedef struct Attr_##s { char none_;
+#define ATTR(s, kind, name, def) attr_##kind name;
+#define END(s) } Attr_##s;
+#include "attrs.def"
+#undef STEM
+#undef ATTR
+#undef END
+
+typedef struct AttrInfo {
+    const char *name;
+    AttrKind kind;
+    int offset;                 /* in the stem's struct */
+    const char *def;            /* default as text; "!" when required */
+} AttrInfo;
+
+/* ---- values and nodes ------------------------------------------------- */
+
+typedef struct Value Value;
+typedef struct Node Node;
+typedef struct Graph Graph;
+typedef struct Buffer Buffer;
+
+struct Value {
+    int id;                     /* dense: graph->value[id] */
+    const char *name;           /* unique in the graph, never empty */
+    Type type;
+    Node *def;                  /* the node that makes it, or NULL */
+    int def_index;              /* which of its outputs */
+    const void *data;           /* constant: dense row-major; else NULL */
+    bool is_input, is_output;   /* of the graph */
+    int nuse, capuse;
+    Node **use;                 /* a node stands once per operand slot */
+
+    /* where it lives, set by the planner (see Buffer) */
+    Buffer *buf;                /* NULL: constant, or of no elements */
+    int64_t delta;              /* first byte, relative to the buffer's */
+};
+
+typedef enum Op {
+    OP_NONE,
+#define OP(name, imin, imax, omin, omax, attrs, infer, eval, traits) OP_##name,
+#include "ops.def"
+#undef OP
+    OP_COUNT
+} Op;
+
+/* Traits of an op; asked through op_info(). */
+enum {
+    T_NONE = 0,
+    T_MAP = 1,          /* out[i] depends on the operands' element i only,
+                           with broadcasting (scalar.def) */
+    T_VIEW = 2,         /* the output is the first input's bytes, reshaped */
+    T_MOVE = 4,         /* copies elements; any dtype by size */
+    T_COMMUTES = 8,
+    T_ROWS = 16,        /* may overwrite input 0: kernel reads a whole row
+                           before it writes it, and shapes are equal */
+    T_RANDOM = 32,      /* never folded or merged */
+};
+
+struct Node {
+    Op op;
+    const char *name;           /* the model's own name, or made from op */
+    int nin, nout;
+    Value **in;                 /* NULL: optional operand left out */
+    Value **out;                /* NULL: optional result not wanted */
+    void *attr;                 /* Attr_<stem>, see ATTRS */
+    Graph *graph;
+    Node *prev, *next;          /* schedule order */
+    int index;                  /* position, valid after graph_number */
+    int64_t scratch;            /* bytes its kernel needs in the arena */
+    Buffer *scratch_buf;
+};
+
+#define ATTRS(stem, n) ((Attr_##stem *)(n)->attr)
+
+struct Graph {
+    Arena *arena;               /* owns everything below */
+    Arena *scratch;             /* reset after each pass */
+    Diag *diag;
+    const char *name;
+    int nvalue, capvalue;
+    Value **value;
+    Node *first, *last;
+    int nin, capin, nout, capout;
+    Value **in, **out;          /* graph inputs and outputs in order */
+    int64_t opset;              /* of the default domain, as imported */
+    uint32_t hash[2];           /* of the model file, for the header */
+    struct Map *names;          /* value name -> Value */
+    int next_id;                /* for made-up names */
+    struct State *state;        /* --state pairs, a list */
+    struct Plan *plan;          /* NULL until planned */
+};
+
+/* A graph input and output that are one persistent buffer (--state). */
+typedef struct State {
+    Value *in, *out;
+    struct State *next;
+} State;
+
+/* ---- graph.c: the only code that edits a graph -------------------------- */
+
+Graph *graph_new(Arena *arena, Arena *scratch, Diag *diag);
+/* name NULL or taken: a fresh one is made from the hint */
+Value *graph_value(Graph *g, const char *name, Type t);
+/* data is not copied: it must live as long as the graph */
+Value *graph_const(Graph *g, const char *name, Type t, const void *data);
+Value *graph_const_ints(Graph *g, const char *name, int n, const int64_t *v);
+Value *graph_const_scalar(Graph *g, const char *name, DType dt, double x);
+void graph_add_input(Graph *g, Value *v);
+void graph_add_output(Graph *g, Value *v);
+/* a node with attributes at their defaults, not yet in the list; nout fresh
+ * values of unknown type, named after `name`, are its outputs */
+Node *node_new(Graph *g, Op op, const char *name, int nin, Value **in,
+               int nout);
+void graph_append(Graph *g, Node *n);
+void graph_insert(Graph *g, Node *before, Node *n);
+void graph_remove(Graph *g, Node *n);   /* its outputs must be unused */
+void node_move(Node *n, Node *before);
+void node_set_input(Node *n, int i, Value *v);
+void node_set_output(Node *n, int i, Value *v); /* v had no maker */
+/* all readers of `from`, and the graph's outputs, read `to` instead */
+void value_replace(Graph *g, Value *from, Value *to);
+/* v becomes a constant; the node that made it loses that output */
+void value_set_const(Value *v, const void *data);
+void graph_number(Graph *g);            /* node->index */
+const char *graph_fresh_name(Graph *g, const char *hint);
+Value *graph_find(Graph *g, const char *name);
+
+static inline Value *node_in(const Node *n, int i)
+{
+    return i < n->nin ? n->in[i] : 0;
+}
+static inline Value *node_out(const Node *n, int i)
+{
+    return i < n->nout ? n->out[i] : 0;
+}
+static inline bool value_is_const(const Value *v)
+{
+    return v && v->data;
+}
+#define EACH_NODE(n, g) (Node *n = (g)->first; n; n = n->next)
+/* with n removable inside the loop */
+#define EACH_NODE_SAFE(n, g)                                              \
+    (Node *n = (g)->first, *n##_next = n ? n->next : 0; n;                \
+     n = n##_next, n##_next = n ? n->next : 0)
+
+/* ---- ops.def: one row per op, one hook per column ----------------------- */
+
+typedef struct Tensor {
+    Type type;
+    void *data;                 /* dense row-major */
+} Tensor;
+
+/* Set n->out[i]->type from inputs and attributes. May read constant inputs
+ * (node_in(n, k)->data). When a shape depends on an input that is not
+ * constant, infer_declared takes the type the model declares. */
+typedef bool InferFn(Graph *g, Node *n);
+/* Compute the outputs. in[i] is NULL for an absent operand; out[i]->data has
+ * room for the inferred type and is zeroed; scratch is reset afterwards. */
+typedef bool EvalFn(const Node *n, const Tensor *const *in,
+                    Tensor *const *out, Arena *scratch, Diag *diag);
+
+typedef struct OpInfo {
+    const char *name;           /* ONNX's name; internal ones too */
+    int min_in, max_in, min_out, max_out;       /* max_in -1: variadic */
+    int nattr;
+    const AttrInfo *attr;
+    int attr_bytes;
+    InferFn *infer;
+    EvalFn *eval;
+    unsigned traits;
+} OpInfo;
+
+const OpInfo *op_info(Op op);
+const char *op_name(Op op);
+Op op_by_name(const char *name);        /* OP_NONE when there is none */
+bool op_has(Op op, unsigned trait);
+void attr_set_defaults(const OpInfo *op, void *attr, Arena *arena);
+const AttrInfo *attr_find(const OpInfo *op, const char *name);
+bool attr_equal(const OpInfo *op, const void *a, const void *b);
+
+/* `node 'name' (Op): message`; returns false */
+bool node_error(const Node *n, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Check arity, infer the types of n's outputs; false after a message. */
+bool node_infer(Graph *g, Node *n);
+/* For data-dependent shapes: keep the declared type of every output, or
+ * say that the shape depends on the run-time input `which`. */
+bool infer_declared(Node *n, const Value *which);
+/* numpy broadcasting of a and b into out; false when they do not fit */
+bool type_broadcast(const Type *a, const Type *b, Type *out);
+/* attribute or operand axis into 0..rank-1; false after a message */
+bool node_axis(const Node *n, int64_t axis, int rank, int *out);
+/* reads constant integers (int32 or int64) of an operand; false: not const */
+bool value_ints(const Value *v, int max, int64_t *out, int *count);
+
+/* ---- eval.c: the reference interpreter ---------------------------------- */
+
+/* Evaluate one node into fresh tensors of `arena`. */
+bool node_eval(const Node *n, const Tensor *const *in, Tensor *const *out,
+               Arena *scratch, Diag *diag);
+/* If every input is constant, make every output constant. */
+bool node_fold(Graph *g, Node *n);
+
+typedef void EvalHook(void *user, const Node *n, const Tensor *const *in,
+                      Tensor *const *out);
+/* Run the whole graph: in[k] for g->in[k]; out[k] is filled for g->out[k]
+ * (data in `arena`). The hook, when given, sees every node after it ran. */
+bool graph_eval(Graph *g, const Tensor *in, Tensor *out, Arena *arena,
+                EvalHook *hook, void *user);
+
+/* ---- verify.c, print.c ---------------------------------------------------- */
+
+/* Every invariant of a graph; false after a message (a bug of ours). */
+bool graph_verify(Graph *g);
+
+/* ONNX's textual syntax. Constants go in line when inline_weights or when
+ * small; otherwise as @"side_file:offset,length" into `side`. */
+typedef struct PrintOptions {
+    bool inline_weights;
+    const char *side_file;      /* name to refer to, or NULL */
+    Buf *side;                  /* bytes of the side file, or NULL */
+    bool plan;                  /* memory annotations too */
+} PrintOptions;
+void graph_print(Buf *b, Graph *g, const PrintOptions *opt);
+void node_print(Buf *b, const Node *n);
+
+/* ---- costs ---------------------------------------------------------------- */
+
+int64_t node_macs(const Node *n);       /* multiply-accumulates of one run */
+
+/* ---- the plan: who lives where ------------------------------------------ */
+
+/* Buffers are what the planner places. Several values may share one: views,
+ * and an output that overwrites a dying input element by element. */
+struct Buffer {
+    int id;
+    const char *name;           /* of its first value */
+    int64_t bytes;
+    int align;
+    int first, last;            /* live range in node indices, inclusive;
+                                   graph inputs start at -1 */
+    int64_t offset;             /* in the arena; -1 until placed */
+    bool is_state, is_scratch;
+};
+
+typedef struct Plan {
+    int nbuf, capbuf;
+    Buffer **buf;
+    int64_t arena_bytes;        /* state region included */
+    int64_t state_bytes;
+    int64_t lower_bound;        /* max live bytes of this order */
+    int peak_step;              /* node index */
+    int nsteps;
+} Plan;
+
+#endif

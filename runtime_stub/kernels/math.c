@@ -1,0 +1,2 @@
+/* math.c - scalar functions that vectorize, for the generated code. */
+#include "kernel.h"
