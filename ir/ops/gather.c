@@ -289,7 +289,7 @@ static int64_t number(const Tensor *t, int64_t i)
 {
     double x;
 
-    if (!dtype_is_float(t->type.dt))
+    if (t->type.dt != DT_U64 && !dtype_is_float(t->type.dt))
         return elem_get_int(t->type.dt, t->data, i);
     x = elem_get(t->type.dt, t->data, i);
     return x > -0x1p62 && x < 0x1p62 ? (int64_t)x : INT64_MAX;
