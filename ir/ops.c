@@ -1,15 +1,9 @@
 /* ops.c - the op and attribute tables, expanded from ops.def, attrs.def. */
-#include "ir.h"
+#include "hooks.h"
 
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define OP(name, imin, imax, omin, omax, attrs, infer, eval, traits)      \
-    InferFn infer_##infer;                                                \
-    EvalFn eval_##eval;
-#include "ops.def"
-#undef OP
 
 #define STEM(s) static const AttrInfo attrs_##s[] = {
 #define ATTR(s, kind, name, def)                                          \

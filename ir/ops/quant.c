@@ -4,6 +4,7 @@
  * are widened first, so that the generated C, which does the same, agrees in
  * every bit. The matrix forms are in quant_matmul.c and quant_conv.c. */
 #include "quant.h"
+#include "../hooks.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* quant.h - how scales and zero points lie over a tensor: shared by the
- * interpreter (quant.c) and the emitters. */
+ * interpreter (quant*.c) and the emitters. */
 #ifndef MCUFC_OPS_QUANT_H
 #define MCUFC_OPS_QUANT_H
 
@@ -24,12 +24,39 @@ int64_t dtype_highest(DType dt);
  * float is in range; NaN gives the least value */
 int64_t quant_round(float x, int64_t zp, DType dt);
 
-/* The operands of the three matrix and convolution forms, by role; NULL
- * where absent (in ConvInteger and MatMulInteger there are no scales). */
-typedef struct QuantOperands {
-    const Value *x, *xs, *xz, *w, *ws, *wz, *ys, *yz, *bias;
-} QuantOperands;
+/* scales must be of a float type; constant ones positive and finite */
+bool quant_check_scale(const Node *n, const Value *v);
 
-QuantOperands quant_operands(const Node *n);
+/* ---- products ------------------------------------------------------------- */
+
+/* Operands of QLinearConv, QLinearMatMul, ConvInteger and MatMulInteger by
+ * role: index into node->in, or -1 (the integer forms have no scales). */
+typedef struct QuantRoles {
+    int x, xs, xz, w, ws, wz, ys, yz, bias;
+} QuantRoles;
+
+QuantRoles quant_roles(Op op);
+/* int8 or uint8 operands, zero points of their types, sound scales */
+bool quant_check_types(const Node *n);
+
+/* How one operand moves through a batched product: element offset per step
+ * of each batch axis, and per row (x) or column (w) for scales and zero
+ * points. All 0 for a per-tensor value. */
+typedef struct QuantWalk {
+    int64_t batch[MAX_RANK];
+    int64_t step;
+} QuantWalk;
+
+/* [batch..., m, k] x [batch..., k, n]; a vector operand has m or n 1. */
+typedef struct QuantMatMul {
+    int rank;                   /* of the batch */
+    int64_t dim[MAX_RANK];
+    int64_t m, k, n;
+    QuantWalk x, w, xs, xz, ws, wz, ys, yz;
+} QuantMatMul;
+
+/* Of a QLinearMatMul or MatMulInteger node; y (may be NULL) gets the
+ * output's shape. False after a message. */
+bool quant_matmul(const Node *n, QuantMatMul *q, Type *y);
 
 #endif
