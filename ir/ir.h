@@ -68,10 +68,14 @@ float f16_to_f32(uint16_t h);
 uint16_t f32_to_f16(float f);           /* round to nearest, ties to even */
 float bf16_to_f32(uint16_t h);
 uint16_t f32_to_bf16(float f);
+uint16_t f64_to_f16(double d);          /* rounded once, not twice */
+uint16_t f64_to_bf16(double d);
 double elem_get(DType dt, const void *p, int64_t i);
 int64_t elem_get_int(DType dt, const void *p, int64_t i);
 void elem_set(DType dt, void *p, int64_t i, double x);  /* saturates not */
 void elem_set_int(DType dt, void *p, int64_t i, int64_t x);
+/* truncates to the range of the integer type; NaN gives 0; uint64 as bits */
+int64_t elem_saturate(DType dt, double x);
 
 /* ---- attributes --------------------------------------------------------- */
 

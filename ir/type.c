@@ -212,6 +212,30 @@ uint16_t f32_to_bf16(float f)
     return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
 }
 
+/* The float next to d that rounds like d to any shorter format: inexact
+ * results keep an odd last bit ("round to odd"). */
+static float odd_float(double d)
+{
+    float f = (float)d;
+    uint32_t u = float_bits(f);
+
+    if ((double)f == d || d != d)
+        return f;
+    if (fabs((double)f) > fabs(d))      /* back toward zero */
+        u--;
+    return bits_float(u | 1);
+}
+
+uint16_t f64_to_f16(double d)
+{
+    return f32_to_f16(odd_float(d));
+}
+
+uint16_t f64_to_bf16(double d)
+{
+    return f32_to_bf16(odd_float(d));
+}
+
 /* ---- elements ------------------------------------------------------------- */
 
 static int nibble(const void *p, int64_t i)
@@ -268,13 +292,28 @@ void elem_set_int(DType dt, void *p, int64_t i, int64_t x)
     }
 }
 
+int64_t elem_saturate(DType dt, double x)
+{
+    int bits = dtype_bits(dt), sign = dtype_kind(dt) == DK_INT;
+    double lo = sign ? -ldexp(1, bits - 1) : 0;
+    double hi = ldexp(1, bits - sign);          /* the first too large */
+
+    if (x != x)
+        return 0;
+    if (x <= lo)
+        return sign ? (int64_t)lo : 0;
+    if (x >= hi)
+        return bits == 64 ? (sign ? INT64_MAX : -1) : (int64_t)hi - 1;
+    return dt == DT_U64 ? (int64_t)(uint64_t)x : (int64_t)x;
+}
+
 void elem_set(DType dt, void *p, int64_t i, double x)
 {
     switch (dt) {
     case DT_F32: ((float *)p)[i] = (float)x; break;
     case DT_F64: ((double *)p)[i] = x; break;
-    case DT_F16: ((uint16_t *)p)[i] = f32_to_f16((float)x); break;
-    case DT_BF16: ((uint16_t *)p)[i] = f32_to_bf16((float)x); break;
+    case DT_F16: ((uint16_t *)p)[i] = f64_to_f16(x); break;
+    case DT_BF16: ((uint16_t *)p)[i] = f64_to_bf16(x); break;
     case DT_BOOL: ((uint8_t *)p)[i] = x != 0; break;
     case DT_U64: ((uint64_t *)p)[i] = (uint64_t)x; break;
     default: elem_set_int(dt, p, i, (int64_t)x);
