@@ -26,7 +26,9 @@ typedef struct ModelInfo {      /* ValueInfoProto */
 typedef struct ModelTensor {
     const char *name;
     Type type;                  /* all dims known */
-    const void *data;           /* dense, little endian, int4 packed */
+    const void *data;           /* dense, little endian, int4 packed;
+                                   aligned to 8 bytes */
+    const char *problem;        /* why it has no data, or NULL: strings... */
 } ModelTensor;
 
 typedef enum ModelAttrKind {
@@ -92,6 +94,9 @@ typedef struct Model {
 
 /* onnx/load.c: false after a message. Fails cleanly on anything. */
 bool onnx_load(const char *path, Arena *arena, Diag *diag, Model *out);
+/* a TensorProto file, as in ONNX's test_data_set_N/input_0.pb */
+bool onnx_load_tensor(const char *path, Arena *arena, Diag *diag,
+                      ModelTensor *out);
 /* dsl/build.c: the text form */
 bool text_load(const char *path, Arena *arena, Diag *diag, Model *out);
 /* onnx/save.c: write a graph as an ONNX file */

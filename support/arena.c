@@ -17,6 +17,7 @@ struct Arena {
     ArenaOom *oom;
     Chunk *chunks;              /* the first one is being filled */
     size_t bytes;
+    Arena *parent, *children, *sibling;
 };
 
 static void fail(ArenaOom *oom, size_t bytes)
@@ -60,8 +61,20 @@ Arena *arena_new(ArenaOom *oom)
     return a;
 }
 
+Arena *arena_child(Arena *a)
+{
+    Arena *c = arena_new(a->oom);
+
+    c->parent = a;
+    c->sibling = a->children;
+    a->children = c;
+    return c;
+}
+
 void arena_reset(Arena *a)
 {
+    while (a->children)
+        arena_free(a->children);
     while (a->chunks) {
         Chunk *c = a->chunks;
         a->chunks = c->next;
@@ -76,6 +89,12 @@ void arena_free(Arena *a)
     if (!a)
         return;
     arena_reset(a);
+    if (a->parent) {
+        Arena **link = &a->parent->children;
+        while (*link != a)
+            link = &(*link)->sibling;
+        *link = a->sibling;
+    }
     free(a);
 }
 

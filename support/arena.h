@@ -25,6 +25,8 @@ typedef struct ArenaOom {
 } ArenaOom;
 
 Arena *arena_new(ArenaOom *oom);
+/* an arena for a shorter while; freed with `a` at the latest */
+Arena *arena_child(Arena *a);
 void arena_free(Arena *a);      /* frees the arena and all of its blocks */
 void arena_reset(Arena *a);     /* frees the blocks, keeps the arena */
 
