@@ -1,0 +1,56 @@
+/* codegen.h - what the compiler driver asks of code generation. */
+#ifndef MCUFC_CODEGEN_H
+#define MCUFC_CODEGEN_H
+
+#include <stdio.h>
+
+#include "../ir/ir.h"
+#include "weights.h"
+
+#define MCUFC_VERSION "0.1.0"
+
+enum { ARENA_ALIGN = 8 };
+
+typedef struct CodegenOptions {
+    const char *name;           /* C identifier, prefix of every symbol */
+    const char *model;          /* file name without folders */
+    const char *header;         /* --header: name for the include guard */
+    ConstForm form;
+    bool selftest;
+    const Tensor *golden_in, *golden_out;       /* with selftest */
+} CodegenOptions;
+
+/* What the C file turned out to need; for the report and the budgets. */
+typedef struct CodegenSizes {
+    int64_t weights, tables, code, stack;
+} CodegenSizes;
+
+typedef struct Codegen Codegen;
+
+/* Every op that has no emitter, one message each; false when there is one. */
+bool codegen_supported(Graph *g);
+/* node->scratch of every node, from the kernels' needs (before planning) */
+void codegen_scratch(Graph *g);
+/* Generate into memory (constants stay where they are), then write. */
+Codegen *codegen_new(Graph *g, Arena *arena, const CodegenOptions *opt);
+CodegenSizes codegen_sizes(const Codegen *cg);
+bool codegen_write_c(const Codegen *cg, FILE *out);
+bool codegen_write_header(const Codegen *cg, FILE *out);
+bool codegen_write_weights(const Codegen *cg, FILE *out);
+
+const Graph *codegen_graph(const Codegen *cg);
+/* Names shared with the report. */
+const char *codegen_accessor(const Codegen *cg, const Value *v, bool input);
+int64_t codegen_offset(const Codegen *cg, const Value *v);
+/* any text made a C identifier */
+char *c_identifier(Arena *arena, const char *text);
+
+/* report.c */
+typedef struct ReportInfo {
+    const char *target, *model, *name;
+    int64_t budget;             /* 0: none */
+} ReportInfo;
+void report_json(Buf *b, const Codegen *cg, const ReportInfo *info);
+void report_text(Buf *b, const Codegen *cg, const ReportInfo *info);
+
+#endif

@@ -1,0 +1,212 @@
+/* report.c - the memory plan for people (text) and machines (JSON). The keys
+ * are a contract: evaluation and users' scripts read them. */
+#include <string.h>
+
+#include "codegen.h"
+
+static long long ll(int64_t x)
+{
+    return (long long)x;
+}
+
+static int64_t total_macs(const Graph *g)
+{
+    int64_t macs = 0;
+
+    for EACH_NODE(n, g)
+        macs += node_macs(n);
+    return macs;
+}
+
+static int64_t live_bytes(const Plan *p, int step)
+{
+    int64_t live = 0;
+
+    for (int i = 0; i < p->nbuf; i++)
+        if (p->buf[i]->first <= step && step <= p->buf[i]->last)
+            live += p->buf[i]->bytes;
+    return live;
+}
+
+static void put_dims(Buf *b, const Type *t)
+{
+    buf_putc(b, '[');
+    for (int i = 0; i < t->rank; i++)
+        buf_printf(b, "%s%lld", i ? ", " : "", ll(t->dim[i]));
+    buf_putc(b, ']');
+}
+
+static void json_io(Buf *b, const Codegen *cg, Value *const *list, int n,
+                    bool in)
+{
+    buf_printf(b, "  \"%s\": [", in ? "inputs" : "outputs");
+    for (int i = 0; i < n; i++) {
+        const Value *v = list[i];
+        buf_puts(b, i ? ",\n    {\"name\": " : "\n    {\"name\": ");
+        buf_quote(b, v->name);
+        buf_printf(b, ", \"accessor\": \"%s\", \"dtype\": \"%s\", "
+                   "\"shape\": ", codegen_accessor(cg, v, in),
+                   dtype_name(v->type.dt));
+        put_dims(b, &v->type);
+        buf_printf(b, ", \"bytes\": %lld, \"offset\": %lld, "
+                   "\"scale\": null, \"zero_point\": null}",
+                   ll(type_bytes(&v->type)), ll(codegen_offset(cg, v)));
+    }
+    buf_puts(b, n ? "\n  ],\n" : "],\n");
+}
+
+static void json_arena(Buf *b, const Graph *g, const ReportInfo *info)
+{
+    const Plan *p = g->plan;
+
+    buf_printf(b, "  \"arena\": {\"bytes\": %lld, \"align\": %d, "
+               "\"state_bytes\": %lld, \"budget\": ", ll(p->arena_bytes),
+               ARENA_ALIGN, ll(p->state_bytes));
+    if (info->budget)
+        buf_printf(b, "%lld", ll(info->budget));
+    else
+        buf_puts(b, "null");
+    buf_printf(b, ", \"lower_bound\": %lld, \"peak_step\": %d,\n    "
+               "\"bounds\": [{\"class\": \"this order, no overlap\", "
+               "\"bound\": %lld, \"plan\": %lld, \"witness\": {\"step\": %d"
+               "}}]},\n", ll(p->lower_bound), p->peak_step,
+               ll(p->lower_bound), ll(p->arena_bytes), p->peak_step);
+}
+
+static void json_steps(Buf *b, const Graph *g)
+{
+    buf_puts(b, "  \"steps\": [");
+    for EACH_NODE(n, g) {
+        buf_printf(b, "%s\n    {\"index\": %d, \"node\": ",
+                   n == g->first ? "" : ",", n->index);
+        buf_quote(b, n->name);
+        buf_printf(b, ", \"op\": \"%s\", \"macs\": %lld, \"live_bytes\": "
+                   "%lld}", op_name(n->op), ll(node_macs(n)),
+                   ll(live_bytes(g->plan, n->index)));
+    }
+    buf_puts(b, "\n  ],\n");
+}
+
+/* Values that share a buffer with an earlier one, and where they begin. */
+static void json_overlaps(Buf *b, const Graph *g, const Buffer *buf)
+{
+    const char *comma = "";
+
+    buf_puts(b, "\"overlaps\": [");
+    for EACH_NODE(n, g)
+        for (int i = 0; i < n->nout; i++) {
+            const Value *v = n->out[i];
+            if (!v || v->buf != buf || n->nin == 0 || !n->in[0] ||
+                n->index == buf->first)
+                continue;
+            buf_printf(b, "%s{\"with\": ", comma);
+            buf_quote(b, v->name);
+            buf_printf(b, ", \"step\": %d, \"shift\": %lld, \"direction\": "
+                       "\"forward\"}", n->index, ll(v->delta));
+            comma = ", ";
+        }
+    buf_puts(b, "]");
+}
+
+static void json_buffers(Buf *b, const Graph *g)
+{
+    const Plan *p = g->plan;
+
+    buf_puts(b, "  \"buffers\": [");
+    for (int i = 0; i < p->nbuf; i++) {
+        const Buffer *f = p->buf[i];
+        buf_puts(b, i ? ",\n    {\"name\": " : "\n    {\"name\": ");
+        buf_quote(b, f->name);
+        buf_printf(b, ", \"offset\": %lld, \"bytes\": %lld, \"first_step\": "
+                   "%d, \"last_step\": %d, ", ll(f->offset), ll(f->bytes),
+                   f->first, f->last);
+        json_overlaps(b, g, f);
+        buf_putc(b, '}');
+    }
+    buf_puts(b, "\n  ]\n");
+}
+
+void report_json(Buf *b, const Codegen *cg, const ReportInfo *info)
+{
+    const Graph *g = codegen_graph(cg);
+    CodegenSizes s = codegen_sizes(cg);
+
+    buf_printf(b, "{\n  \"tool\": \"mcufc\", \"version\": \"%s\",\n  "
+               "\"model\": ", MCUFC_VERSION);
+    buf_quote(b, info->model);
+    buf_printf(b, ", \"target\": \"%s\", \"name\": \"%s\",\n", info->target,
+               info->name);
+    json_arena(b, g, info);
+    buf_printf(b, "  \"stack_bytes\": %lld,\n  \"flash\": {\"weights\": %lld"
+               ", \"tables\": %lld, \"code_estimate\": %lld},\n  \"macs\": "
+               "%lld,\n  \"flash_reads\": %lld,\n", ll(s.stack),
+               ll(s.weights), ll(s.tables), ll(s.code), ll(total_macs(g)),
+               ll(s.weights));
+    json_io(b, cg, g->in, g->nin, true);
+    json_io(b, cg, g->out, g->nout, false);
+    json_steps(b, g);
+    json_buffers(b, g);
+    buf_puts(b, "}\n");
+}
+
+/* ---- text ------------------------------------------------------------------------ */
+
+static void text_io(Buf *b, const Codegen *cg, Value *const *list, int n,
+                    const char *kind)
+{
+    for (int i = 0; i < n; i++) {
+        buf_printf(b, "%-7s %s ", kind, list[i]->name);
+        type_print(b, &list[i]->type);
+        buf_printf(b, ", %lld B at %lld\n", ll(type_bytes(&list[i]->type)),
+                   ll(codegen_offset(cg, list[i])));
+    }
+}
+
+static void text_peak(Buf *b, const Plan *p)
+{
+    buf_printf(b, "\nlive at the peak (step %d):\n", p->peak_step);
+    for (int i = 0; i < p->nbuf; i++)
+        if (p->buf[i]->first <= p->peak_step &&
+            p->peak_step <= p->buf[i]->last)
+            buf_printf(b, "  %10lld B  %s (steps %d to %d)\n",
+                       ll(p->buf[i]->bytes), p->buf[i]->name,
+                       p->buf[i]->first, p->buf[i]->last);
+}
+
+static void text_steps(Buf *b, const Graph *g)
+{
+    int64_t total = total_macs(g);
+
+    buf_puts(b, "\n step   live bytes         MACs  share  op\n");
+    for EACH_NODE(n, g)
+        buf_printf(b, "%5d %12lld %12lld %5.1f%%  %-18s %s%s\n", n->index,
+                   ll(live_bytes(g->plan, n->index)), ll(node_macs(n)),
+                   total ? 100.0 * (double)node_macs(n) / (double)total : 0,
+                   op_name(n->op), n->name,
+                   n->index == g->plan->peak_step ? "   <- peak" : "");
+}
+
+void report_text(Buf *b, const Codegen *cg, const ReportInfo *info)
+{
+    const Graph *g = codegen_graph(cg);
+    const Plan *p = g->plan;
+    CodegenSizes s = codegen_sizes(cg);
+
+    buf_printf(b, "model   %s, target %s\narena   %lld B", info->model,
+               info->target, ll(p->arena_bytes));
+    if (info->budget)
+        buf_printf(b, " of %lld B", ll(info->budget));
+    buf_printf(b, " (lower bound %lld B for this order, gap %.1f%%; state "
+               "%lld B)\n", ll(p->lower_bound),
+               100.0 * (double)(p->arena_bytes - p->lower_bound) /
+                   (double)(p->lower_bound ? p->lower_bound : 1),
+               ll(p->state_bytes));
+    buf_printf(b, "stack   at most %lld B\nflash   %lld B of constants, about"
+               " %lld B of code\nwork    %lld MACs in %d steps\n",
+               ll(s.stack), ll(s.weights), ll(s.code), ll(total_macs(g)),
+               p->nsteps);
+    text_io(b, cg, g->in, g->nin, "input");
+    text_io(b, cg, g->out, g->nout, "output");
+    text_peak(b, p);
+    text_steps(b, g);
+}

@@ -1,0 +1,277 @@
+/* compile.c - the pipeline: load, build, passes, generate, write. */
+#include "compile.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+static bool has_suffix(const char *path, const char *suffix)
+{
+    size_t n = strlen(path), k = strlen(suffix);
+
+    return n >= k && !strcmp(path + n - k, suffix);
+}
+
+/* The output's stem made a C identifier. */
+static const char *default_name(Compile *c)
+{
+    const char *path = c->opt->output ? c->opt->output : c->opt->model;
+    const char *base = base_name(path), *dot = strrchr(base, '.');
+
+    return c_identifier(c->arena,
+                        arena_strndup(c->arena, base, dot && dot != base
+                                          ? (size_t)(dot - base)
+                                          : strlen(base)));
+}
+
+/* ---- files: written aside, then renamed ---------------------------------------- */
+
+typedef bool WriteFn(const void *what, FILE *out);
+
+static bool write_file(Compile *c, const char *path, WriteFn *fn,
+                       const void *what)
+{
+    const char *aside = arena_printf(c->arena, "%s.tmp%ld", path,
+                                     (long)getpid());
+    FILE *f = fopen(aside, "wb");
+    bool ok;
+
+    if (!f)
+        return diag_error(c->diag, "cannot write '%s': %s", path,
+                          strerror(errno));
+    ok = fn(what, f);
+    ok = fflush(f) == 0 && ok;
+    ok = fclose(f) == 0 && ok;
+    if (ok && rename(aside, path) == 0)
+        return true;
+    diag_error(c->diag, "cannot write '%s': %s", path, strerror(errno));
+    remove(aside);
+    return false;
+}
+
+static bool write_c(const void *cg, FILE *out)
+{
+    return codegen_write_c(cg, out);
+}
+
+static bool write_header(const void *cg, FILE *out)
+{
+    return codegen_write_header(cg, out);
+}
+
+static bool write_weights(const void *cg, FILE *out)
+{
+    return codegen_write_weights(cg, out);
+}
+
+static bool write_buf(const void *what, FILE *out)
+{
+    const Buf *b = what;
+
+    return fwrite(b->s, 1, b->n, out) == b->n;
+}
+
+/* ---- stages ---------------------------------------------------------------------- */
+
+static bool parse_dims(Compile *c, DimBinding **out)
+{
+    for (int i = 0; i < c->opt->dim.n; i++) {
+        const char *s = c->opt->dim.v[i], *eq = strrchr(s, '=');
+        DimBinding *d = NEW(c->arena, DimBinding);
+        char *end = NULL;
+        if (eq && eq > s)
+            d->value = strtoll(eq + 1, &end, 10);
+        if (!end || end == eq + 1 || *end || d->value < 0)
+            return diag_error(c->diag, "--dim takes NAME=N or input:axis=N, "
+                              "not '%s'", s);
+        d->key = arena_strndup(c->arena, s, (size_t)(eq - s));
+        d->next = *out;
+        *out = d;
+    }
+    return true;
+}
+
+static void split_outputs(Compile *c, Strings *out)
+{
+    const char *s = c->opt->outputs;
+    int cap = 0;
+
+    while (s && *s) {
+        size_t n = strcspn(s, ",");
+        const char *name = arena_strndup(c->arena, s, n);
+        PUSH(c->arena, out->v, out->n, cap, name);
+        s += n + (s[n] == ',');
+    }
+}
+
+static int load(Compile *c)
+{
+    BuildOptions build = { 0 };
+    bool text = has_suffix(c->opt->model, ".mcu");
+
+    if (!parse_dims(c, &build.dims))
+        return EXIT_USAGE;
+    split_outputs(c, &build.outputs);
+    if (!(text ? text_load : onnx_load)(c->opt->model, c->arena, c->diag,
+                                        &c->model))
+        return EXIT_BAD;
+    if (c->opt->info)
+        return print_info(c);
+    c->g = graph_new(c->arena, c->scratch, c->diag);
+    memcpy(c->g->hash, c->model.hash, sizeof c->g->hash);
+    if (!model_build(&c->model, &build, c->g))
+        return EXIT_BAD;
+    return boundary_apply(c) ? EXIT_OK : EXIT_BAD;
+}
+
+static void dump(void *user, const char *pass, Graph *g, bool changed)
+{
+    Compile *c = user;
+    const char *which = c->opt->dump_after;
+    PrintOptions po = { .plan = true };
+    Buf b;
+
+    if (!(which && (!strcmp(which, "all") || !strcmp(which, pass))) &&
+        !(c->opt->dump_change && changed))
+        return;
+    buf_init(&b, c->arena);
+    buf_printf(&b, "# after %s\n", pass);
+    graph_print(&b, g, &po);
+    fputs(b.s, stdout);
+}
+
+static bool optimize(Compile *c)
+{
+    PassOptions po = {
+        .keep_inputs = c->opt->keep_inputs,
+        .no_reuse = c->opt->no_reuse,
+        .state_reserve = c->opt->weights_file ? 8 : 0,
+        .skip = c->opt->skip,
+        .only = c->opt->passes,
+        .bisect = (int)c->opt->bisect,
+        .time = c->opt->time_passes,
+        .check = getenv("MCUFC_CHECK") != NULL,
+        .scratch = codegen_scratch,
+        .after = dump,
+        .user = c,
+    };
+
+    return passes_run(c->g, &po) && codegen_supported(c->g);
+}
+
+static Codegen *generate(Compile *c)
+{
+    CodegenOptions co = {
+        .name = c->name,
+        .model = base_name(c->opt->model),
+        .header = c->opt->header,
+        .form = c->opt->weights_file ? CONST_FILE
+                : c->opt->constants && !strcmp(c->opt->constants, "list")
+                    ? CONST_LIST : CONST_FAST,
+        .selftest = c->opt->selftest,
+    };
+
+    return codegen_new(c->g, c->arena, &co);
+}
+
+static bool write_report(Compile *c, const Codegen *cg)
+{
+    const char *file = c->opt->report, *format = c->opt->report_format;
+    ReportInfo info = { "c99", base_name(c->opt->model), c->name,
+                        c->opt->arena > 0 ? c->opt->arena : 0 };
+    Buf b;
+
+    if (!file)
+        return true;
+    if (!format)
+        format = has_suffix(file, ".json") ? "json" : "text";
+    buf_init(&b, c->arena);
+    if (!strcmp(format, "json"))
+        report_json(&b, cg, &info);
+    else
+        report_text(&b, cg, &info);
+    if (*file)
+        return write_file(c, file, write_buf, &b);
+    fputs(b.s, stdout);
+    return true;
+}
+
+static bool write_outputs(Compile *c, const Codegen *cg)
+{
+    const Options *o = c->opt;
+
+    if (o->output && !write_file(c, o->output, write_c, cg))
+        return false;
+    if (o->header && !write_file(c, o->header, write_header, cg))
+        return false;
+    if (o->weights_file &&
+        !write_file(c, o->weights_file, write_weights, cg))
+        return false;
+    return write_report(c, cg);
+}
+
+static int write_text(Compile *c, const char *path)
+{
+    Buf text, side;
+    PrintOptions po = { c->opt->inline_weights, NULL, NULL, false };
+    const char *stem = arena_strndup(c->arena, path, strlen(path) - 4);
+    const char *bin = arena_printf(c->arena, "%s.bin", stem);
+
+    buf_init(&text, c->arena);
+    buf_init(&side, c->arena);
+    if (!po.inline_weights) {
+        po.side_file = base_name(bin);
+        po.side = &side;
+    }
+    graph_print(&text, c->g, &po);
+    if (side.n && !write_file(c, bin, write_buf, &side))
+        return EXIT_BAD;
+    return write_file(c, path, write_buf, &text) ? EXIT_OK : EXIT_BAD;
+}
+
+static int write_onnx(Compile *c, const char *path)
+{
+    Buf b;
+
+    buf_init(&b, c->arena);
+    if (!onnx_save(c->g, &b) || !write_file(c, path, write_buf, &b))
+        return EXIT_BAD;
+    return EXIT_OK;
+}
+
+int compile_run(Compile *c)
+{
+    const Options *o = c->opt;
+    Codegen *cg;
+    int rc;
+
+    c->name = o->name ? o->name : default_name(c);
+    if (!passes_known(o->skip, c->diag) || !passes_known(o->passes, c->diag))
+        return EXIT_USAGE;
+    rc = load(c);
+    if (rc != EXIT_OK || o->info)
+        return rc;
+    if (o->run)
+        return run_interpreter(c);
+    if (o->output && has_suffix(o->output, ".mcu"))
+        return write_text(c, o->output);
+    if (o->output && has_suffix(o->output, ".onnx"))
+        return write_onnx(c, o->output);
+    if (!optimize(c))
+        return EXIT_BAD;
+    cg = generate(c);
+    rc = budget_check(c, cg);
+    if (rc != EXIT_OK)
+        return rc;
+    if (!write_outputs(c, cg))
+        return EXIT_BAD;
+    return o->verify ? verify_model(c, cg) : EXIT_OK;
+}

@@ -1,0 +1,79 @@
+/* info.c - --info: what a model has, without compiling it. */
+#include "compile.h"
+
+#include <string.h>
+
+#include "../support/map.h"
+
+static void print_ios(const char *kind, const ModelInfo *list, int n)
+{
+    for (int i = 0; i < n; i++) {
+        const ModelInfo *v = &list[i];
+        printf("%-7s %s: ", kind, v->name);
+        if (v->problem) {
+            printf("%s\n", v->problem);
+            continue;
+        }
+        printf("%s", dtype_name(v->dt));
+        for (int k = 0; k < v->rank; k++) {
+            const ModelDim *d = &v->dim[k];
+            fputs(k ? "," : "[", stdout);
+            if (d->value >= 0)
+                printf("%lld", (long long)d->value);
+            else
+                fputs(d->symbol ? d->symbol : "?", stdout);
+        }
+        puts(v->rank > 0 ? "]" : v->rank == 0 ? "[]" : "");
+    }
+}
+
+static void print_ops(Compile *c)
+{
+    const ModelGraph *g = &c->model.graph;
+    Map seen;
+
+    map_init(&seen, c->arena);
+    fputs("ops    ", stdout);
+    for (int i = 0; i < g->nnode; i++) {
+        const ModelNode *n = &g->node[i];
+        const char *key = *n->domain
+            ? arena_printf(c->arena, "%s.%s", n->domain, n->op) : n->op;
+        int count = 0;
+        if (map_put(&seen, key, c))
+            continue;
+        for (int k = i; k < g->nnode; k++)
+            count += !strcmp(g->node[k].op, n->op) &&
+                     !strcmp(g->node[k].domain, n->domain);
+        printf(" %s x%d", key, count);
+    }
+    putchar('\n');
+}
+
+int print_info(Compile *c)
+{
+    const Model *m = &c->model;
+    int64_t weights = 0;
+    Buf lines;
+    int bad;
+
+    printf("model   %s, IR version %lld, opset", m->graph.name,
+           (long long)m->ir_version);
+    for (int i = 0; i < m->nopset; i++)
+        printf(" %s%s%lld", m->opset[i].domain,
+               *m->opset[i].domain ? ":" : "",
+               (long long)m->opset[i].version);
+    putchar('\n');
+    print_ios("input", m->graph.in, m->graph.nin);
+    print_ios("output", m->graph.out, m->graph.nout);
+    for (int i = 0; i < m->graph.ninit; i++)
+        weights += type_bytes(&m->graph.init[i].type);
+    printf("nodes   %d, %d initializers of %lld bytes\n", m->graph.nnode,
+           m->graph.ninit, (long long)weights);
+    print_ops(c);
+    buf_init(&lines, c->arena);
+    bad = model_unsupported(m, c->arena, &lines);
+    if (!bad)
+        return EXIT_OK;
+    printf("%d nodes are not supported:\n%s", bad, lines.s);
+    return EXIT_BAD;
+}

@@ -1,0 +1,198 @@
+/* options.c - reads the command line by the table options.def. */
+#include "options.h"
+
+#include <ctype.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+typedef enum Kind { FLAG, STR, MAYBE, SIZE, LIST } Kind;
+
+typedef struct Row {
+    const char *flag;
+    Kind kind;
+    size_t offset;
+    const char *arg, *help;
+} Row;
+
+static const Row rows[] = {
+#define OPTION(flag, kind, field, arg, help)                              \
+    { flag, kind, offsetof(Options, field), arg, help },
+#include "options.def"
+#undef OPTION
+};
+
+enum { NROWS = sizeof rows / sizeof rows[0] };
+
+bool parse_size(const char *s, int64_t *out)
+{
+    char *end;
+    int64_t unit = 1;
+    long long n = strtoll(s, &end, 10);
+
+    if (end == s || n < 0)
+        return false;
+    if (*end == 'K' || *end == 'k')
+        unit = 1024;
+    else if (*end == 'M' || *end == 'm')
+        unit = 1024 * 1024;
+    else if (*end == 'G' || *end == 'g')
+        unit = 1024 * 1024 * 1024;
+    if (unit > 1)
+        end++;
+    if (end[0] == 'i' && end[1] == 'B')
+        end += 2;
+    else if (end[0] == 'B')
+        end++;
+    if (*end || n > INT64_MAX / unit)
+        return false;
+    *out = n * unit;
+    return true;
+}
+
+static const Row *find(const char *flag, size_t n)
+{
+    for (int i = 0; i < NROWS; i++)
+        if (strlen(rows[i].flag) == n && !strncmp(rows[i].flag, flag, n))
+            return &rows[i];
+    return NULL;
+}
+
+static bool set(Options *o, const Row *r, const char *arg, Arena *arena,
+                Diag *d)
+{
+    void *field = (char *)o + r->offset;
+
+    switch (r->kind) {
+    case FLAG: *(bool *)field = true; return true;
+    case STR: case MAYBE: *(const char **)field = arg; return true;
+    case SIZE:
+        if (parse_size(arg, field))
+            return true;
+        return diag_error(d, "%s takes a size such as 320K, not '%s'",
+                          r->flag, arg);
+    case LIST: {
+        Strings *l = field, old = *l;
+        l->v = NEW_ARRAY(arena, const char *, old.n + 1);
+        if (old.n)
+            memcpy(l->v, old.v, (size_t)old.n * sizeof *l->v);
+        l->v[l->n++] = arg;
+        return true;
+    }
+    }
+    return false;
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+
+    return path && !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+/* argv[i] is an option; returns how many words it took, 0 after a message */
+static int parse_one(Options *o, char **argv, int i, Arena *arena, Diag *d)
+{
+    const char *word = argv[i], *eq = strchr(word, '=');
+    size_t n = eq && word[1] == '-' ? (size_t)(eq - word) : strlen(word);
+    const Row *r = find(word, n);
+    const char *arg = eq && n < strlen(word) ? eq + 1 : NULL;
+    int used = 1;
+
+    if (!r) {
+        diag_error(d, "unknown option '%.*s' (see --help)", (int)n, word);
+        return 0;
+    }
+    if (r->kind == FLAG && arg) {
+        diag_error(d, "%s takes no argument", r->flag);
+        return 0;
+    }
+    if (r->kind == MAYBE && !arg) {
+        arg = "";
+        if (!strcmp(r->flag, "--verify") && is_folder(argv[i + 1])) {
+            arg = argv[i + 1];
+            used = 2;
+        }
+    } else if (r->kind != FLAG && !arg) {
+        arg = argv[i + 1];
+        used = 2;
+        if (!arg) {
+            diag_error(d, "%s needs an argument: %s", r->flag, r->arg);
+            return 0;
+        }
+    }
+    return set(o, r, arg, arena, d) ? used : 0;
+}
+
+static bool one_of(const char *value, const char *names, const char *flag,
+                   Diag *d)
+{
+    size_t n = value ? strlen(value) : 0;
+
+    for (const char *p = names; value && *p; p += strcspn(p, "|") +
+                                                   (strchr(p, '|') != NULL))
+        if (strcspn(p, "|") == n && !strncmp(p, value, n))
+            return true;
+    return !value || diag_error(d, "%s takes %s, not '%s'", flag, names,
+                                value);
+}
+
+static bool is_c_identifier(const char *s)
+{
+    if (!isalpha((unsigned char)*s) && *s != '_')
+        return false;
+    for (; *s; s++)
+        if (!isalnum((unsigned char)*s) && *s != '_')
+            return false;
+    return true;
+}
+
+static bool check(const Options *o, Diag *d)
+{
+    if (o->name && !is_c_identifier(o->name))
+        return diag_error(d, "--name '%s' is not a C identifier", o->name);
+    return one_of(o->target, "c99", "--target", d) &&
+           one_of(o->io, "declared", "--io", d) &&
+           one_of(o->constants, "fast|list", "--constants", d) &&
+           one_of(o->report_format, "text|json", "--report-format", d);
+}
+
+bool options_parse(Options *o, int argc, char **argv, Arena *arena,
+                   Diag *diag)
+{
+    memset(o, 0, sizeof *o);
+    o->arena = o->flash = o->bisect = -1;
+    for (int i = 1; i < argc;) {
+        int used = 1;
+        if (argv[i][0] == '-' && argv[i][1]) {
+            used = parse_one(o, argv, i, arena, diag);
+            if (!used)
+                return false;
+        } else if (o->model) {
+            return diag_error(diag, "one model at a time: '%s' and '%s'",
+                              o->model, argv[i]);
+        } else {
+            o->model = argv[i];
+        }
+        i += used;
+    }
+    return check(o, diag);
+}
+
+void options_help(FILE *out)
+{
+    fputs("usage: mcufc MODEL.onnx -o MODEL.c [options]\n\n"
+          "Compiles a trained network to one self-contained C file whose\n"
+          "activations live in one arena with static offsets.\n\n", out);
+    for (int i = 0; i < NROWS; i++) {
+        char left[64];
+        snprintf(left, sizeof left, "%s%s%s%s", rows[i].flag,
+                 rows[i].kind == FLAG ? ""
+                     : rows[i].kind == MAYBE ? "[=" : " ",
+                 rows[i].arg, rows[i].kind == MAYBE ? "]" : "");
+        fprintf(out, "  %-28s %s\n", left, rows[i].help);
+    }
+    fputs("\nexit: 0 ok, 1 bad model or file, 2 usage, 3 a bug of ours,\n"
+          "4 over a budget, 5 --verify found a difference\n", out);
+}

@@ -1,0 +1,32 @@
+/* options.h - the parsed command line. */
+#ifndef MCUFC_OPTIONS_H
+#define MCUFC_OPTIONS_H
+
+#include "../ir/ir.h"
+
+enum {                          /* exit codes of mcufc */
+    EXIT_OK = 0, EXIT_BAD = 1, EXIT_USAGE = 2, EXIT_BUG = 3,
+    EXIT_BUDGET = 4, EXIT_DIFFERS = 5
+};
+
+typedef bool opt_FLAG;
+typedef const char *opt_STR;
+typedef const char *opt_MAYBE;  /* "" when given without an argument */
+typedef int64_t opt_SIZE;       /* -1 when not given */
+typedef Strings opt_LIST;
+
+typedef struct Options {
+    const char *model;
+#define OPTION(flag, kind, field, arg, help) opt_##kind field;
+#include "options.def"
+#undef OPTION
+} Options;
+
+/* False after a message: exit 2. */
+bool options_parse(Options *o, int argc, char **argv, Arena *arena,
+                   Diag *diag);
+void options_help(FILE *out);
+/* 320K -> 327680; K and M are powers of 1024; false: not a size */
+bool parse_size(const char *s, int64_t *out);
+
+#endif

@@ -1,0 +1,56 @@
+/* todo.c - parts that are not in yet, as weak functions that refuse.
+ * Delete a function with the part that replaces it; then the file. */
+#include "compile.h"
+
+#define WEAK __attribute__((weak))
+
+WEAK bool onnx_load(const char *p, Arena *a, Diag *d, Model *m)
+{
+    (void)a, (void)m;
+    return diag_error(d, "cannot read ONNX yet: %s", p);
+}
+WEAK bool text_load(const char *p, Arena *a, Diag *d, Model *m)
+{
+    (void)a, (void)m;
+    return diag_error(d, "cannot read the text form yet: %s", p);
+}
+WEAK bool onnx_save(Graph *g, Buf *b)
+{
+    (void)b;
+    return diag_error(g->diag, "cannot write ONNX yet");
+}
+WEAK int model_unsupported(const Model *m, Arena *a, Buf *b)
+{
+    (void)m, (void)a, (void)b;
+    return 0;
+}
+WEAK bool model_build(const Model *m, const BuildOptions *o, Graph *g)
+{
+    (void)m, (void)o;
+    return diag_error(g->diag, "cannot build graphs yet");
+}
+WEAK bool boundary_apply(Compile *c)
+{
+    (void)c;
+    return true;
+}
+WEAK int run_interpreter(Compile *c)
+{
+    diag_error(c->diag, "--run is not built yet");
+    return EXIT_USAGE;
+}
+WEAK int verify_model(Compile *c, Codegen *cg)
+{
+    (void)cg;
+    diag_error(c->diag, "--verify is not built yet");
+    return EXIT_USAGE;
+}
+WEAK void graph_print(Buf *b, Graph *g, const PrintOptions *o)
+{
+    (void)b, (void)g, (void)o;
+}
+WEAK int64_t node_macs(const Node *n)
+{
+    (void)n;
+    return 0;
+}

@@ -1,0 +1,88 @@
+/* manager.c - runs the pipeline of passes.def. */
+#include "passes.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+const PassInfo pass_list[] = {
+#define OPTIONAL false
+#define REQUIRED true
+#define PASS(name, kind, help) { #name, help, kind, pass_##name },
+#include "passes.def"
+#undef PASS
+    { NULL, NULL, false, NULL }
+};
+
+static bool listed(const char *list, const char *name)
+{
+    size_t n = strlen(name);
+
+    while (list && *list) {
+        size_t len = strcspn(list, ",");
+        if (len == n && !strncmp(list, name, n))
+            return true;
+        list += len + (list[len] == ',');
+    }
+    return false;
+}
+
+bool passes_known(const char *names, Diag *diag)
+{
+    while (names && *names) {
+        size_t len = strcspn(names, ",");
+        const PassInfo *p = pass_list;
+        while (p->name && (strlen(p->name) != len ||
+                           strncmp(names, p->name, len)))
+            p++;
+        if (!p->name)
+            return diag_error(diag, "there is no pass '%.*s' (see "
+                              "--list-passes)", (int)len, names);
+        names += len + (names[len] == ',');
+    }
+    return true;
+}
+
+static bool wanted(const PassInfo *p, const PassOptions *opt, int nth)
+{
+    if (p->required)
+        return true;
+    if (opt->only && !listed(opt->only, p->name))
+        return false;
+    return !listed(opt->skip, p->name) &&
+           (opt->bisect < 0 || nth < opt->bisect);
+}
+
+static double seconds(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+bool passes_run(Graph *g, const PassOptions *opt)
+{
+    int nth = 0;
+
+    for (const PassInfo *p = pass_list; p->name; p++) {
+        double start = seconds();
+        bool changed = false;
+        if (!wanted(p, opt, nth))
+            continue;
+        nth += !p->required;
+        graph_number(g);
+        if (!p->run(g, opt, &changed))
+            return false;
+        arena_reset(g->scratch);
+        if (opt->check && !graph_verify(g))
+            return diag_error(g->diag, "pass '%s' left a broken graph",
+                              p->name);
+        if (opt->time)
+            fprintf(g->diag->out, "%10.3f ms  %s\n",
+                    (seconds() - start) * 1e3, p->name);
+        if (opt->after)
+            opt->after(opt->user, p->name, g, changed);
+    }
+    return true;
+}

@@ -1,0 +1,47 @@
+/* passes.h - the pass manager and what passes share. A pass file, its
+ * function pass_<name> and its --skip name are the same word. */
+#ifndef MCUFC_PASSES_H
+#define MCUFC_PASSES_H
+
+#include "../ir/ir.h"
+
+/* What passes need to know of the command line and of the target. */
+typedef struct PassOptions {
+    bool keep_inputs;           /* inputs survive the run */
+    bool no_reuse;              /* every buffer apart */
+    int64_t state_reserve;      /* bytes at the arena's start (8: pointer) */
+    const char *skip;           /* comma-separated names */
+    const char *only;           /* --passes: exactly these, REQUIRED kept */
+    int bisect;                 /* run the first N optional passes; -1 all */
+    bool time;                  /* --time-passes */
+    bool check;                 /* graph_verify after each pass */
+    /* called before planning: node->scratch from the code generator */
+    void (*scratch)(Graph *g);
+    /* called after each pass that ran; NULL: nobody listens */
+    void (*after)(void *user, const char *pass, Graph *g, bool changed);
+    void *user;
+} PassOptions;
+
+typedef bool PassFn(Graph *g, const PassOptions *opt, bool *changed);
+
+typedef struct PassInfo {
+    const char *name, *help;
+    bool required;
+    PassFn *run;
+} PassInfo;
+
+extern const PassInfo pass_list[];      /* ends with a NULL name */
+
+/* False after a message. */
+bool passes_run(Graph *g, const PassOptions *opt);
+bool passes_known(const char *names, Diag *diag);
+
+#define PASS(name, kind, help) PassFn pass_##name;
+#include "passes.def"
+#undef PASS
+
+/* check_plan.c: replays the schedule byte by byte; shares nothing with the
+ * planner. False after a message that names byte, values and step. */
+bool plan_check(Graph *g);
+
+#endif

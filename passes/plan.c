@@ -1,0 +1,301 @@
+/* plan.c - places every value in the arena.
+ *
+ * Values become buffers first: a view shares its operand's buffer, and an
+ * elementwise or row-wise result overwrites an operand that dies there. Then
+ * every buffer gets an offset: largest first into the lowest gap, in several
+ * orders, the best kept. State comes first, at the start of the arena.
+ */
+#include "passes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGN = 16, INPUT_TIME = -1 };
+
+/* A member of a buffer lives until its last reader. */
+static int last_use(const Value *v, int nsteps)
+{
+    int last = v->def ? v->def->index : INPUT_TIME;
+
+    for (int i = 0; i < v->nuse; i++)
+        if (v->use[i]->index > last)
+            last = v->use[i]->index;
+    return v->is_output ? nsteps : last;
+}
+
+static Buffer *buffer_new(Graph *g, const char *name, int64_t bytes)
+{
+    Plan *p = g->plan;
+    Buffer *b = NEW(g->arena, Buffer);
+
+    b->id = p->nbuf;
+    b->name = name;
+    b->bytes = bytes;
+    b->align = ALIGN;
+    b->offset = -1;
+    PUSH(g->arena, p->buf, p->nbuf, p->capbuf, b);
+    return b;
+}
+
+static void join(Buffer *b, Value *v, int64_t delta, int nsteps)
+{
+    int first = v->def ? v->def->index : INPUT_TIME;
+    int last = last_use(v, nsteps);
+
+    v->buf = b;
+    v->delta = delta;
+    if (first < b->first)
+        b->first = first;
+    if (last > b->last)
+        b->last = last;
+}
+
+static void own_buffer(Graph *g, Value *v)
+{
+    int64_t bytes = type_bytes(&v->type);
+
+    if (!bytes)
+        return;
+    v->buf = buffer_new(g, v->name, bytes);
+    v->buf->first = v->def ? v->def->index : INPUT_TIME;
+    v->buf->last = v->buf->first;
+    join(v->buf, v, 0, g->plan->nsteps);
+}
+
+/* ---- sharing ------------------------------------------------------------------ */
+
+static bool is_broadcast(const Value *x, const Value *y)
+{
+    return !type_same_shape(&x->type, &y->type);
+}
+
+/* May y take the place of operand k of n? Everything in that buffer must be
+ * dead after n, and no other operand may live there in another shape. */
+static bool can_overwrite(const Node *n, int k, const PassOptions *opt)
+{
+    const Value *x = n->in[k], *y = n->out[0];
+
+    if (!x || !x->buf || !type_equal(&x->type, &y->type) ||
+        x->buf->last > n->index || x->buf->is_state || x->delta ||
+        x->buf->bytes != type_bytes(&y->type))
+        return false;
+    if (opt->keep_inputs && x->buf->first == INPUT_TIME)
+        return false;
+    for (int i = 0; i < n->nin; i++)
+        if (i != k && n->in[i] && n->in[i]->buf == x->buf &&
+            (n->in[i]->delta || is_broadcast(n->in[i], y) ||
+             op_has(n->op, T_ROWS)))
+            return false;
+    return true;
+}
+
+static bool try_in_place(Node *n, const PassOptions *opt, int nsteps)
+{
+    int operands = op_has(n->op, T_MAP) ? n->nin : 1;
+
+    if (!op_has(n->op, T_MAP | T_ROWS) || opt->no_reuse || !n->out[0])
+        return false;
+    for (int k = 0; k < operands; k++)
+        if (can_overwrite(n, k, opt)) {
+            join(n->in[k]->buf, n->out[0], 0, nsteps);
+            return true;
+        }
+    return false;
+}
+
+static bool try_view(Node *n, const PassOptions *opt, int nsteps)
+{
+    const Value *x = node_in(n, 0);
+
+    if (!op_has(n->op, T_VIEW) || opt->no_reuse || !x->buf || !n->out[0])
+        return false;
+    if (opt->keep_inputs && x->buf->first == INPUT_TIME)
+        return false;
+    join(x->buf, n->out[0], x->delta, nsteps);
+    return true;
+}
+
+static void make_buffers(Graph *g, const PassOptions *opt)
+{
+    int nsteps = g->plan->nsteps;
+
+    for (int i = 0; i < g->nin; i++) {
+        own_buffer(g, g->in[i]);
+        if (g->in[i]->buf && opt->keep_inputs)
+            g->in[i]->buf->last = nsteps;
+    }
+    for EACH_NODE(n, g) {
+        if (n->scratch) {
+            n->scratch_buf = buffer_new(g, n->name, n->scratch);
+            n->scratch_buf->first = n->scratch_buf->last = n->index;
+            n->scratch_buf->is_scratch = true;
+        }
+        if (!try_view(n, opt, nsteps) && !try_in_place(n, opt, nsteps) &&
+            n->nout && n->out[0])
+            own_buffer(g, n->out[0]);
+        for (int i = 1; i < n->nout; i++)
+            if (n->out[i])
+                own_buffer(g, n->out[i]);
+    }
+}
+
+/* ---- offsets ------------------------------------------------------------------- */
+
+static int64_t align_up(int64_t n, int64_t a)
+{
+    return (n + a - 1) / a * a;
+}
+
+typedef int Order(const Buffer *a, const Buffer *b);
+
+static int by_size(const Buffer *a, const Buffer *b)
+{
+    return (a->bytes < b->bytes) - (a->bytes > b->bytes);
+}
+
+static int by_span(const Buffer *a, const Buffer *b)
+{
+    return (b->last - b->first) - (a->last - a->first);
+}
+
+static int by_area(const Buffer *a, const Buffer *b)
+{
+    double x = (double)a->bytes * (a->last - a->first + 1);
+    double y = (double)b->bytes * (b->last - b->first + 1);
+
+    return (x < y) - (x > y);
+}
+
+static int by_first(const Buffer *a, const Buffer *b)
+{
+    return a->first - b->first;
+}
+
+static void sort(Buffer **list, int n, Order *cmp, Order *then)
+{
+    for (int i = 1; i < n; i++) {       /* insertion: stable, and short */
+        Buffer *b = list[i];
+        int j = i;
+        for (; j > 0; j--) {
+            int c = cmp(list[j - 1], b);
+            if (c == 0)
+                c = then(list[j - 1], b);
+            if (c <= 0)
+                break;
+            list[j] = list[j - 1];
+        }
+        list[j] = b;
+    }
+}
+
+static bool live_together(const Buffer *a, const Buffer *b, bool no_reuse)
+{
+    return no_reuse || (a->first <= b->last && b->first <= a->last);
+}
+
+/* The lowest gap among the placed buffers that live with b; `placed` is
+ * ordered by offset. */
+static int64_t lowest_gap(Buffer **placed, int n, const Buffer *b,
+                          bool no_reuse)
+{
+    int64_t at = 0;
+
+    for (int i = 0; i < n; i++) {
+        const Buffer *p = placed[i];
+        if (!live_together(p, b, no_reuse))
+            continue;
+        if (p->offset >= at + b->bytes)
+            break;
+        if (align_up(p->offset + p->bytes, b->align) > at)
+            at = align_up(p->offset + p->bytes, b->align);
+    }
+    return at;
+}
+
+static int64_t place_all(Buffer **order, Buffer **placed, int n,
+                         int64_t *offset, bool no_reuse)
+{
+    int64_t height = 0;
+
+    for (int i = 0; i < n; i++) {
+        Buffer *b = order[i];
+        int j = i;
+        b->offset = lowest_gap(placed, i, b, no_reuse);
+        for (; j > 0 && placed[j - 1]->offset > b->offset; j--)
+            placed[j] = placed[j - 1];
+        placed[j] = b;
+        offset[b->id] = b->offset;
+        if (b->offset + b->bytes > height)
+            height = b->offset + b->bytes;
+    }
+    return height;
+}
+
+static int64_t place(Graph *g, Buffer **list, int n, bool no_reuse)
+{
+    static Order *const orders[][2] = {
+        { by_size, by_span }, { by_area, by_size }, { by_span, by_size },
+        { by_first, by_size },
+    };
+    Plan *p = g->plan;
+    Buffer **placed = NEW_ARRAY(g->scratch, Buffer *, n);
+    int64_t *best = NEW_ARRAY(g->scratch, int64_t, p->nbuf), height = -1;
+    int64_t *offset = NEW_ARRAY(g->scratch, int64_t, p->nbuf);
+
+    for (size_t k = 0; k < sizeof orders / sizeof orders[0]; k++) {
+        int64_t h;
+        sort(list, n, orders[k][0], orders[k][1]);
+        h = place_all(list, placed, n, offset, no_reuse);
+        if (height < 0 || h < height) {
+            height = h;
+            memcpy(best, offset, (size_t)p->nbuf * sizeof *best);
+        }
+    }
+    for (int i = 0; i < n; i++)
+        list[i]->offset = best[list[i]->id];
+    return height;
+}
+
+/* Most bytes live in one step: no plan of this order can be smaller. */
+static void find_bound(Plan *p)
+{
+    for (int t = INPUT_TIME; t <= p->nsteps; t++) {
+        int64_t live = 0;
+        for (int i = 0; i < p->nbuf; i++)
+            if (p->buf[i]->first <= t && t <= p->buf[i]->last &&
+                !p->buf[i]->is_state)
+                live += align_up(p->buf[i]->bytes, ALIGN);
+        if (live > p->lower_bound) {
+            p->lower_bound = live;
+            p->peak_step = t;
+        }
+    }
+    p->lower_bound += p->state_bytes;
+}
+
+bool pass_plan(Graph *g, const PassOptions *opt, bool *changed)
+{
+    Plan *p = NEW(g->arena, Plan);
+    Buffer **list;
+    int n = 0;
+
+    *changed = true;
+    g->plan = p;
+    for EACH_NODE(node, g)
+        p->nsteps++;
+    if (opt->scratch)
+        opt->scratch(g);
+    make_buffers(g, opt);
+    p->state_bytes = align_up(opt->state_reserve, ALIGN);
+    list = NEW_ARRAY(g->scratch, Buffer *, p->nbuf);
+    for (int i = 0; i < p->nbuf; i++)
+        list[n++] = p->buf[i];
+    p->arena_bytes = n ? place(g, list, n, opt->no_reuse) : 0;
+    p->arena_bytes = align_up(p->arena_bytes, 8) + p->state_bytes;
+    if (p->arena_bytes < 8)
+        p->arena_bytes = 8;
+    for (int i = 0; i < n; i++)
+        list[i]->offset += p->state_bytes;
+    find_bound(p);
+    return plan_check(g);
+}
