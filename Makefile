@@ -21,7 +21,7 @@ LIB_OBJ = $(LIB_SRC:%.c=$(BUILD)/%.o) $(GEN_OBJ)
 
 all: $(BUILD)/mcufc
 
-$(BUILD)/mcufc: $(BUILD)/compiler/main.o $(BUILD)/libmcufc.a
+$(BUILD)/mcufc: $(BUILD)/compiler/main.o $(LIB_OBJ)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/libmcufc.a: $(LIB_OBJ)

@@ -8,6 +8,8 @@
 
 #include "emit_state.h"
 
+ScratchFn scratch_none;
+
 int64_t scratch_none(const Node *n)
 {
     (void)n;
