@@ -97,7 +97,7 @@ static void drop_use(Value *v, const Node *n)
 {
     if (!v)
         return;
-    for (int i = 0; i < v->nuse; i++)
+    for (int i = v->nuse - 1; i >= 0; i--)  /* the last is the likely one */
         if (v->use[i] == n) {
             memmove(v->use + i, v->use + i + 1,
                     (size_t)(v->nuse - i - 1) * sizeof *v->use);

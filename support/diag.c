@@ -6,7 +6,9 @@
 static void say(Diag *d, const char *kind, const char *color,
                 const char *fmt, va_list ap)
 {
-    if (d->file && kind[0] != 'h')
+    if (d->file && kind[0] != 'h' && d->line)
+        fprintf(d->out, "%s:%d: ", d->file, d->line);
+    else if (d->file && kind[0] != 'h')
         fprintf(d->out, "%s: ", d->file);
     if (d->color)
         fprintf(d->out, "\033[%sm%s:\033[0m ", color, kind);

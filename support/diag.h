@@ -13,6 +13,7 @@ typedef struct Diag {
     int errors, warnings;
     int quiet;                  /* 1: no notes, 2: no warnings either */
     bool color;
+    int line;                   /* in a text file; 0: none */
 } Diag;
 
 /* `file: message`; lower case, no full stop, with the numbers. */

@@ -1,0 +1,133 @@
+/* build.c - from what a file says to a Graph with static shapes in ops of
+ * the newest opset. Nodes are taken in order, upgraded or expanded, inferred
+ * and folded one by one: an exporter's shape arithmetic is gone before it
+ * is ever seen. See build.h for the words. */
+#include "build.h"
+
+#include <string.h>
+
+/* ---- opsets ----------------------------------------------------------------- */
+
+static bool check_opset(const Build *b, const ModelOpset *o)
+{
+    if (!domain_is(o->domain, ""))
+        return true;
+    if (o->version < 1)
+        return diag_error(b->g->diag, "opset %lld does not exist",
+                          (long long)o->version);
+    if (o->version > OPSET_NEWEST)
+        return diag_error(b->g->diag, "opset %lld is newer than %d, the "
+                          "newest that is known", (long long)o->version,
+                          OPSET_NEWEST);
+    return true;
+}
+
+static bool check_opsets(const Build *b)
+{
+    for (int i = 0; i < b->m->nopset; i++)
+        if (!check_opset(b, &b->m->opset[i]))
+            return false;
+    for (int i = 0; i < b->m->nfunction; i++)
+        for (int k = 0; k < b->m->function[i].nopset; k++)
+            if (!check_opset(b, &b->m->function[i].opset[k]))
+                return false;
+    return true;
+}
+
+/* ---- names ------------------------------------------------------------------ */
+
+static void reserve(Build *b, const char *name)
+{
+    if (name && *name && !map_get(b->g->names, name))
+        map_put(b->g->names, name, &b->reserved);
+}
+
+/* So that nothing made up takes a name which the file uses later. */
+static void reserve_names(Build *b)
+{
+    const ModelGraph *mg = &b->m->graph;
+
+    for (int i = 0; i < mg->nin; i++)
+        reserve(b, mg->in[i].name);
+    for (int i = 0; i < mg->ninit; i++)
+        reserve(b, mg->init[i].name);
+    for (int i = 0; i < mg->nnode; i++)
+        for (int k = 0; k < mg->node[i].nout; k++)
+            reserve(b, mg->node[i].out[k]);
+}
+
+/* ---- the graph ---------------------------------------------------------------- */
+
+static bool build_order(Build *b, int **order, int *count)
+{
+    const ModelGraph *mg = &b->m->graph;
+    const char **need = NEW_ARRAY(b->g->arena, const char *, mg->nout + 1);
+    int n = 0;
+
+    for (int i = 0; i < mg->nout; i++)
+        if (output_wanted(b, mg->out[i].name))
+            need[n++] = mg->out[i].name;
+    return nodes_order(b, mg->node, mg->nnode, need, n, order, count);
+}
+
+/* Every op that is not known, before the first of them ends the run. */
+static bool check_known(Build *b, const int *order, int count)
+{
+    const ModelGraph *mg = &b->m->graph;
+    Buf why;
+    bool ok = true;
+
+    for (int i = 0; i < count; i++) {
+        const ModelNode *n = &mg->node[order[i]];
+        buf_init(&why, b->g->arena);
+        if (!function_find(&b->function, b->g->arena, n) &&
+            !node_known(n, scope_opset(b->scope, n->domain), &why))
+            ok = model_node_error(b, n, "%s", why.s);
+    }
+    return ok;
+}
+
+static bool build_all(Build *b)
+{
+    const ModelGraph *mg = &b->m->graph;
+    int *order, count;
+
+    declare_infos(b, mg->info, mg->ninfo);
+    declare_infos(b, mg->out, mg->nout);
+    return check_opsets(b) && outputs_check(b) && constants_bind(b, mg) &&
+           inputs_build(b) && build_order(b, &order, &count) &&
+           check_known(b, order, count) &&
+           walk_nodes(b, mg->node, order, count) && outputs_build(b);
+}
+
+static void describe(Build *b)
+{
+    Graph *g = b->g;
+
+    g->name = b->m->graph.name && *b->m->graph.name ?
+              arena_strdup(g->arena, b->m->graph.name) : "graph";
+    g->opset = scope_opset(b->scope, "");
+    memcpy(g->hash, b->m->hash, sizeof g->hash);
+}
+
+bool model_build(const Model *m, const BuildOptions *opt, Graph *g)
+{
+    static const BuildOptions none;
+    Build *b = NEW(g->arena, Build);
+
+    b->m = m;
+    b->opt = opt ? opt : &none;
+    b->g = g;
+    b->reserved.id = -1;
+    b->poison = graph_const_scalar(g, NULL, DT_F32, 0);
+    map_init(&b->symbol, g->arena);
+    functions_map(m, g->arena, &b->function);
+    b->scope = scope_push(b, NULL, m->opset, m->nopset);
+    reserve_names(b);
+    describe(b);
+    if (!build_all(b))
+        return false;
+    graph_prune(g);
+    graph_number(g);
+    return true;
+}

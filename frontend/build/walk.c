@@ -1,0 +1,239 @@
+/* walk.c - the bodies of graphs, functions and branches: their nodes in
+ * order, with the names that each of them sees. */
+#include "build.h"
+
+#include <string.h>
+
+bool walk_nodes(Build *b, const ModelNode *node, const int *order, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (!node_build(b, &node[order[i]]))
+            return false;
+    return true;
+}
+
+/* ---- constants of a graph ------------------------------------------------- */
+
+/* Data from a file lies where it lies; kernels of ours want it aligned. */
+static const void *aligned_data(Build *b, const ModelTensor *t)
+{
+    size_t bytes = (size_t)type_bytes(&t->type);
+
+    if (!bytes || (uintptr_t)t->data % 8 == 0)
+        return t->data;
+    return arena_memdup(b->g->arena, t->data, bytes);
+}
+
+Value *tensor_const(Build *b, const ModelTensor *t, const char *name)
+{
+    Value *v = graph_const(b->g, NULL, t->type, aligned_data(b, t));
+
+    if (name && *name)
+        value_rename(b, v, name);
+    return v;
+}
+
+bool constants_bind(Build *b, const ModelGraph *mg)
+{
+    for (int i = 0; i < mg->ninit; i++) {
+        const ModelTensor *t = &mg->init[i];
+        if (map_get(&b->scope->value, t->name))
+            return diag_error(b->g->diag, "initializer '%s' is defined twice",
+                              t->name);
+        scope_bind(b->scope, t->name, tensor_const(b, t, t->name));
+    }
+    return true;
+}
+
+void declare_infos(Build *b, const ModelInfo *info, int n)
+{
+    for (int i = 0; i < n; i++)
+        map_put(&b->scope->info, info[i].name, (void *)(uintptr_t)&info[i]);
+}
+
+static bool deeper(Build *b, const ModelNode *n)
+{
+    if (b->depth >= MAX_DEPTH)
+        return model_node_error(b, n, "graphs and functions nested more than "
+                                "%d deep", MAX_DEPTH);
+    b->depth++;
+    return true;
+}
+
+/* ---- functions of the model ------------------------------------------------- */
+
+static const char *function_key(Arena *a, const char *domain,
+                                const char *name, const char *overload)
+{
+    return arena_printf(a, "%s:%s:%s", domain_canonical(domain), name,
+                        overload ? overload : "");
+}
+
+void functions_map(const Model *m, Arena *a, Map *map)
+{
+    map_init(map, a);
+    for (int i = 0; i < m->nfunction; i++) {
+        const ModelFunction *f = &m->function[i];
+        map_put(map, function_key(a, f->domain, f->name, f->overload),
+                (void *)(uintptr_t)f);
+    }
+}
+
+const ModelFunction *function_find(const Map *map, Arena *a,
+                                   const ModelNode *n)
+{
+    if (!map->n)
+        return NULL;
+    return map_get(map, function_key(a, n->domain, n->op, n->overload));
+}
+
+static bool is_recursive(const Scope *s, const ModelFunction *f)
+{
+    for (; s; s = s->caller ? s->caller : s->up)
+        if (s->fn == f)
+            return true;
+    return false;
+}
+
+static bool has_attr(const ModelFunction *f, const char *name)
+{
+    for (int i = 0; i < f->nattr; i++)
+        if (!strcmp(f->attr[i], name))
+            return true;
+    for (int i = 0; i < f->ndefault; i++)
+        if (!strcmp(f->fallback[i].name, name))
+            return true;
+    return false;
+}
+
+/* Attributes of the call, then defaults for what it leaves out. */
+static bool call_attrs(Build *b, Draft *d, const ModelFunction *f, Scope *s)
+{
+    ModelAttr *a = NEW_ARRAY(b->g->arena, ModelAttr, d->nattr + f->ndefault);
+    int n = 0;
+
+    for (int i = 0; i < d->nattr; i++) {
+        if (!has_attr(f, d->attr[i].name))
+            return draft_error(b, d, "function has no attribute '%s'",
+                               d->attr[i].name);
+        a[n++] = d->attr[i];
+    }
+    for (int i = 0; i < f->ndefault; i++)
+        if (!draft_attr(d, f->fallback[i].name))
+            a[n++] = f->fallback[i];
+    s->attr = a;
+    s->nattr = n;
+    return true;
+}
+
+static bool bind_params(Build *b, Draft *d, const ModelFunction *f, Scope *s)
+{
+    if (d->nin > f->nin)
+        return draft_error(b, d, "has %d inputs, the function takes %d",
+                           d->nin, f->nin);
+    if (d->nout > f->nout)
+        return draft_error(b, d, "has %d outputs, the function gives %d",
+                           d->nout, f->nout);
+    for (int i = 0; i < f->nin; i++) {
+        Value *v = i < d->nin ? d->in[i] : NULL;
+        if (map_get(&s->value, f->in[i]))
+            return draft_error(b, d, "function has two parameters '%s'",
+                               f->in[i]);
+        scope_bind(s, f->in[i], v ? v : &b->absent);
+    }
+    return true;
+}
+
+static bool inline_body(Build *b, Draft *d, const ModelFunction *f)
+{
+    const char **need = NEW_ARRAY(b->g->arena, const char *, d->nout + 1);
+    int *order, count, nneed = 0;
+
+    for (int i = 0; i < d->nout; i++)
+        if (d->want[i])
+            need[nneed++] = f->out[i];
+    declare_infos(b, f->info, f->ninfo);
+    if (!nodes_order(b, f->node, f->nnode, need, nneed, &order, &count) ||
+        !walk_nodes(b, f->node, order, count))
+        return false;
+    for (int i = 0; i < d->nout; i++) {
+        if (!d->want[i])
+            continue;
+        d->out[i] = scope_find(b->scope, f->out[i]);
+        if (!d->out[i] || d->out[i] == &b->absent)
+            return draft_error(b, d, "function does not define its output "
+                               "'%s'", f->out[i]);
+    }
+    return true;
+}
+
+bool function_inline(Build *b, Draft *d, const ModelFunction *f)
+{
+    Scope *outer = b->scope;
+    Scope *s = scope_push(b, NULL, f->nopset ? f->opset : outer->opset,
+                          f->nopset ? f->nopset : outer->nopset);
+    bool ok;
+
+    if (is_recursive(outer, f))
+        return draft_error(b, d, "function calls itself");
+    if (!deeper(b, d->m))
+        return false;
+    s->fn = f;
+    s->caller = outer;
+    s->prefix = arena_printf(b->g->arena, "%s/", d->name);
+    b->scope = s;
+    ok = call_attrs(b, d, f, s) && bind_params(b, d, f, s) &&
+         inline_body(b, d, f);
+    b->scope = outer;
+    b->depth--;
+    return ok;
+}
+
+/* ---- branches and loop bodies ------------------------------------------------- */
+
+static bool bind_body_inputs(Build *b, const ModelGraph *mg, Value **in,
+                             int nin)
+{
+    for (int i = 0; i < mg->nin && i < nin; i++)
+        scope_bind(b->scope, mg->in[i].name, in[i]);
+    return true;
+}
+
+static bool body_results(Build *b, const ModelGraph *mg, Value **out, int n)
+{
+    for (int i = 0; i < n; i++) {
+        out[i] = scope_find(b->scope, mg->out[i].name);
+        if (!out[i])
+            return draft_error(b, b->draft, "body does not define its output "
+                               "'%s'", mg->out[i].name);
+    }
+    return true;
+}
+
+bool walk_body(Build *b, const ModelGraph *mg, const char *what, Value **in,
+               int nin, Value **out, int nout)
+{
+    Scope *outer = b->scope;
+    const char **need = NEW_ARRAY(b->g->arena, const char *, mg->nout + 1);
+    int *order, count;
+    bool ok;
+
+    if (mg->nout != nout || mg->nin != nin)
+        return draft_error(b, b->draft, "%s has %d inputs and %d outputs, "
+                           "must have %d and %d", what, mg->nin, mg->nout,
+                           nin, nout);
+    if (!deeper(b, b->draft->m))
+        return false;
+    b->scope = scope_push(b, outer, outer->opset, outer->nopset);
+    b->scope->prefix = arena_printf(b->g->arena, "%s/", b->draft->name);
+    declare_infos(b, mg->info, mg->ninfo);
+    for (int i = 0; i < nout; i++)
+        need[i] = mg->out[i].name;
+    ok = bind_body_inputs(b, mg, in, nin) && constants_bind(b, mg) &&
+         nodes_order(b, mg->node, mg->nnode, need, nout, &order, &count) &&
+         walk_nodes(b, mg->node, order, count) &&
+         body_results(b, mg, out, nout);
+    b->scope = outer;
+    b->depth--;
+    return ok;
+}
