@@ -43,7 +43,7 @@ static bool check_ordered(const Node *n, DType dt)
     return node_error(n, "does not take %s", dtype_name(dt));
 }
 
-/* ---- ArgMax, ArgMin ------------------------------------------------------- */
+/* ---- ArgMax, ArgMin ----------------------------------------------------- */
 
 bool infer_argmax(Graph *g, Node *n)
 {
@@ -97,7 +97,7 @@ bool eval_argmax(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- Hardmax -------------------------------------------------------------- */
+/* ---- Hardmax ------------------------------------------------------------ */
 
 bool infer_hardmax(Graph *g, Node *n)
 {
@@ -128,7 +128,7 @@ bool eval_hardmax(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- CumSum --------------------------------------------------------------- */
+/* ---- CumSum ------------------------------------------------------------- */
 
 bool infer_cumsum(Graph *g, Node *n)
 {
@@ -198,7 +198,7 @@ bool eval_cumsum(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- TopK ----------------------------------------------------------------- */
+/* ---- TopK --------------------------------------------------------------- */
 
 bool infer_topk(Graph *g, Node *n)
 {

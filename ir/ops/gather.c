@@ -75,7 +75,7 @@ bool type_append(const Node *n, Type *t, const Type *from, int a, int b)
     return true;
 }
 
-/* ---- Gather --------------------------------------------------------------- */
+/* ---- Gather ------------------------------------------------------------- */
 
 bool infer_gather(Graph *g, Node *n)
 {
@@ -119,7 +119,7 @@ bool eval_gather(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- GatherElements ------------------------------------------------------- */
+/* ---- GatherElements ----------------------------------------------------- */
 
 /* The shapes of an *Elements op: k has x's rank and, off the axis, is no
  * larger; constant indices are in range. */
@@ -200,7 +200,7 @@ bool eval_gatherelements(const Node *n, const Tensor *const *in,
     return true;
 }
 
-/* ---- GatherND ------------------------------------------------------------- */
+/* ---- GatherND ----------------------------------------------------------- */
 
 /* Every column of index tuples against the dims from `first` on. */
 bool check_tuples(const Node *n, const Type *x, const Value *k, int first)
@@ -282,7 +282,7 @@ bool eval_gathernd(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- OneHot (11) ---------------------------------------------------------- */
+/* ---- OneHot (11) -------------------------------------------------------- */
 
 /* Indices and depth may be of any number type; floats truncate. */
 static int64_t number(const Tensor *t, int64_t i)

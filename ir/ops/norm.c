@@ -16,7 +16,7 @@ InferFn infer_channelnorm, infer_lrn, infer_lpnorm;
 EvalFn eval_softmax, eval_layernorm, eval_rmsnorm, eval_batchnorm;
 EvalFn eval_instancenorm, eval_groupnorm, eval_lrn, eval_lpnorm;
 
-/* ---- shared --------------------------------------------------------------- */
+/* ---- shared ------------------------------------------------------------- */
 
 static double get(const Tensor *t, int64_t i)
 {
@@ -54,7 +54,7 @@ static bool infer_first(Node *n)
     return true;
 }
 
-/* ---- Softmax, LogSoftmax -------------------------------------------------- */
+/* ---- Softmax, LogSoftmax ------------------------------------------------ */
 
 bool infer_softmax(Graph *g, Node *n)
 {
@@ -94,7 +94,7 @@ bool eval_softmax(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- LayerNormalization, RMSNormalization --------------------------------- */
+/* ---- LayerNormalization, RMSNormalization ------------------------------- */
 
 /* Operand i broadcasts to x alone (unidirectional). */
 static bool check_broadcast(const Node *n, int i)
@@ -226,7 +226,7 @@ bool eval_rmsnorm(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- one scale and bias per channel --------------------------------------- */
+/* ---- one scale and bias per channel ------------------------------------- */
 
 /* Operands from 1 on are vectors of one number per channel (dim 1). */
 static bool check_channels(const Node *n, int64_t channels)
@@ -337,7 +337,7 @@ bool eval_groupnorm(const Node *n, const Tensor *const *in,
     return true;
 }
 
-/* ---- LRN ------------------------------------------------------------------ */
+/* ---- LRN ---------------------------------------------------------------- */
 
 bool infer_lrn(Graph *g, Node *n)
 {
@@ -376,7 +376,7 @@ bool eval_lrn(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- LpNormalization ------------------------------------------------------ */
+/* ---- LpNormalization ---------------------------------------------------- */
 
 bool infer_lpnorm(Graph *g, Node *n)
 {

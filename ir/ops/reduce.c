@@ -15,7 +15,7 @@
 InferFn infer_reduce;
 EvalFn eval_reduce;
 
-/* ---- axes ----------------------------------------------------------------- */
+/* ---- axes --------------------------------------------------------------- */
 
 static bool keepdims(const Node *n)
 {
@@ -123,7 +123,7 @@ void reduce_groups(const Type *x, const bool *mask, Groups *g)
     }
 }
 
-/* ---- inference ------------------------------------------------------------ */
+/* ---- inference ---------------------------------------------------------- */
 
 static bool check_dtype(const Node *n, DType dt)
 {
@@ -174,7 +174,7 @@ bool infer_reduce(Graph *g, Node *n)
     return true;
 }
 
-/* ---- evaluation ----------------------------------------------------------- */
+/* ---- evaluation --------------------------------------------------------- */
 
 /* A walk over the dims of x whose mask is `which`, from any start. */
 typedef struct Walk {

@@ -73,7 +73,7 @@ static void copy_data(const Tensor *x, Tensor *y)
     memcpy(y->data, x->data, (size_t)type_bytes(&x->type));
 }
 
-/* ---- ScatterElements ------------------------------------------------------ */
+/* ---- ScatterElements ---------------------------------------------------- */
 
 bool infer_scatterelements(Graph *g, Node *n)
 {
@@ -113,7 +113,7 @@ bool eval_scatterelements(const Node *n, const Tensor *const *in,
     return true;
 }
 
-/* ---- ScatterND ------------------------------------------------------------ */
+/* ---- ScatterND ---------------------------------------------------------- */
 
 bool infer_scatternd(Graph *g, Node *n)
 {
@@ -152,7 +152,7 @@ bool eval_scatternd(const Node *n, const Tensor *const *in,
     return true;
 }
 
-/* ---- TensorScatter -------------------------------------------------------- */
+/* ---- TensorScatter ------------------------------------------------------ */
 
 /* First row that sample b's update goes to. A linear update that would run
  * past the end is moved back to where it fits. */
