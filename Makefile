@@ -27,6 +27,9 @@ $(BUILD)/mcufc: $(BUILD)/compiler/main.o $(LIB_OBJ)
 $(BUILD)/libmcufc.a: $(LIB_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
 
+# the interpreter's hot loops
+$(BUILD)/ir/ops/dense.o: ALL_CFLAGS += -O3
+
 $(BUILD)/%.o: %.c | $(BUILD)/gen/onnx.pb-c.h
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
