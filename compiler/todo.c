@@ -19,10 +19,15 @@ WEAK bool onnx_save(Graph *g, Buf *b)
     (void)b;
     return diag_error(g->diag, "cannot write ONNX yet");
 }
-WEAK bool boundary_apply(Compile *c)
+WEAK int model_unsupported(const Model *m, Arena *a, Buf *b)
 {
-    (void)c;
-    return true;
+    (void)m, (void)a, (void)b;
+    return 0;
+}
+WEAK bool model_build(const Model *m, const BuildOptions *o, Graph *g)
+{
+    (void)m, (void)o;
+    return diag_error(g->diag, "cannot build graphs yet");
 }
 WEAK int run_interpreter(Compile *c)
 {
