@@ -44,8 +44,3 @@ WEAK void graph_print(Buf *b, Graph *g, const PrintOptions *o)
 {
     (void)b, (void)g, (void)o;
 }
-WEAK int64_t node_macs(const Node *n)
-{
-    (void)n;
-    return 0;
-}

@@ -4,14 +4,12 @@
  * One order for all of them: NaN stands above every number and equals NaN,
  * -0 equals 0; of equal elements the one with the lower index comes first.
  */
+#include "../hooks.h"
 #include "reduce.h"
 #include "widen.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-InferFn infer_argmax, infer_cumsum, infer_topk, infer_hardmax;
-EvalFn eval_argmax, eval_cumsum, eval_topk, eval_hardmax;
 
 Along type_along(const Type *x, int64_t axis)
 {

@@ -5,13 +5,10 @@
  * clamped to the nearest element, in the interpreter as in generated C: no
  * model input can make a program read outside its arena.
  */
-#include "../ir.h"
+#include "../hooks.h"
 #include "index.h"
 
 #include <string.h>
-
-InferFn infer_gather, infer_gatherelements, infer_gathernd, infer_onehot;
-EvalFn eval_gather, eval_gatherelements, eval_gathernd, eval_onehot;
 
 int64_t index_clamp(int64_t i, int64_t n)
 {

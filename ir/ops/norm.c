@@ -6,15 +6,11 @@
  * Everything is computed in double and rounded once; generated C computes
  * float32 in float with split sums and stays within 1e-5 of this.
  */
+#include "../hooks.h"
 #include "reduce.h"
 #include "widen.h"
 
 #include <math.h>
-
-InferFn infer_softmax, infer_layernorm, infer_rmsnorm, infer_batchnorm;
-InferFn infer_channelnorm, infer_lrn, infer_lpnorm;
-EvalFn eval_softmax, eval_layernorm, eval_rmsnorm, eval_batchnorm;
-EvalFn eval_instancenorm, eval_groupnorm, eval_lrn, eval_lpnorm;
 
 /* ---- shared ------------------------------------------------------------- */
 

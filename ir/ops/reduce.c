@@ -6,14 +6,12 @@
  * gives the operation's neutral element. Float sums are taken in double and
  * rounded once; integer sums wrap in their own type.
  */
+#include "../hooks.h"
 #include "reduce.h"
 #include "widen.h"
 
 #include <math.h>
 #include <string.h>
-
-InferFn infer_reduce;
-EvalFn eval_reduce;
 
 /* ---- axes --------------------------------------------------------------- */
 

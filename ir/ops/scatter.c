@@ -3,14 +3,11 @@
  * updates are applied in row-major order, so of two updates of one element
  * the later one wins. Indices behave as in gather.c.
  */
-#include "../ir.h"
+#include "../hooks.h"
 #include "index.h"
 #include "widen.h"
 
 #include <string.h>
-
-InferFn infer_scatterelements, infer_scatternd, infer_tensorscatter;
-EvalFn eval_scatterelements, eval_scatternd, eval_tensorscatter;
 
 static bool check_reduction(const Node *n, const char *name)
 {
