@@ -369,8 +369,10 @@ static void write_run(const Codegen *cg, Buf *b)
     const char *n = cg->name, *u = cg->upper;
 
     buf_printf(b, "void %s_reset(%s_arena *a)\n{\n", n, n);
-    if (cg->g->plan->state_bytes)
-        buf_printf(b, "    memset(a->bytes, 0, %s_STATE_BYTES);\n", u);
+    if (cg->g->plan->state_bytes > cg->g->plan->reserve)
+        buf_printf(b, "    memset(a->bytes + %lld, 0, %s_STATE_BYTES - %lldu)"
+                   ";\n", (long long)cg->g->plan->reserve, u,
+                   (long long)cg->g->plan->reserve);
     else
         buf_puts(b, "    (void)a;\n");
     buf_printf(b, "}\n\nint %s_run(%s_arena *a)\n{\n    if (!a || "

@@ -120,6 +120,23 @@ static bool run_all(Run *r)
     return true;
 }
 
+/* Persistent buffers start at zero and go from run to run. */
+static void load_states(Run *r, Arena *arena)
+{
+    for (State *s = r->g->state; s; s = s->next) {
+        if (!s->data)
+            s->data = tensor_room(arena, &s->in->type);
+        r->tensor[s->in->id].data = s->data;
+    }
+}
+
+static void save_states(Run *r)
+{
+    for (State *s = r->g->state; s; s = s->next)
+        memcpy(s->data, r->tensor[s->out->id].data,
+               (size_t)type_bytes(&s->in->type));
+}
+
 bool graph_eval(Graph *g, const Tensor *in, Tensor *out, Arena *arena,
                 EvalHook *hook, void *user)
 {
@@ -136,7 +153,10 @@ bool graph_eval(Graph *g, const Tensor *in, Tensor *out, Arena *arena,
     }
     for (int i = 0; i < g->nin; i++)
         r.tensor[g->in[i]->id].data = in[i].data;
+    load_states(&r, g->arena);
     ok = run_all(&r);
+    if (ok)
+        save_states(&r);
     for (int i = 0; ok && i < g->nout; i++) {
         const Tensor *t = &r.tensor[g->out[i]->id];
         out[i].type = t->type;

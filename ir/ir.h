@@ -191,6 +191,7 @@ struct Graph {
 /* A graph input and output that are one persistent buffer (--state). */
 typedef struct State {
     Value *in, *out;
+    void *data;                 /* the interpreter's copy; NULL: all zero */
     struct State *next;
 } State;
 
@@ -347,6 +348,7 @@ typedef struct Plan {
     Buffer **buf;
     int64_t arena_bytes;        /* state region included */
     int64_t state_bytes;
+    int64_t reserve;            /* of them not cleared by NAME_reset */
     int64_t lower_bound;        /* max live bytes of this order */
     int peak_step;              /* node index */
     int nsteps;

@@ -198,6 +198,9 @@ bool plan_check(Graph *g)
     for (int i = 0; i < g->nin; i++)
         if (has_bytes(g->in[i]))
             take(&c, g->in[i]);
+    for (const State *s = g->state; s; s = s->next)
+        if (has_bytes(s->in))
+            take(&c, s->in);
     for (int i = 0; i < g->nin; i++)
         if (has_bytes(g->in[i]) && !owned(&c, g->in[i], -1, "inputs"))
             return false;

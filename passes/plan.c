@@ -69,6 +69,18 @@ static bool is_broadcast(const Value *x, const Value *y)
     return !type_same_shape(&x->type, &y->type);
 }
 
+/* A state's buffer is rewritten when the run ends: what leaves the model by
+ * another way must not lie there. */
+static bool may_join(const Graph *g, const Buffer *b, const Value *y)
+{
+    if (!b->is_state || !y->is_output)
+        return true;
+    for (const State *s = g->state; s; s = s->next)
+        if (s->out == y)
+            return s->in->buf == b;
+    return false;
+}
+
 /* May y take the place of operand k of n? Everything in that buffer must be
  * dead after n, and no other operand may live there in another shape. */
 static bool can_overwrite(const Node *n, int k, const PassOptions *opt)
@@ -76,10 +88,11 @@ static bool can_overwrite(const Node *n, int k, const PassOptions *opt)
     const Value *x = n->in[k], *y = n->out[0];
 
     if (!x || !x->buf || !type_equal(&x->type, &y->type) ||
-        x->buf->last > n->index || x->buf->is_state || x->delta ||
+        x->buf->last > n->index || x->delta || !may_join(n->graph, x->buf, y) ||
         x->buf->bytes != type_bytes(&y->type))
         return false;
-    if (opt->keep_inputs && x->buf->first == INPUT_TIME)
+    if (opt->keep_inputs && x->buf->first == INPUT_TIME &&
+        !x->buf->is_state)
         return false;
     for (int i = 0; i < n->nin; i++)
         if (i != k && n->in[i] && n->in[i]->buf == x->buf &&
@@ -107,7 +120,8 @@ static bool try_view(Node *n, const PassOptions *opt, int nsteps)
 {
     const Value *x = node_in(n, 0);
 
-    if (!op_has(n->op, T_VIEW) || opt->no_reuse || !x->buf || !n->out[0])
+    if (!op_has(n->op, T_VIEW) || opt->no_reuse || !x->buf || !n->out[0] ||
+        !may_join(n->graph, x->buf, n->out[0]))
         return false;
     if (opt->keep_inputs && x->buf->first == INPUT_TIME)
         return false;
@@ -115,9 +129,43 @@ static bool try_view(Node *n, const PassOptions *opt, int nsteps)
     return true;
 }
 
+/* The last steps bring every new state to its place; where the state was
+ * updated in place they are views, and no code. */
+static void add_commits(Graph *g)
+{
+    for (State *s = g->state; s; s = s->next) {
+        Node *n = node_new(g, OP_Identity, s->out->name, 1, &s->out, 1);
+        n->out[0]->type = s->in->type;
+        graph_append(g, n);
+    }
+}
+
+static void state_buffers(Graph *g)
+{
+    for (State *s = g->state; s; s = s->next) {
+        own_buffer(g, s->in);
+        if (s->in->buf)
+            s->in->buf->is_state = true;
+    }
+}
+
+static bool is_commit(const Graph *g, const Node *n, Buffer **buf)
+{
+    for (const State *s = g->state; s; s = s->next)
+        if (n->op == OP_Identity && n->in[0] == s->out && !n->out[0]->nuse &&
+            !n->out[0]->is_output) {
+            *buf = s->in->buf;
+            return true;
+        }
+    return false;
+}
+
 static void make_buffers(Graph *g, const PassOptions *opt)
 {
     int nsteps = g->plan->nsteps;
+    Buffer *state;
+
+    state_buffers(g);
 
     for (int i = 0; i < g->nin; i++) {
         own_buffer(g, g->in[i]);
@@ -129,6 +177,11 @@ static void make_buffers(Graph *g, const PassOptions *opt)
             n->scratch_buf = buffer_new(g, n->name, n->scratch);
             n->scratch_buf->first = n->scratch_buf->last = n->index;
             n->scratch_buf->is_scratch = true;
+        }
+        if (is_commit(g, n, &state)) {
+            if (state)
+                join(state, n->out[0], 0, nsteps);
+            continue;
         }
         if (!try_view(n, opt, nsteps) && !try_in_place(n, opt, nsteps) &&
             n->nout && n->out[0])
@@ -281,15 +334,24 @@ bool pass_plan(Graph *g, const PassOptions *opt, bool *changed)
 
     *changed = true;
     g->plan = p;
+    add_commits(g);
+    graph_number(g);
     for EACH_NODE(node, g)
         p->nsteps++;
     if (opt->scratch)
         opt->scratch(g);
     make_buffers(g, opt);
-    p->state_bytes = align_up(opt->state_reserve, ALIGN);
+    p->reserve = align_up(opt->state_reserve, ALIGN);
+    p->state_bytes = p->reserve;
     list = NEW_ARRAY(g->scratch, Buffer *, p->nbuf);
     for (int i = 0; i < p->nbuf; i++)
-        list[n++] = p->buf[i];
+        if (p->buf[i]->is_state) {
+            p->buf[i]->offset = p->state_bytes;
+            p->buf[i]->last = p->nsteps;
+            p->state_bytes += align_up(p->buf[i]->bytes, ALIGN);
+        } else {
+            list[n++] = p->buf[i];
+        }
     p->arena_bytes = n ? place(g, list, n, opt->no_reuse) : 0;
     p->arena_bytes = align_up(p->arena_bytes, 8) + p->state_bytes;
     if (p->arena_bytes < 8)
