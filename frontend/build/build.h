@@ -78,6 +78,11 @@ struct Draft {
     bool done;                  /* out[] is complete */
 };
 
+static inline Value *draft_in(const Draft *d, int i)
+{
+    return i < d->nin ? d->in[i] : NULL;
+}
+
 /* ---- scope.c: names --------------------------------------------------- */
 
 Scope *scope_push(Build *b, Scope *up, const ModelOpset *opset, int nopset);
@@ -157,6 +162,8 @@ const char *refuse_find(const char *domain, const char *op);
 const char *const *expand_list(int i);          /* {domain, op}, or NULL */
 const char *const *refuse_list(int i);          /* {domain, op, why} */
 void draft_set_in(Build *b, Draft *d, int i, Value *v);
+/* Operand and result counts; the first `imin` operands must be there. */
+bool draft_arity(Build *b, const Draft *d, int imin, int imax, int omax);
 
 #define EXPAND(domain, op, fn) UpgradeFn expand_##fn;
 #define REFUSE(domain, op, why)
@@ -175,13 +182,19 @@ bool node_known(const ModelNode *n, int64_t version, Buf *why);
 
 Node *b_node(Build *b, Op op, int nin, Value **in, int nout);
 Value *b_end(Build *b, Node *n);        /* its first result */
+/* the same for the node that makes the draft's first result: its declared
+ * type counts where the shape depends on data */
+Value *b_declared(Build *b, const Draft *d, Node *n);
 void b_end_all(Build *b, Node *n, Value **out);
+/* one result; the draft's remaining attributes go into the node */
+Value *b_attrs(Build *b, Draft *d, Op op, int nin, Value **in);
 Value *b_op1(Build *b, Op op, Value *x);
 Value *b_op2(Build *b, Op op, Value *x, Value *y);
 Value *b_op3(Build *b, Op op, Value *x, Value *y, Value *z);
 Value *b_ints(Build *b, int n, const int64_t *v);
 Value *b_int(Build *b, int64_t v);      /* vector of one */
 Value *b_scalar(Build *b, DType dt, double x);
+Value *b_like(Build *b, Value *x, double c);    /* scalar of x's dtype */
 Value *b_cast(Build *b, Value *x, DType to);
 Value *b_reshape(Build *b, Value *x, int rank, const int64_t *dim);
 Value *b_transpose(Build *b, Value *x, const int64_t *perm);

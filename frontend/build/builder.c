@@ -30,6 +30,26 @@ Value *b_end(Build *b, Node *n)
     return out[0];
 }
 
+Value *b_declared(Build *b, const Draft *d, Node *n)
+{
+    if (d->nout > 0 && type_known(&d->declared[0]))
+        n->out[0]->type = d->declared[0];
+    return b_end(b, n);
+}
+
+Value *b_attrs(Build *b, Draft *d, Op op, int nin, Value **in)
+{
+    Node *n;
+
+    while (nin > 0 && !in[nin - 1])
+        nin--;
+    n = b_node(b, op, nin, in, 1);
+    if (!b->failed && !attrs_fill(b, d, n))
+        b->failed = true;
+    d->nattr = 0;
+    return b_declared(b, d, n);
+}
+
 Value *b_op1(Build *b, Op op, Value *x)
 {
     return b_end(b, b_node(b, op, 1, &x, 1));
@@ -68,6 +88,11 @@ Value *b_int(Build *b, int64_t v)
 Value *b_scalar(Build *b, DType dt, double x)
 {
     return graph_const_scalar(b->g, const_hint(b), dt, x);
+}
+
+Value *b_like(Build *b, Value *x, double c)
+{
+    return b_scalar(b, x->type.dt, c);
 }
 
 Value *b_cast(Build *b, Value *x, DType to)

@@ -40,3 +40,24 @@ bool expand_constant(Build *b, Draft *d)
         return draft_error(b, d, "has no value of a supported kind");
     return true;
 }
+
+/* The attribute is the value of every element; ours is a second operand. */
+bool expand_constantofshape(Build *b, Draft *d)
+{
+    ModelTensor *t = NULL;
+    Value *in[2] = { draft_in(d, 0), NULL };
+
+    if (!draft_arity(b, d, 1, 2, 1))
+        return false;
+    in[1] = draft_in(d, 1);
+    if (take_tensor(b, d, "value", &t)) {
+        if (type_elems(&t->type) != 1)
+            return draft_error(b, d, "value has %lld elements, must have 1",
+                               (long long)type_elems(&t->type));
+        in[1] = graph_const(b->g, NULL, type_scalar(t->type.dt),
+                            tensor_const(b, t, NULL)->data);
+    }
+    d->out[0] = b_declared(b, d, b_node(b, OP_ConstantOfShape,
+                                        in[1] ? 2 : 1, in, 1));
+    return true;
+}

@@ -234,6 +234,20 @@ void draft_set_in(Build *b, Draft *d, int i, Value *v)
     d->in[i] = v;
 }
 
+bool draft_arity(Build *b, const Draft *d, int imin, int imax, int omax)
+{
+    if (d->nin < imin || (imax >= 0 && d->nin > imax))
+        return draft_error(b, d, "has %d inputs, takes %d to %d", d->nin,
+                           imin, imax);
+    if (d->nout < 1 || d->nout > omax)
+        return draft_error(b, d, "has %d outputs, gives 1 to %d", d->nout,
+                           omax);
+    for (int i = 0; i < imin; i++)
+        if (!d->in[i])
+            return draft_error(b, d, "input %d is missing", i);
+    return true;
+}
+
 /* ---- the draft becomes a node ------------------------------------------------- */
 
 static bool node_make(Build *b, Draft *d)
