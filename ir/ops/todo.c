@@ -14,7 +14,6 @@
       return node_error(n, "cannot be evaluated yet"); }
 
 INFER(einsum)
-INFER(resize)
 INFER(gridsample)
 INFER(affinegrid)
 INFER(roialign)
@@ -24,7 +23,6 @@ INFER(stft)
 INFER(window)
 INFER(melweight)
 EVAL(einsum)
-EVAL(resize)
 EVAL(gridsample)
 EVAL(affinegrid)
 EVAL(roialign)
