@@ -29,11 +29,6 @@ WEAK bool model_build(const Model *m, const BuildOptions *o, Graph *g)
     (void)m, (void)o;
     return diag_error(g->diag, "cannot build graphs yet");
 }
-WEAK int run_interpreter(Compile *c)
-{
-    diag_error(c->diag, "--run is not built yet");
-    return EXIT_USAGE;
-}
 WEAK int verify_model(Compile *c, Codegen *cg)
 {
     (void)cg;

@@ -1,0 +1,310 @@
+/* samples.c - inputs for --run and --verify, from files or made up. */
+#include "samples.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "../support/npz.h"
+
+static DType array_dtype(const NpyArray *a)
+{
+    static const struct { char kind; int size; DType dt; } rows[] = {
+        { 'f', 2, DT_F16 }, { 'f', 4, DT_F32 }, { 'f', 8, DT_F64 },
+        { 'i', 1, DT_I8 }, { 'i', 2, DT_I16 }, { 'i', 4, DT_I32 },
+        { 'i', 8, DT_I64 }, { 'u', 1, DT_U8 }, { 'u', 2, DT_U16 },
+        { 'u', 4, DT_U32 }, { 'u', 8, DT_U64 }, { 'b', 1, DT_BOOL },
+        { 'V', 2, DT_BF16 },
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (rows[i].kind == a->kind && rows[i].size == a->size)
+            return rows[i].dt;
+    return DT_NONE;
+}
+
+static void print_dims(Buf *b, const int64_t *dim, int rank)
+{
+    for (int i = 0; i < rank; i++)
+        buf_printf(b, "%s%lld", i ? "," : "", (long long)dim[i]);
+}
+
+/* How many samples the array holds for a value of type t; -1: none fits. */
+static int64_t count_samples(const NpyArray *a, const Type *t)
+{
+    int extra = a->rank - t->rank;
+    bool exact = extra == 0;
+
+    if (extra == 1) {           /* one more axis in front */
+        for (int i = 0; i < t->rank; i++)
+            if (a->dim[i + 1] != t->dim[i])
+                return -1;
+        return a->dim[0];
+    }
+    if (extra != 0)
+        return type_elems(t) == a->count && a->count == 1 ? 1 : -1;
+    for (int i = 0; i < t->rank; i++)
+        exact = exact && a->dim[i] == t->dim[i];
+    if (exact)
+        return 1;
+    if (t->rank < 1 || t->dim[0] != 1)
+        return -1;
+    for (int i = 1; i < t->rank; i++)
+        if (a->dim[i] != t->dim[i])
+            return -1;
+    return a->dim[0];
+}
+
+/* Sample k of an array, converted to the value's dtype where need be. */
+static void *slice(Compile *c, const NpyArray *a, const Type *t, int64_t k)
+{
+    int64_t n = type_elems(t);
+    DType from = array_dtype(a);
+    const char *p = (const char *)a->data + k * n * a->size;
+    void *out;
+
+    if (from == t->dt)
+        return arena_memdup(c->arena, p, (size_t)type_bytes(t));
+    out = arena_alloc(c->arena, (size_t)type_bytes(t) + 8);
+    for (int64_t i = 0; i < n; i++)
+        if (dtype_is_float(from))
+            elem_set(t->dt, out, i, elem_get(from, p, i));
+        else
+            elem_set_int(t->dt, out, i, elem_get_int(from, p, i));
+    return out;
+}
+
+static bool check_array(Compile *c, const char *path, const NpyArray *a,
+                        const Value *v, int64_t *count)
+{
+    DType dt = array_dtype(a);
+    Buf b;
+
+    if (a->problem)
+        return diag_error(c->diag, "%s: array '%s': %s", path, a->name,
+                          a->problem);
+    if (dt == DT_NONE || dtype_is_float(dt) != dtype_is_float(v->type.dt))
+        return diag_error(c->diag, "%s: array '%s' is %s, '%s' is %s", path,
+                          a->name, dt ? dtype_name(dt) : "of another kind",
+                          v->name, dtype_name(v->type.dt));
+    *count = count_samples(a, &v->type);
+    if (*count >= 0)
+        return true;
+    buf_init(&b, c->scratch);
+    buf_puts(&b, "has shape [");
+    print_dims(&b, a->dim, a->rank);
+    buf_puts(&b, "], the model takes [");
+    print_dims(&b, v->type.dim, v->type.rank);
+    buf_puts(&b, "]");
+    return diag_error(c->diag, "%s: array '%s' %s", path, a->name, b.s);
+}
+
+static Sample *add_sample(Compile *c, Graph *g, Samples *s, const char *from)
+{
+    Sample one = { NEW_ARRAY(c->arena, Tensor, g->nin), NULL, from };
+
+    for (int i = 0; i < g->nin; i++)
+        one.in[i].type = g->in[i]->type;
+    PUSH(c->arena, s->list, s->n, s->cap, one);
+    return &s->list[s->n - 1];
+}
+
+static const NpyArray *array_for(Compile *c, const NpyFile *f,
+                                 const char *path, const Graph *g, int i)
+{
+    const NpyArray *a = npz_find(f, g->in[i]->name);
+
+    if (!a && g->nin == 1 && f->n == 1)
+        a = &f->array[0];
+    if (!a)
+        diag_error(c->diag, "%s: no array is named '%s', as the input is",
+                   path, g->in[i]->name);
+    return a;
+}
+
+bool samples_load(Compile *c, Graph *g, const char *path, Samples *out)
+{
+    const NpyArray **a = NEW_ARRAY(c->arena, const NpyArray *, g->nin);
+    int64_t n = 1, count = 1;
+    NpyFile f;
+
+    if (!npz_load(path, c->arena, c->diag, &f))
+        return false;
+    if (!f.is_npz && g->nin > 1)
+        return diag_error(c->diag, "%s: the model has %d inputs: give a .npz"
+                          " with one array for each", path, g->nin);
+    for (int i = 0; i < g->nin; i++) {
+        a[i] = array_for(c, &f, path, g, i);
+        if (!a[i] || !check_array(c, path, a[i], g->in[i], &count))
+            return false;
+        if (i && count != n)
+            return diag_error(c->diag, "%s: array '%s' holds %lld samples, "
+                              "'%s' %lld", path, a[0]->name, (long long)n,
+                              a[i]->name, (long long)count);
+        n = count;
+    }
+    for (int64_t k = 0; k < n; k++) {
+        Sample *s = add_sample(c, g, out, path);
+        for (int i = 0; i < g->nin; i++)
+            s->in[i].data = slice(c, a[i], &g->in[i]->type, k);
+    }
+    return true;
+}
+
+/* ---- expected outputs -------------------------------------------------------------- */
+
+static bool load_golden(Compile *c, Graph *g, const char *path, Samples *out)
+{
+    NpyFile f;
+
+    if (!npz_load(path, c->arena, c->diag, &f))
+        return false;
+    for (int k = 0;; k++) {
+        Sample *s;
+        int64_t one;
+        const char *fmt = "s%d_in__%s";
+        if (g->nin && !npz_find(&f, arena_printf(c->scratch, fmt, k,
+                                                 g->in[0]->name)))
+            return k > 0 || diag_error(c->diag, "%s: there is no array "
+                                       "s0_in__%s", path, g->in[0]->name);
+        s = add_sample(c, g, out, path);
+        s->want = NEW_ARRAY(c->arena, Tensor, g->nout);
+        for (int i = 0; i < g->nin + g->nout; i++) {
+            bool in = i < g->nin;
+            const Value *v = in ? g->in[i] : g->out[i - g->nin];
+            const NpyArray *a = npz_find(
+                &f, arena_printf(c->scratch, in ? "s%d_in__%s"
+                                                : "s%d_out__%s", k, v->name));
+            Tensor *t = in ? &s->in[i] : &s->want[i - g->nin];
+            if (!a && in)
+                return diag_error(c->diag, "%s: there is no array s%d_in__%s",
+                                  path, k, v->name);
+            if (!a)
+                continue;
+            if (!check_array(c, path, a, v, &one))
+                return false;
+            t->type = v->type;
+            t->data = slice(c, a, &v->type, 0);
+        }
+        if (!g->nin)
+            return true;
+    }
+}
+
+static bool load_pb(Compile *c, const char *path, const Value *v, Tensor *t)
+{
+    ModelTensor m;
+
+    if (!onnx_load_tensor(path, c->arena, c->diag, &m))
+        return false;
+    if (m.type.dt != v->type.dt ||
+        type_elems(&m.type) != type_elems(&v->type))
+        return diag_error(c->diag, "%s does not fit '%s'", path, v->name);
+    t->type = v->type;
+    t->data = arena_memdup(c->arena, m.data, (size_t)type_bytes(&v->type));
+    return true;
+}
+
+static bool exists(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0;
+}
+
+static bool load_test_set(Compile *c, Graph *g, const char *dir, Samples *out)
+{
+    Sample *s = add_sample(c, g, out, dir);
+
+    s->want = NEW_ARRAY(c->arena, Tensor, g->nout);
+    for (int i = 0; i < g->nin; i++)
+        if (!load_pb(c, arena_printf(c->arena, "%s/input_%d.pb", dir, i),
+                     g->in[i], &s->in[i]))
+            return false;
+    for (int i = 0; i < g->nout; i++) {
+        const char *path = arena_printf(c->arena, "%s/output_%d.pb", dir, i);
+        if (exists(path) && !load_pb(c, path, g->out[i], &s->want[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool is_npz(const char *name)
+{
+    size_t n = strlen(name);
+
+    return n > 4 && !strcmp(name + n - 4, ".npz");
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+bool samples_load_dir(Compile *c, Graph *g, const char *dir, Samples *out)
+{
+    DIR *d;
+    struct dirent *e;
+    char **names = NULL;
+    int n = 0, cap = 0;
+
+    if (is_npz(dir))
+        return load_golden(c, g, dir, out);
+    d = opendir(dir);
+    if (!d)
+        return diag_error(c->diag, "cannot read the folder '%s'", dir);
+    while ((e = readdir(d)))
+        if (is_npz(e->d_name) || !strncmp(e->d_name, "test_data_set_", 14)) {
+            char *path = arena_printf(c->arena, "%s/%s", dir, e->d_name);
+            PUSH(c->arena, names, n, cap, path);
+        }
+    closedir(d);
+    if (n == 0)
+        return diag_error(c->diag, "'%s' has no test_data_set_N folders and "
+                          "no .npz files", dir);
+    qsort(names, (size_t)n, sizeof *names, by_name);
+    for (int i = 0; i < n; i++)
+        if (!(is_npz(names[i]) ? load_golden : load_test_set)(c, g, names[i],
+                                                              out))
+            return false;
+    return true;
+}
+
+/* ---- random -------------------------------------------------------------------------- */
+
+static uint32_t next_random(uint64_t *state)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(*state >> 33);
+}
+
+static void fill_random(Tensor *t, uint64_t *state)
+{
+    int64_t n = type_elems(&t->type);
+    DType dt = t->type.dt;
+
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t r = next_random(state);
+        if (dtype_is_float(dt))
+            elem_set(dt, t->data, i, (double)r / 0x40000000 - 1);
+        else if (dt == DT_I8 || dt == DT_U8)
+            elem_set_int(dt, t->data, i, r & 255);
+        else                    /* perhaps an index: small */
+            elem_set_int(dt, t->data, i, r & 1);
+    }
+}
+
+void samples_random(Compile *c, Graph *g, int n, Samples *out)
+{
+    uint64_t state = 1;
+
+    for (int k = 0; k < n; k++) {
+        Sample *s = add_sample(c, g, out, "random inputs");
+        for (int i = 0; i < g->nin; i++) {
+            s->in[i].data = arena_alloc(c->arena, (size_t)
+                                        type_bytes(&s->in[i].type) + 8);
+            fill_random(&s->in[i], &state);
+        }
+    }
+}
