@@ -53,6 +53,8 @@ $(BUILD)/gen/kernels_embedded.c: $(BUILD)/tools/embed $(KERNELS)
 $(BUILD)/gen/kernels_embedded.o: $(BUILD)/gen/kernels_embedded.c
 	$(CC) -O0 -w -Icodegen -c -o $@ $<
 
+include tests/Makefile.inc
+
 clean:
 	rm -rf $(BUILD)
 

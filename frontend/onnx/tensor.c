@@ -153,16 +153,18 @@ static void normalize_bools(const void *data, size_t n)
 }
 
 static bool size_error(Loader *l, const char *name, const Type *t,
-                       const Field *f, size_t want)
+                       const Field *f, bool raw, size_t want)
 {
+    const char *unit = raw ? "bytes" : "entries";
     Buf b;
 
     buf_init(&b, l->scratch);
     type_print(&b, t);
+    if (!f->n)
+        return tensor_error(l, name, "has no data, %s needs %zu %s", b.s,
+                            want, unit);
     return tensor_error(l, name, "%s has %zu %s, %s needs %zu", f->name, f->n,
-                        f->data && !strcmp(f->name, "raw_data") ? "bytes"
-                                                                : "entries",
-                        b.s, want);
+                        unit, b.s, want);
 }
 
 static bool inner_data(Loader *l, const Onnx__TensorProto *p,
@@ -181,7 +183,7 @@ static bool inner_data(Loader *l, const Onnx__TensorProto *p,
     if (which != RAW && dtype_bits(t->dt) >= 8)
         want = (size_t)type_elems(t);
     if (f[which].n != want)
-        return size_error(l, name, t, &f[which], want);
+        return size_error(l, name, t, &f[which], which == RAW, want);
     *data = f[which].data;
     if ((which == INT32S && t->dt != DT_I32) ||
         (which == UINT64S && t->dt == DT_U32))
