@@ -31,6 +31,13 @@ static inline bool load_packed_model(Fixture *f, const void *message,
     return onnx_load(pack_file(f, "m.onnx", message), f->arena, &f->diag, m);
 }
 
+static inline bool load_bytes(Fixture *f, const void *p, size_t n)
+{
+    Model model;
+
+    return onnx_load(test_file("g.onnx", p, n), f->arena, &f->diag, &model);
+}
+
 /* A tensor of n raw bytes with one dimension. */
 static inline Onnx__TensorProto *raw_tensor(Fixture *f, const char *name,
                                             int type, int64_t dim,
