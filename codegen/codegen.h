@@ -42,6 +42,8 @@ const Graph *codegen_graph(const Codegen *cg);
 /* Names shared with the report. */
 const char *codegen_accessor(const Codegen *cg, const Value *v, bool input);
 int64_t codegen_offset(const Codegen *cg, const Value *v);
+const char *codegen_upper(const Codegen *cg);      /* prefix of macros */
+bool codegen_has_step(const Node *n);   /* false: a view, no code */
 /* any text made a C identifier */
 char *c_identifier(Arena *arena, const char *text);
 

@@ -90,6 +90,11 @@ int64_t codegen_offset(const Codegen *cg, const Value *v)
     return v->buf ? v->buf->offset + v->delta : 0;
 }
 
+const char *codegen_upper(const Codegen *cg)
+{
+    return cg->upper;
+}
+
 const Graph *codegen_graph(const Codegen *cg)
 {
     return cg->g;
@@ -192,6 +197,11 @@ static bool step_is_empty(const Node *n)
         if (n->out[i] && type_elems(&n->out[i]->type))
             return shares_storage(n);
     return true;
+}
+
+bool codegen_has_step(const Node *n)
+{
+    return !step_is_empty(n);
 }
 
 static void write_step(Codegen *cg, const Node *n)

@@ -34,9 +34,7 @@ static const char *default_name(Compile *c)
 
 /* ---- files: written aside, then renamed ---------------------------------------- */
 
-typedef bool WriteFn(const void *what, FILE *out);
-
-static bool write_file(Compile *c, const char *path, WriteFn *fn,
+bool write_file(Compile *c, const char *path, WriteFn *fn,
                        const void *what)
 {
     const char *aside = arena_printf(c->arena, "%s.tmp%ld", path,
@@ -112,24 +110,32 @@ static void split_outputs(Compile *c, Strings *out)
     }
 }
 
+Graph *build_graph(Compile *c)
+{
+    Graph *g = graph_new(c->arena, c->scratch, c->diag), *old = c->g;
+    bool ok;
+
+    memcpy(g->hash, c->model.hash, sizeof g->hash);
+    c->g = g;
+    ok = model_build(&c->model, &c->build, g) && boundary_apply(c);
+    c->g = old;
+    return ok ? g : NULL;
+}
+
 static int load(Compile *c)
 {
-    BuildOptions build = { 0 };
     bool text = has_suffix(c->opt->model, ".mcu");
 
-    if (!parse_dims(c, &build.dims))
+    if (!parse_dims(c, &c->build.dims))
         return EXIT_USAGE;
-    split_outputs(c, &build.outputs);
+    split_outputs(c, &c->build.outputs);
     if (!(text ? text_load : onnx_load)(c->opt->model, c->arena, c->diag,
                                         &c->model))
         return EXIT_BAD;
     if (c->opt->info)
         return print_info(c);
-    c->g = graph_new(c->arena, c->scratch, c->diag);
-    memcpy(c->g->hash, c->model.hash, sizeof c->g->hash);
-    if (!model_build(&c->model, &build, c->g))
-        return EXIT_BAD;
-    return boundary_apply(c) ? EXIT_OK : EXIT_BAD;
+    c->g = build_graph(c);
+    return c->g ? EXIT_OK : EXIT_BAD;
 }
 
 static void dump(void *user, const char *pass, Graph *g, bool changed)

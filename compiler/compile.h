@@ -12,10 +12,16 @@ typedef struct Compile {
     Diag *diag;
     Arena *arena, *scratch;
     Model model;
+    BuildOptions build;
     Graph *g;
     const char *name;           /* prefix of symbols */
 } Compile;
 
+/* The model as a fresh graph, before any pass; NULL after a message. */
+Graph *build_graph(Compile *c);
+/* Written aside and renamed: never half a file. */
+typedef bool WriteFn(const void *what, FILE *out);
+bool write_file(Compile *c, const char *path, WriteFn *fn, const void *what);
 /* Everything a command line asks for; returns the exit code. */
 int compile_run(Compile *c);
 

@@ -29,12 +29,6 @@ WEAK bool model_build(const Model *m, const BuildOptions *o, Graph *g)
     (void)m, (void)o;
     return diag_error(g->diag, "cannot build graphs yet");
 }
-WEAK int verify_model(Compile *c, Codegen *cg)
-{
-    (void)cg;
-    diag_error(c->diag, "--verify is not built yet");
-    return EXIT_USAGE;
-}
 WEAK void graph_print(Buf *b, Graph *g, const PrintOptions *o)
 {
     (void)b, (void)g, (void)o;

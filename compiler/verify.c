@@ -1,0 +1,349 @@
+/* verify.c - --verify: compiles the model to C, builds it with $CC, runs it
+ * and compares its outputs with the interpreter (on the graph as it was
+ * built, before any pass) and with the expected outputs of DIR.
+ *
+ * The program that runs the model reads the inputs of all samples from one
+ * file and writes all outputs to another. With --per-node it also writes the
+ * results of every step, as they stand in the arena right after the step.
+ */
+#include "verify.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "samples.h"
+
+typedef struct Verify {
+    Compile *c;
+    Codegen *cg;
+    Graph *ref;                 /* as built, without passes */
+    Samples samples;
+    const char *dir;            /* where we build */
+    const uint8_t *got;         /* what the program wrote */
+    size_t ngot;
+    int failed, compared;
+} Verify;
+
+/* ---- the program that runs the model -------------------------------------------- */
+
+static bool step_writes(const Node *n, int i)
+{
+    return n->out[i] && type_bytes(&n->out[i]->type) > 0;
+}
+
+static void put_dumps(Verify *v, Buf *b)
+{
+    buf_puts(b, "static void dump(const unsigned char *p, int step)\n{\n"
+             "    switch (step) {\n");
+    for EACH_NODE(n, v->c->g) {
+        buf_printf(b, "    case %d:\n", n->index);
+        for (int i = 0; i < n->nout; i++)
+            if (step_writes(n, i))
+                buf_printf(b, "        fwrite(p + %lld, 1, %lld, out);\n",
+                           (long long)codegen_offset(v->cg, n->out[i]),
+                           (long long)type_bytes(&n->out[i]->type));
+        buf_puts(b, "        break;\n");
+    }
+    buf_puts(b, "    default: break;\n    }\n}\n");
+}
+
+static void put_main(Verify *v, Buf *b)
+{
+    const Graph *g = v->c->g;
+    const char *name = v->c->name;
+
+    buf_printf(b, "static %s_arena arena;\n\nint main(void)\n{\n"
+               "    FILE *in = fopen(\"in.bin\", \"rb\");\n    int k;\n\n"
+               "    out = fopen(\"out.bin\", \"wb\");\n"
+               "    if (!in || !out)\n        return 2;\n", name);
+    if (v->c->opt->weights_file)
+        buf_printf(b, "    {\n        FILE *w = fopen(\"w.bin\", \"rb\");\n"
+                   "        static uint64_t blob[%lld];\n"
+                   "        if (!w || !fread(blob, 1, sizeof blob, w) ||\n"
+                   "            %s_set_weights(&arena, blob))\n"
+                   "            return 3;\n    }\n",
+                   (long long)codegen_sizes(v->cg).weights / 8 + 64 *
+                       (long long)g->nvalue + 8, name);
+    buf_printf(b, "    %s_reset(&arena);\n    for (k = 0; k < %d; k++) {\n",
+               name, v->samples.n);
+    for (int i = 0; i < g->nin; i++)
+        if (type_bytes(&g->in[i]->type))
+            buf_printf(b, "        if (fread(%s(&arena), 1, %lld, in) != "
+                       "%lld)\n            return 4;\n",
+                       codegen_accessor(v->cg, g->in[i], true),
+                       (long long)type_bytes(&g->in[i]->type),
+                       (long long)type_bytes(&g->in[i]->type));
+    buf_printf(b, "        if (%s_run(&arena))\n            return 5;\n",
+               name);
+    for (int i = 0; i < g->nout; i++)
+        if (type_bytes(&g->out[i]->type))
+            buf_printf(b, "        fwrite(%s(&arena), 1, %lld, out);\n",
+                       codegen_accessor(v->cg, g->out[i], false),
+                       (long long)type_bytes(&g->out[i]->type));
+    buf_puts(b, "    }\n    return fclose(out) ? 6 : 0;\n}\n");
+}
+
+static bool write_main(const void *what, FILE *out)
+{
+    const Buf *b = what;
+
+    return fwrite(b->s, 1, b->n, out) == b->n;
+}
+
+static bool write_program(Verify *v)
+{
+    const char *upper = codegen_upper(v->cg);
+    Buf b;
+
+    buf_init(&b, v->c->arena);
+    buf_puts(&b, "#include <stdio.h>\nstatic FILE *out;\n");
+    if (v->c->opt->per_node) {
+        buf_puts(&b, "static void dump(const unsigned char *p, int step);\n");
+        buf_printf(&b, "#define %s_STEP_END(i) dump(a->bytes, i)\n", upper);
+    }
+    buf_puts(&b, "#include \"model.c\"\n");
+    if (v->c->opt->per_node)
+        put_dumps(v, &b);
+    put_main(v, &b);
+    return write_file(v->c, arena_printf(v->c->arena, "%s/main.c", v->dir),
+                      write_main, &b);
+}
+
+static bool write_inputs(const void *what, FILE *out)
+{
+    const Verify *v = what;
+
+    for (int k = 0; k < v->samples.n; k++)
+        for (int i = 0; i < v->c->g->nin; i++) {
+            const Tensor *t = &v->samples.list[k].in[i];
+            size_t n = (size_t)type_bytes(&t->type);
+            if (fwrite(t->data, 1, n, out) != n)
+                return false;
+        }
+    return true;
+}
+
+static bool write_c(const void *cg, FILE *out)
+{
+    return codegen_write_c(cg, out);
+}
+
+static bool write_w(const void *cg, FILE *out)
+{
+    return codegen_write_weights(cg, out);
+}
+
+static bool in_dir(Verify *v, const char *file, WriteFn *fn, const void *what)
+{
+    return write_file(v->c, arena_printf(v->c->arena, "%s/%s", v->dir, file),
+                      fn, what);
+}
+
+static bool build_and_run(Verify *v)
+{
+    const char *cc = getenv("CC") ? getenv("CC") : "cc";
+    const char *flags = getenv("CFLAGS") ? getenv("CFLAGS") : "-O2";
+    int rc;
+
+    if (!in_dir(v, "model.c", write_c, v->cg) || !write_program(v) ||
+        !in_dir(v, "in.bin", write_inputs, v) ||
+        (v->c->opt->weights_file && !in_dir(v, "w.bin", write_w, v->cg)))
+        return false;
+    rc = system(arena_printf(v->c->arena, "cd '%s' && %s -std=c99 %s -o model"
+                             " main.c -lm > cc.log 2>&1", v->dir, cc, flags));
+    if (rc != 0)
+        return diag_error(v->c->diag, "--verify: '%s' does not compile the "
+                          "generated C: see %s/cc.log", cc, v->dir);
+    rc = system(arena_printf(v->c->arena, "cd '%s' && ./model", v->dir));
+    if (rc != 0)
+        return diag_error(v->c->diag, "--verify: the built model ends with "
+                          "status %d", WIFEXITED(rc) ? WEXITSTATUS(rc) : -1);
+    return true;
+}
+
+static bool read_results(Verify *v)
+{
+    const char *path = arena_printf(v->c->arena, "%s/out.bin", v->dir);
+    FILE *f = fopen(path, "rb");
+    long n;
+
+    if (!f || fseek(f, 0, SEEK_END) || (n = ftell(f)) < 0)
+        return diag_error(v->c->diag, "cannot read '%s'", path);
+    rewind(f);
+    v->got = arena_alloc(v->c->arena, (size_t)n);
+    v->ngot = fread((uint8_t *)(uintptr_t)v->got, 1, (size_t)n, f);
+    fclose(f);
+    return v->ngot == (size_t)n;
+}
+
+/* ---- comparing ------------------------------------------------------------------- */
+
+/* The next tensor of type t in what the program wrote, aligned. */
+static void *next_result(Verify *v, size_t *at, const Type *t)
+{
+    size_t n = (size_t)type_bytes(t);
+    void *p;
+
+    if (*at + n > v->ngot)
+        return NULL;
+    p = arena_memdup(v->c->scratch, v->got + *at, n);
+    *at += n;
+    return p;
+}
+
+static void compare(Verify *v, const char *what, const Value *ref,
+                    const void *got, const Tensor *want)
+{
+    Tolerance tol = tolerance_for(v->ref, ref, want);
+    Difference d = tensor_difference(&ref->type, got, want->data, &tol);
+    bool ok = difference_ok(&d, &ref->type, &tol);
+
+    v->compared++;
+    v->failed += !ok;
+    if (!ok || !v->c->diag->quiet)
+        difference_print(what, ref->name, &d, ok);
+}
+
+static bool compare_sample(Verify *v, const Sample *s, size_t *at)
+{
+    Graph *ref = v->ref;
+    Tensor *want = NEW_ARRAY(v->c->arena, Tensor, ref->nout);
+
+    if (!graph_eval(ref, s->in, want, v->c->arena, NULL, NULL))
+        return false;
+    for (int i = 0; i < ref->nout; i++) {
+        const void *got = next_result(v, at, &ref->out[i]->type);
+        if (!got)
+            return diag_error(v->c->diag, "--verify: the built model wrote "
+                              "too little");
+        compare(v, "interpreter", ref->out[i], got, &want[i]);
+        if (s->want && s->want[i].data)
+            compare(v, s->from, ref->out[i], got, &s->want[i]);
+    }
+    return true;
+}
+
+/* ---- per node -------------------------------------------------------------------- */
+
+typedef struct PerNode {
+    Verify *v;
+    size_t at;
+    const Node *bad;
+    int steps;
+} PerNode;
+
+static void check_node(void *user, const Node *n, const Tensor *const *in,
+                       Tensor *const *out)
+{
+    PerNode *p = user;
+
+    (void)in;
+    if (p->bad || !codegen_has_step(n))
+        return;
+    p->steps++;
+    for (int i = 0; i < n->nout; i++) {
+        const Value *y = n->out[i];
+        Tolerance tol;
+        Difference d;
+        void *got;
+        if (!step_writes(n, i) || !(got = next_result(p->v, &p->at,
+                                                      &y->type)))
+            continue;
+        tol = tolerance_for(p->v->c->g, y, out[i]);
+        d = tensor_difference(&y->type, got, out[i]->data, &tol);
+        if (difference_ok(&d, &y->type, &tol))
+            continue;
+        p->bad = n;
+        difference_print("per node", y->name, &d, false);
+    }
+}
+
+/* Both sides run the optimized graph; the first step that differs is it. */
+static bool verify_per_node(Verify *v)
+{
+    Graph *g = v->c->g;
+    PerNode p = { v, 0, NULL, 0 };
+    Tensor *out = NEW_ARRAY(v->c->arena, Tensor, g->nout);
+
+    if (!graph_eval(g, v->samples.list[0].in, out, v->c->arena, check_node,
+                    &p))
+        return false;
+    if (p.bad) {
+        v->failed++;
+        printf("first node that differs: step %d, '%s' (%s)\n", p.bad->index,
+               p.bad->name, op_name(p.bad->op));
+    } else {
+        printf("per node: %d steps agree with the interpreter\n", p.steps);
+    }
+    return true;
+}
+
+/* ---- the whole ------------------------------------------------------------------- */
+
+static bool make_folder(Verify *v)
+{
+    const char *tmp = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
+    char *dir = arena_printf(v->c->arena, "%s/mcufc-verify-XXXXXX", tmp);
+
+    v->dir = mkdtemp(dir);
+    return v->dir || diag_error(v->c->diag, "cannot make a folder in '%s': "
+                                "%s", tmp, strerror(errno));
+}
+
+static void remove_folder(Verify *v)
+{
+    static const char *const files[] = { "model.c", "main.c", "in.bin",
+                                         "out.bin", "w.bin", "cc.log",
+                                         "model" };
+
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        remove(arena_printf(v->c->scratch, "%s/%s", v->dir, files[i]));
+    rmdir(v->dir);
+}
+
+static bool get_samples(Verify *v)
+{
+    const char *dir = v->c->opt->verify;
+
+    if (*dir)
+        return samples_load_dir(v->c, v->ref, dir, &v->samples);
+    samples_random(v->c, v->ref, 3, &v->samples);
+    return true;
+}
+
+static bool verify_all(Verify *v)
+{
+    size_t at = 0;
+
+    if (v->c->opt->per_node) {
+        v->samples.n = 1;
+        return build_and_run(v) && read_results(v) && verify_per_node(v);
+    }
+    if (!build_and_run(v) || !read_results(v))
+        return false;
+    for (int k = 0; k < v->samples.n; k++)
+        if (!compare_sample(v, &v->samples.list[k], &at))
+            return false;
+    printf("verify: %d tensors of %d samples compared, %d differ\n",
+           v->compared, v->samples.n, v->failed);
+    return true;
+}
+
+int verify_model(Compile *c, Codegen *cg)
+{
+    Verify v = { .c = c, .cg = cg };
+
+    v.ref = build_graph(c);
+    if (!v.ref || !get_samples(&v) || !make_folder(&v))
+        return EXIT_BAD;
+    if (!verify_all(&v))
+        return EXIT_BAD;
+    if (v.failed)
+        diag_note(c->diag, "the program that differs is in %s", v.dir);
+    else
+        remove_folder(&v);
+    return v.failed ? EXIT_DIFFERS : EXIT_OK;
+}
