@@ -108,12 +108,14 @@ Value *b_cast(Build *b, Value *x, DType to)
 
 Value *b_reshape(Build *b, Value *x, int rank, const int64_t *dim)
 {
-    Value *in[] = { x, b_ints(b, rank, dim) };
+    Value *in[2];
     Node *n;
 
     if (x->type.rank == rank &&
         !memcmp(x->type.dim, dim, (size_t)rank * sizeof *dim))
         return x;
+    in[0] = x;
+    in[1] = b_ints(b, rank, dim);
     n = b_node(b, OP_Reshape, 2, in, 1);
     ATTRS(reshape, n)->allowzero = 1;   /* dim is complete */
     return b_end(b, n);
