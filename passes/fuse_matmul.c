@@ -80,6 +80,32 @@ static bool from_gemm(Graph *g, Node *n)
     return true;
 }
 
+/* A transpose whose last two dims, swapped back, leave rows contiguous: the
+ * swap moves into the product, a cheaper transpose stays. */
+static bool peel_transpose(Graph *g, Node *n)
+{
+    Node *t = maker(n->in[1], OP_Transpose), *left;
+    int rank = n->in[1]->type.rank;
+    Ints p, *q;
+    Type type;
+
+    if (!t || rank < 3 || !(p = ATTRS(transpose, t)->perm).n ||
+        p.v[rank - 2] != rank - 1 || !only_use(t->out[0]))
+        return false;
+    type = n->in[1]->type;
+    type.dim[rank - 1] = n->in[1]->type.dim[rank - 2];
+    type.dim[rank - 2] = n->in[1]->type.dim[rank - 1];
+    left = insert_op(g, n, OP_Transpose, t->name, 1, &t->in[0], type);
+    q = &ATTRS(transpose, left)->perm;
+    q->n = rank;
+    q->v = arena_memdup(g->arena, p.v, (size_t)rank * sizeof *p.v);
+    q->v[rank - 1] = p.v[rank - 2];
+    q->v[rank - 2] = p.v[rank - 1];
+    ATTRS(fusedmatmul, n)->transB = !ATTRS(fusedmatmul, n)->transB;
+    node_set_input(n, 1, left->out[0]);
+    return true;
+}
+
 static bool take_transposes(Node *n)
 {
     bool any = false;
@@ -171,15 +197,14 @@ static bool take_bias(Graph *g, Node *n)
 
 bool pass_fuse_matmul(Graph *g, const PassOptions *opt, bool *changed)
 {
-    (void)opt;
     for EACH_NODE_SAFE(n, g)
         if (from_matmul(g, n) || from_gemm(g, n))
             *changed = true;
     for EACH_NODE(n, g)
         if (n->op == OP_FusedMatMul) {
-            while (take_transposes(n) || take_factor(n) ||
-                   scale_result(g, n) || take_bias(g, n))
+            while (take_transposes(n) || peel_transpose(g, n) ||
+                   take_factor(n) || scale_result(g, n) || take_bias(g, n))
                 *changed = true;
         }
-    return true;
+    return pass_dce(g, opt, changed);
 }
