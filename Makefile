@@ -55,9 +55,50 @@ $(BUILD)/gen/kernels_embedded.o: $(BUILD)/gen/kernels_embedded.c
 
 include tests/Makefile.inc
 
+# ---- for people -------------------------------------------------------------
+help:
+	@echo "make            build/mcufc and build/mcufc-plan"
+	@echo "make demo       compile the bundled vision transformer and run it"
+	@echo "make check      all tests (under 20 minutes on two cores)"
+	@echo "make check-long fuzzing and sweeps"
+	@echo "make bench      speed against ONNX Runtime, where it is installed"
+	@echo "make deps       install missing Debian packages"
+	@echo "make install    mcufc and its manual page below PREFIX"
+
+deps:
+	@tools/deps.sh
+
+demo: deps
+	@$(MAKE) --no-print-directory all
+	@examples/vit-mnist/demo.sh $(BUILD)
+
+check: deps
+	@$(MAKE) --no-print-directory all
+	@tests/check.sh $(BUILD)
+
+check-long: deps
+	@$(MAKE) --no-print-directory all
+	@tests/check.sh $(BUILD) long
+
+# siblings never include each other
+layers:
+	@tests/layers.sh
+
+$(BUILD)/mcufc.1: $(BUILD)/mcufc tools/man.sh
+	tools/man.sh $(BUILD)/mcufc > $@
+
+doc/ops.md: $(BUILD)/mcufc
+	$(BUILD)/mcufc --ops > $@
+
+install: all $(BUILD)/mcufc.1
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 $(BUILD)/mcufc $(DESTDIR)$(PREFIX)/bin/mcufc
+	install -m 644 $(BUILD)/mcufc.1 \
+		$(DESTDIR)$(PREFIX)/share/man/man1/mcufc.1
+
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all clean
+.PHONY: all help deps demo check check-long layers install clean
 .SUFFIXES:
 -include $(LIB_SRC:%.c=$(BUILD)/%.d) $(BUILD)/compiler/main.d

@@ -1,0 +1,46 @@
+#!/bin/sh
+# check.sh BUILD [long] - every test suite, each a program that ends in a
+# line `NAME: N passed, N failed, N skipped`; this adds them up. The last
+# line is `N passed, N failed, N skipped`, the exit status 0 when none failed.
+cd "$(dirname "$0")/.." || exit 1
+build=${1:-build}
+long=${2:-}
+log=$build/check
+mkdir -p "$log"
+passed=0 failed=0 skipped=0
+
+count()         # log file, suite name, exit status
+{
+    line=$(grep -E "^$2: [0-9]+ passed, [0-9]+ failed" "$1" | tail -1)
+    if [ -z "$line" ]; then
+        echo "$2: no result (exit status $3), see $1"
+        failed=$((failed + 1))
+        return
+    fi
+    echo "$line"
+    set -- $(echo "${line#*: }" | tr -d ,) 0 skipped
+    passed=$((passed + $1)) failed=$((failed + $3)) skipped=$((skipped + $5))
+}
+
+suite()         # name, command...
+{
+    name=$1
+    shift
+    "$@" >"$log/$name.log" 2>&1
+    status=$?
+    grep -E '^(FAIL|SKIP)' "$log/$name.log" | head -20
+    count "$log/$name.log" "$name" $status
+}
+
+suite layers tests/suite_layers.sh
+suite unit tests/suite_unit.sh "$build"
+suite golden make -s golden BUILD="$build"
+suite cli tests/e2e/cli.sh "$build"
+suite models tests/e2e/models.sh "$build"
+suite malformed tests/fuzz/malformed.sh "$build" ${long:+long}
+if [ -n "$long" ]; then
+    suite conformance tests/e2e/conformance.sh "$build"
+    [ -x tests/fuzz/text.sh ] && suite text tests/fuzz/text.sh "$build"
+fi
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
