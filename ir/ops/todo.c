@@ -14,17 +14,11 @@
       return node_error(n, "cannot be evaluated yet"); }
 
 INFER(einsum)
-INFER(gridsample)
-INFER(affinegrid)
-INFER(roialign)
 INFER(dft)
 INFER(stft)
 INFER(window)
 INFER(melweight)
 EVAL(einsum)
-EVAL(gridsample)
-EVAL(affinegrid)
-EVAL(roialign)
 EVAL(dft)
 EVAL(stft)
 EVAL(window)
