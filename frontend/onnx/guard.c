@@ -16,6 +16,7 @@ enum {
     SCANNED = 80,               /* protobuf-c's notes per field, with slack */
     SKIPPED = 8,                /* a field that is left out: time, not space */
     BLOCK = 32,                 /* overhead of an allocation */
+    MAX_NAME = 1 << 14,         /* bytes of a name */
     LENGTH_BYTES = 5,           /* of a length in the skeleton, padded */
     MIB = 1 << 20,
     MAX_STRUCTS = 128 * MIB,    /* messages and strings: some 100,000 nodes */
@@ -233,6 +234,8 @@ static bool account(Guard *g, const Message *m, const Field *f,
     } else if (is_raw_data(m, f)) {
         g->structs += sizeof(GuardRaw) + BLOCK;
     } else if (wire_of(f->type) == PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED) {
+        if (f->type == PROTOBUF_C_TYPE_STRING)
+            n *= 5;             /* load_text may need \xNN for each byte */
         g->structs += n + sizeof(ProtobufCBinaryData) + BLOCK;
     } else if (f->label == PROTOBUF_C_LABEL_REPEATED) {
         if (p->wire != wire_of(f->type) && !count_packed(f, p, &count))
@@ -267,6 +270,10 @@ static bool check_field(const Guard *g, const Message *m, const Field *f,
                           "'%s' of %s has wire type %u",
                           (size_t)(p->start - g->image), f->name,
                           m->short_name, (unsigned)p->wire);
+    if (f->type == PROTOBUF_C_TYPE_STRING && p->end - p->data > MAX_NAME)
+        return diag_error(g->diag, "byte %zu: a %s of %zu bytes, at most %d "
+                          "are allowed", (size_t)(p->data - g->image), f->name,
+                          (size_t)(p->end - p->data), MAX_NAME);
     if (f->type == PROTOBUF_C_TYPE_STRING &&
         memchr(p->data, 0, (size_t)(p->end - p->data)))
         return bad(g, m, p->data, "a name holds a zero byte");

@@ -76,12 +76,34 @@ static int utf8_length(const unsigned char *s)
     return n;
 }
 
+/* s with \xNN for every byte that needs it, into `to`; the length. */
+static size_t escape(const char *s, char *to)
+{
+    static const char hex[] = "0123456789abcdef";
+    size_t n = 0;
+
+    while (*s) {
+        unsigned char c = (unsigned char)*s;
+        int k = c == '\\' ? 0 : utf8_length((const unsigned char *)s);
+        if (k) {
+            memcpy(to + n, s, (size_t)k);
+            n += (size_t)k;
+        } else {
+            const char x[] = { '\\', 'x', hex[c >> 4], hex[c & 15] };
+            memcpy(to + n, x, 4);
+            n += 4;
+        }
+        s += k ? k : 1;
+    }
+    return n;
+}
+
 /* Names that no other part could trip over stay as they are; in the others
  * every odd byte becomes \xNN, and \ itself \x5c so that they stay apart. */
 const char *load_text(Loader *l, const char *s)
 {
     const unsigned char *u = (const unsigned char *)s;
-    Buf b;
+    char *to;
     int n;
 
     if (!s)
@@ -90,15 +112,9 @@ const char *load_text(Loader *l, const char *s)
         u += n;
     if (!*u)
         return s;
-    buf_init(&b, l->arena);
-    for (u = (const unsigned char *)s; *u; u += n ? n : 1) {
-        n = utf8_length(u);
-        if (n && *u != '\\')
-            buf_write(&b, u, (size_t)n);
-        else
-            buf_printf(&b, "\\x%02x", *u);
-    }
-    return b.s;
+    to = arena_alloc(l->arena, 4 * strlen(s) + 1);
+    to[escape(s, to)] = 0;
+    return to;
 }
 
 /* "ai.onnx" is the long name of the default domain. */
