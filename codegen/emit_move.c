@@ -22,9 +22,8 @@ void emit_copy(Emit *e, const Node *n)
                (long long)type_bytes(&n->out[0]->type));
 }
 
-/* One nest: operand 0 is written, 1 read. */
-static void emit_nest(Emit *e, const Nest *l, DType dt, const char *y,
-                      const char *x)
+void emit_copy_nest(Emit *e, const Nest *l, DType dt, const char *y,
+                    const char *x)
 {
     int last = l->rank - 1, opened;
     int64_t bytes = l->n[last] * dtype_bytes(dt);
@@ -55,8 +54,8 @@ void emit_move(Emit *e, const Node *n)
         if (n->op == OP_Split && !n->out[k])
             continue;
         move_part(n, k, &m);
-        emit_nest(e, &m.nest, n->in[0]->type.dt,
-                  arena_printf(e->arena, "y%d", m.out),
-                  arena_printf(e->arena, "x%d", m.in));
+        emit_copy_nest(e, &m.nest, n->in[0]->type.dt,
+                       arena_printf(e->arena, "y%d", m.out),
+                       arena_printf(e->arena, "x%d", m.in));
     }
 }

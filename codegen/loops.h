@@ -67,6 +67,10 @@ int nest_open(Emit *e, const Nest *nest, int from, int to);
 const char *elem_load(Emit *e, DType dt, const char *ptr, const char *index);
 void elem_store(Emit *e, DType dt, const char *ptr, const char *index,
                 const char *expr);
+/* The loops that copy elements of dt: operand 0 of a collapsed nest is
+ * written, 1 is read; contiguous rows by memcpy. */
+void emit_copy_nest(Emit *e, const Nest *nest, DType dt, const char *y,
+                    const char *x);
 /* "x1", or "y0" when operand i lives in the bytes of result 0 */
 const char *operand_name(Emit *e, const Node *n, int i);
 /* int, or int64_t where int is too small to index `n` elements */
