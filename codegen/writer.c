@@ -158,14 +158,21 @@ static void declare(Codegen *cg, Buf *out, const char *body, const Value *v,
                    (long long)(v->buf ? v->buf->offset + v->delta : 0));
 }
 
+/* Every result already is where the operand is: nothing to do. */
 static bool shares_storage(const Node *n)
 {
-    const Value *x = node_in(n, 0), *y = node_out(n, 0);
+    const Value *x = node_in(n, 0);
+    int64_t shift;
 
-    if (!op_has(n->op, T_VIEW) || !x || !y)
-        return false;
-    return type_bytes(&y->type) == 0 ||
-           (x->buf && x->buf == y->buf && x->delta == y->delta);
+    for (int i = 0; i < n->nout; i++) {
+        const Value *y = n->out[i];
+        if (!y || type_bytes(&y->type) == 0)
+            continue;
+        if (!node_view_shift(n, i, &shift) || !x->buf || x->buf != y->buf ||
+            y->delta != x->delta + shift)
+            return false;
+    }
+    return true;
 }
 
 static void step_comment(Buf *b, const Node *n)
@@ -191,24 +198,16 @@ static void step_comment(Buf *b, const Node *n)
     buf_puts(b, " */\n");
 }
 
-static bool step_is_empty(const Node *n)
-{
-    for (int i = 0; i < n->nout; i++)
-        if (n->out[i] && type_elems(&n->out[i]->type))
-            return shares_storage(n);
-    return true;
-}
-
 bool codegen_has_step(const Node *n)
 {
-    return !step_is_empty(n);
+    return !shares_storage(n);
 }
 
 static void write_step(Codegen *cg, const Node *n)
 {
     Buf body;
 
-    if (step_is_empty(n))
+    if (shares_storage(n))
         return;
     buf_init(&body, cg->arena);
     cg->e.c = &body;

@@ -293,6 +293,9 @@ bool node_axis(const Node *n, int64_t axis, int rank, int *out);
 /* reads constant integers (int32 or int64) of an operand; false: not const */
 bool value_ints(const Value *v, int max, int64_t *out, int *count);
 
+/* views.c: is result o just bytes of operand 0, and from which byte on? */
+bool node_view_shift(const Node *n, int o, int64_t *shift);
+
 /* ---- eval.c: the reference interpreter ---------------------------------- */
 
 /* Evaluate one node into fresh tensors of `arena`. */

@@ -20,6 +20,7 @@ typedef struct Check {
     Range *range;               /* sorted, disjoint */
     int n, cap;
     const Value **root;         /* by value id: what a view really is */
+    int64_t *shift;             /* and from which of its bytes on */
 } Check;
 
 static int64_t address(const Value *v)
@@ -79,6 +80,7 @@ static bool owned(Check *c, const Value *v, int step, const char *who)
 {
     int64_t at = address(v), to = at + type_bytes(&v->type);
     const Value *root = c->root[v->id];
+    int64_t base = at - c->shift[v->id];
 
     for (int i = 0; i < c->n && at < to; i++) {
         const Range *r = &c->range[i];
@@ -86,7 +88,7 @@ static bool owned(Check *c, const Value *v, int step, const char *who)
             continue;
         if (r->from > at)
             break;
-        if (r->owner != root || r->base != address(v))
+        if (r->owner != root || r->base != base)
             return diag_error(c->g->diag, "plan: step %d (%s) reads '%s', but"
                               " byte %lld holds '%s'", step, who, v->name,
                               (long long)at, r->owner->name);
@@ -105,10 +107,31 @@ static bool touch(const Value *a, const Value *b)
            address(b) < address(a) + type_bytes(&a->type);
 }
 
+/* All results lie where their bytes of the operand are. */
 static bool is_view(const Node *n)
 {
-    return op_has(n->op, T_VIEW) && has_bytes(n->in[0]) &&
-           has_bytes(n->out[0]) && address(n->in[0]) == address(n->out[0]);
+    int64_t shift;
+
+    if (n->nout == 0 || !has_bytes(node_in(n, 0)))
+        return false;
+    for (int i = 0; i < n->nout; i++)
+        if (has_bytes(n->out[i]) &&
+            (!node_view_shift(n, i, &shift) ||
+             address(n->out[i]) != address(n->in[0]) + shift))
+            return false;
+    return true;
+}
+
+static void alias(Check *c, const Node *n)
+{
+    const Value *x = n->in[0];
+    int64_t shift;
+
+    for (int i = 0; i < n->nout; i++)
+        if (has_bytes(n->out[i]) && node_view_shift(n, i, &shift)) {
+            c->root[n->out[i]->id] = c->root[x->id];
+            c->shift[n->out[i]->id] = c->shift[x->id] + shift;
+        }
 }
 
 /* An output may lie on an input only as the op's traits allow. */
@@ -177,7 +200,7 @@ static bool check_step(Check *c, const Node *n)
         if (has_bytes(n->in[i]) && !owned(c, n->in[i], n->index, n->name))
             return false;
     if (is_view(n)) {
-        c->root[n->out[0]->id] = c->root[n->in[0]->id];
+        alias(c, n);
         return true;
     }
     if (!check_writes(c, n) || !check_scratch(c, n))
@@ -190,8 +213,9 @@ static bool check_step(Check *c, const Node *n)
 
 bool plan_check(Graph *g)
 {
-    Check c = { g, NULL, 0, 0, NULL };
+    Check c = { g, NULL, 0, 0, NULL, NULL };
 
+    c.shift = NEW_ARRAY(g->scratch, int64_t, g->nvalue);
     c.root = NEW_ARRAY(g->scratch, const Value *, g->nvalue);
     for (int i = 0; i < g->nvalue; i++)
         c.root[i] = g->value[i];

@@ -116,16 +116,37 @@ static bool try_in_place(Node *n, const PassOptions *opt, int nsteps)
     return false;
 }
 
-static bool try_view(Node *n, const PassOptions *opt, int nsteps)
+/* A view costs nothing when all results of the node are views. */
+static bool can_view(const Node *n, const PassOptions *opt)
 {
     const Value *x = node_in(n, 0);
+    int64_t shift;
 
-    if (!op_has(n->op, T_VIEW) || opt->no_reuse || !x->buf || !n->out[0] ||
-        !may_join(n->graph, x->buf, n->out[0]))
+    if (opt->no_reuse || !x || !x->buf)
         return false;
-    if (opt->keep_inputs && x->buf->first == INPUT_TIME)
+    if (opt->keep_inputs && x->buf->first == INPUT_TIME &&
+        !x->buf->is_state)
         return false;
-    join(x->buf, n->out[0], x->delta, nsteps);
+    for (int i = 0; i < n->nout; i++)
+        if (n->out[i] && type_bytes(&n->out[i]->type) &&
+            (!node_view_shift(n, i, &shift) ||
+             !may_join(n->graph, x->buf, n->out[i])))
+            return false;
+    return true;
+}
+
+static bool try_view(Node *n, const PassOptions *opt, int nsteps)
+{
+    Buffer *b;
+    int64_t base, shift;
+
+    if (!can_view(n, opt))
+        return false;
+    b = n->in[0]->buf;
+    base = n->in[0]->delta;
+    for (int i = 0; i < n->nout; i++)
+        if (n->out[i] && node_view_shift(n, i, &shift))
+            join(b, n->out[i], base + shift, nsteps);
     return true;
 }
 
@@ -183,8 +204,9 @@ static void make_buffers(Graph *g, const PassOptions *opt)
                 join(state, n->out[0], 0, nsteps);
             continue;
         }
-        if (!try_view(n, opt, nsteps) && !try_in_place(n, opt, nsteps) &&
-            n->nout && n->out[0])
+        if (try_view(n, opt, nsteps))
+            continue;
+        if (!try_in_place(n, opt, nsteps) && n->nout && n->out[0])
             own_buffer(g, n->out[0]);
         for (int i = 1; i < n->nout; i++)
             if (n->out[i])
