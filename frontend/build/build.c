@@ -118,7 +118,8 @@ bool model_build(const Model *m, const BuildOptions *opt, Graph *g)
     b->m = m;
     b->opt = opt ? opt : &none;
     b->g = g;
-    b->reserved.id = -1;
+    b->reserved.id = ID_RESERVED;
+    b->absent.id = ID_ABSENT;
     b->poison = graph_const_scalar(g, NULL, DT_F32, 0);
     map_init(&b->symbol, g->arena);
     functions_map(m, g->arena, &b->function);

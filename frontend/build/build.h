@@ -83,6 +83,21 @@ static inline Value *draft_in(const Draft *d, int i)
     return i < d->nin ? d->in[i] : NULL;
 }
 
+/* A sequence is known element by element while building. Its Value is no
+ * value of the graph: only the ops in expand_seq.c and bodies take it. */
+enum { ID_RESERVED = -1, ID_ABSENT = -2, ID_SEQUENCE = -3 };
+
+typedef struct Sequence {
+    Value value;                /* first: id is ID_SEQUENCE */
+    int n;
+    Value **item;
+} Sequence;
+
+static inline bool value_is_sequence(const Value *v)
+{
+    return v && v->id == ID_SEQUENCE;
+}
+
 /* ---- scope.c: names --------------------------------------------------- */
 
 Scope *scope_push(Build *b, Scope *up, const ModelOpset *opset, int nopset);
@@ -122,8 +137,9 @@ void functions_map(const Model *m, Arena *a, Map *map);
 const ModelFunction *function_find(const Map *map, Arena *a,
                                    const ModelNode *n);
 bool function_inline(Build *b, Draft *d, const ModelFunction *f);
-/* The body of one branch; out[i] for each of its outputs. */
-bool walk_body(Build *b, const ModelGraph *mg, const char *what, Value **in,
+/* The body of a branch or of one turn of a loop; out[i] for each of its
+ * outputs. `tag` becomes part of the names in it. */
+bool walk_body(Build *b, const ModelGraph *mg, const char *tag, Value **in,
                int nin, Value **out, int nout);
 
 /* ---- node.c: one node ------------------------------------------------------ */
@@ -177,6 +193,10 @@ bool draft_arity(Build *b, const Draft *d, int imin, int imax, int omax);
 /* ---- support.c: what there is -------------------------------------------- */
 
 bool node_known(const ModelNode *n, int64_t version, Buf *why);
+
+/* ---- expand_seq.c ----------------------------------------------------------- */
+
+bool takes_sequences(const char *op);
 
 /* ---- builder.c: nodes that expansions make ------------------------------- */
 

@@ -151,6 +151,9 @@ static bool draft_inputs(Build *b, Draft *d)
             return draft_error(b, d, "input '%s' is not defined", mn->in[i]);
         if (d->in[i] == &b->absent)
             d->in[i] = NULL;
+        if (value_is_sequence(d->in[i]) && !takes_sequences(d->op) &&
+            !function_find(&b->function, b->g->arena, mn))
+            return draft_error(b, d, "input '%s' is a sequence", mn->in[i]);
     }
     while (d->nin > 0 && !d->in[d->nin - 1])
         d->nin--;               /* trailing operands that are left out */

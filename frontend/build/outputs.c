@@ -83,6 +83,9 @@ static bool add_output(Build *b, const ModelInfo *info)
     if (!v)
         return diag_error(b->g->diag, "output '%s' is not defined",
                           info->name);
+    if (v->id < 0)
+        return diag_error(b->g->diag, "output '%s' is a sequence",
+                          info->name);
     if (v->is_input || v->data || v->is_output)
         v = copy_of(b, v, info->name);
     value_rename(b, v, info->name);

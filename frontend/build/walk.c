@@ -210,7 +210,16 @@ static bool body_results(Build *b, const ModelGraph *mg, Value **out, int n)
     return true;
 }
 
-bool walk_body(Build *b, const ModelGraph *mg, const char *what, Value **in,
+static bool body_budget(Build *b, const ModelGraph *mg)
+{
+    b->visited += mg->nnode + mg->ninit;
+    if (b->visited > MAX_NODES)
+        return draft_error(b, b->draft, "bodies of more than %d nodes in all",
+                           MAX_NODES);
+    return deeper(b, b->draft->m);
+}
+
+bool walk_body(Build *b, const ModelGraph *mg, const char *tag, Value **in,
                int nin, Value **out, int nout)
 {
     Scope *outer = b->scope;
@@ -219,14 +228,16 @@ bool walk_body(Build *b, const ModelGraph *mg, const char *what, Value **in,
     bool ok;
 
     if (mg->nout != nout || mg->nin != nin)
-        return draft_error(b, b->draft, "%s has %d inputs and %d outputs, "
-                           "must have %d and %d", what, mg->nin, mg->nout,
+        return draft_error(b, b->draft, "the body has %d inputs and %d "
+                           "outputs, must have %d and %d", mg->nin, mg->nout,
                            nin, nout);
-    if (!deeper(b, b->draft->m))
+    if (!body_budget(b, mg))
         return false;
     b->scope = scope_push(b, outer, outer->opset, outer->nopset);
-    b->scope->prefix = arena_printf(b->g->arena, "%s/", b->draft->name);
+    b->scope->prefix = arena_printf(b->g->arena, "%s/%s/", b->draft->name,
+                                    tag);
     declare_infos(b, mg->info, mg->ninfo);
+    declare_infos(b, mg->out, mg->nout);
     for (int i = 0; i < nout; i++)
         need[i] = mg->out[i].name;
     ok = bind_body_inputs(b, mg, in, nin) && constants_bind(b, mg) &&
