@@ -9,6 +9,7 @@
 
 #include "../support/map.h"
 #include "emit_state.h"
+#include "selftest.h"
 
 struct Codegen {
     Graph *g;
@@ -517,6 +518,8 @@ bool codegen_write_c(const Codegen *cg, FILE *out)
     write_accessors((Codegen *)(uintptr_t)cg, &tail);
     write_run(cg, &tail);
     fwrite(tail.s, 1, tail.n, out);
+    if (cg->opt.selftest && !selftest_write(cg, &cg->opt, out))
+        return false;
     return !ferror(out);
 }
 

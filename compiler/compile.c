@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "samples.h"
+
 static const char *base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -173,6 +175,23 @@ static bool optimize(Compile *c)
     return passes_run(c->g, &po) && codegen_supported(c->g);
 }
 
+/* One pseudo-random input and what the interpreter makes of it, on the graph
+ * as it was built. */
+static bool golden(Compile *c, CodegenOptions *co)
+{
+    Graph *ref = build_graph(c);
+    Samples s = { 0 };
+    Tensor *out;
+
+    if (!ref)
+        return false;
+    samples_random(c, ref, 1, &s);
+    out = NEW_ARRAY(c->arena, Tensor, ref->nout);
+    co->golden_in = s.list[0].in;
+    co->golden_out = out;
+    return graph_eval(ref, s.list[0].in, out, c->arena, NULL, NULL);
+}
+
 static Codegen *generate(Compile *c)
 {
     CodegenOptions co = {
@@ -185,6 +204,8 @@ static Codegen *generate(Compile *c)
         .selftest = c->opt->selftest,
     };
 
+    if (co.selftest && !golden(c, &co))
+        return NULL;
     return codegen_new(c->g, c->arena, &co);
 }
 
@@ -274,6 +295,8 @@ int compile_run(Compile *c)
     if (!optimize(c))
         return EXIT_BAD;
     cg = generate(c);
+    if (!cg)
+        return EXIT_BAD;
     rc = budget_check(c, cg);
     if (rc != EXIT_OK)
         return rc;

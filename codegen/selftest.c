@@ -1,0 +1,79 @@
+/* selftest.c - NAME_selftest(): runs one golden input on the board and says
+ * which output is wrong. Compiled out unless NAME_SELFTEST is defined, so
+ * that the golden data cost no flash in a product.
+ */
+#include "selftest.h"
+
+static void compare(Buf *b, const Value *v, int i, const char *want)
+{
+    const char *t = dtype_ctype(v->type.dt);
+    long long n = (long long)type_elems(&v->type);
+    bool real = v->type.dt == DT_F32 || v->type.dt == DT_F64;
+
+    buf_printf(b, "    {\n        const %s *got = GET%d, *want = %s;\n"
+               "        size_t k;\n\n        for (k = 0; k < %lldu; k++) {\n",
+               t, i, want, n);
+    if (real)
+        buf_printf(b, "            %s d = got[k] - want[k], m = want[k];\n\n"
+                   "            d = d < 0 ? -d : d;\n"
+                   "            m = m < 0 ? -m : m;\n"
+                   "            if (!(d <= (%s)1e-3 * m + (%s)1e-4) &&\n"
+                   "                got[k] != want[k] && want[k] == want[k])\n",
+                   t, t, t);
+    else
+        buf_puts(b, "            if (got[k] != want[k])\n");
+    buf_printf(b, "                return %d;\n        }\n    }\n", i + 1);
+}
+
+static void body(const Codegen *cg, const CodegenOptions *opt, Weights *w,
+                 Arena *arena, Buf *b)
+{
+    const Graph *g = codegen_graph(cg);
+    Buf text;
+
+    buf_init(&text, arena);
+    for (int i = 0; i < g->nin; i++)
+        if (type_bytes(&g->in[i]->type))
+            buf_printf(b, "    memcpy(%s(a), %s, %lldu);\n",
+                       codegen_accessor(cg, g->in[i], true),
+                       weights_add(w, arena_printf(arena, "in_%d", i),
+                                   g->in[i]->type.dt,
+                                   type_elems(&g->in[i]->type),
+                                   opt->golden_in[i].data),
+                       (long long)type_bytes(&g->in[i]->type));
+    buf_printf(b, "    if (%s_run(a))\n        return -1;\n", opt->name);
+    for (int i = 0; i < g->nout; i++) {
+        const Value *v = g->out[i];
+        if (!type_bytes(&v->type))
+            continue;
+        buf_printf(&text, "#define GET%d %s(a)\n", i,
+                   codegen_accessor(cg, v, false));
+        buf_write(b, text.s, text.n);
+        compare(b, v, i, weights_add(w, arena_printf(arena, "out_%d", i),
+                                     v->type.dt, type_elems(&v->type),
+                                     opt->golden_out[i].data));
+        buf_printf(b, "#undef GET%d\n", i);
+        buf_clear(&text);
+    }
+}
+
+bool selftest_write(const Codegen *cg, const CodegenOptions *opt, FILE *out)
+{
+    Arena *arena = codegen_graph(cg)->arena;
+    const char *upper = codegen_upper(cg);
+    Weights *w = weights_new(arena, arena_printf(arena, "%s_golden",
+                                                 opt->name),
+                             upper, CONST_FAST);
+    Buf b;
+
+    buf_init(&b, arena);
+    body(cg, opt, w, arena, &b);
+    fprintf(out, "\n#ifdef %s_SELFTEST\n", upper);
+    if (!weights_write(w, out))
+        return false;
+    fprintf(out, "/* 0; -1: the arena is misaligned; k: output k - 1 differs"
+            " */\nint %s_selftest(%s_arena *a)\n{\n    %s_reset(a);\n%s"
+            "    return 0;\n}\n#endif\n", opt->name, opt->name, opt->name,
+            b.s);
+    return !ferror(out);
+}
