@@ -1,0 +1,96 @@
+#!/bin/sh
+# cli.sh BUILD - the command line as a user meets it: exit codes, messages,
+# files that are written or are not.
+cd "$(dirname "$0")/../.." || exit 1
+build=${1:-build}
+mcufc=$build/mcufc
+model=examples/vit-mnist/vit_mnist.onnx
+out=$build/cli
+rm -rf "$out"
+mkdir -p "$out"
+passed=0 failed=0
+
+check()         # what, wanted exit status, pattern in the output, command...
+{
+    what=$1 want=$2 pattern=$3
+    shift 3
+    "$@" >"$out/log" 2>&1
+    status=$?
+    if [ $status = "$want" ] && grep -qE -e "$pattern" "$out/log"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAIL $what: exit $status (wanted $want), pattern '$pattern'"
+        head -3 "$out/log"
+    fi
+}
+truth()         # what, command that must succeed
+{
+    what=$1
+    shift
+    if "$@"; then passed=$((passed + 1))
+    else failed=$((failed + 1)); echo "FAIL $what"; fi
+}
+
+check "no model" 2 'no model given' "$mcufc"
+check "unknown option" 2 "unknown option '--frobnicate'" \
+    "$mcufc" $model --frobnicate
+check "later option is refused" 2 'unknown option' \
+    "$mcufc" $model --quantize int8
+check "bad target" 2 '--target takes c99' "$mcufc" $model --target z80
+check "bad size" 2 'takes a size' "$mcufc" $model --arena lots
+check "bad name" 2 'not a C identifier' "$mcufc" $model --name 1x
+check "bad pass" 2 "no pass 'bogus'" "$mcufc" $model --skip bogus
+check "no file" 1 'nothere.onnx' "$mcufc" nothere.onnx -o "$out/x.c"
+check "help" 0 'usage: mcufc' "$mcufc" --help
+check "version" 0 '^mcufc [0-9]' "$mcufc" --version
+check "targets" 0 '^c99' "$mcufc" --list-targets
+check "passes" 0 '^plan' "$mcufc" --list-passes
+check "info" 0 'input +image: float\[batch,1,28,28\]' "$mcufc" $model --info
+check "compiles" 0 'batch. is taken as 1' \
+    "$mcufc" $model -o "$out/m.c" --header "$out/m.h" --report="$out/r.json"
+truth "C file" [ -s "$out/m.c" ]
+truth "header" grep -q M_ARENA_BYTES "$out/m.h"
+truth "report" grep -q '"arena"' "$out/r.json"
+truth "no temporary left" [ -z "$(ls "$out" | grep tmp)" ]
+check "over the budget" 4 'more than --arena 1024' \
+    "$mcufc" $model -o "$out/no.c" --arena 1K
+truth "nothing written" [ ! -e "$out/no.c" ]
+check "over the flash" 4 'more than --flash' \
+    "$mcufc" $model -o "$out/no.c" --flash 1K
+check "budget is met" 0 '' "$mcufc" -q $model -o "$out/y.c" --arena 1M
+check "unwritable" 1 'cannot write' "$mcufc" -q $model -o /nonexistent/x.c
+check "unknown dim" 1 'batsch' "$mcufc" $model -o "$out/x.c" --dim batsch=2
+check "bad dim" 2 '--dim takes' "$mcufc" $model -o "$out/x.c" --dim batch
+check "batch of 2" 0 '' "$mcufc" -q $model -o "$out/b2.c" --dim batch=2
+check "unknown output" 1 'nothing' "$mcufc" $model --outputs nothing
+check "run" 0 '^logits:' "$mcufc" -q $model --run examples/vit-mnist/images.npz
+check "norm wants numbers" 1 'takes MEAN,STD' \
+    "$mcufc" -q $model -o "$out/x.c" --input-norm abc
+check "input-norm" 0 '' "$mcufc" -q $model -o "$out/n.c" --input-norm 0,255
+truth "input is uint8" grep -q 'uint8_t \*n_input_image' "$out/n.c"
+check "verify" 0 ' 0 differ' "$mcufc" $model \
+    --verify=examples/vit-mnist/expected.npz
+check "verify, norm" 0 ' 0 differ' "$mcufc" $model --verify \
+    --input-norm 0,255
+check "verify, batch 2" 0 ' 0 differ' "$mcufc" $model --verify --dim batch=2
+check "verify per node" 0 'steps agree' "$mcufc" $model --verify --per-node
+check "verify, weights file" 0 ' 0 differ' "$mcufc" $model --verify \
+    --weights-file "$out/w.bin"
+check "verify, list constants" 0 ' 0 differ' "$mcufc" $model --verify \
+    --constants list
+check "verify, no passes" 0 ' 0 differ' "$mcufc" $model --verify --bisect 0
+check "verify, keep inputs" 0 ' 0 differ' "$mcufc" $model --verify \
+    --keep-inputs
+check "verify, no reuse" 0 ' 0 differ' "$mcufc" $model --verify --no-reuse
+"$mcufc" -q $model -o "$out/st.c" --selftest --name st
+cat >"$out/st_main.c" <<'END'
+#include <stdio.h>
+#include "st.c"
+static st_arena a;
+int main(void) { return st_selftest(&a); }
+END
+truth "selftest builds" gcc -std=c99 -O1 -DST_SELFTEST -o "$out/st" \
+    "$out/st_main.c" -lm
+truth "selftest passes" "$out/st"
+echo "cli: $passed passed, $failed failed"
