@@ -14,12 +14,4 @@
       return node_error(n, "cannot be evaluated yet"); }
 
 INFER(einsum)
-INFER(dft)
-INFER(stft)
-INFER(window)
-INFER(melweight)
 EVAL(einsum)
-EVAL(dft)
-EVAL(stft)
-EVAL(window)
-EVAL(melweight)
