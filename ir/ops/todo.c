@@ -13,5 +13,3 @@
     { (void)in; (void)out; (void)s; (void)d; \
       return node_error(n, "cannot be evaluated yet"); }
 
-INFER(einsum)
-EVAL(einsum)
