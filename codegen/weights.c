@@ -114,6 +114,7 @@ typedef struct Escape {
 
 static void make_escapes(Escape *table)
 {
+    memset(table, 0, 256 * sizeof *table);
     for (int c = 0; c < 256; c++) {
         Escape *e = &table[c];
         bool plain = c >= 32 && c < 127 && c != '"' && c != '\\' && c != '?';
