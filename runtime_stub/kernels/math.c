@@ -2,9 +2,9 @@
  *
  * float: plain C without branches or library calls, so that compilers turn a
  * loop over them into SIMD code. Round to nearest, no -ffast-math. Measured
- * over all floats against long double (tests/unit/math_test.c), in units of
- * the last place: exp 1.1, expm1 1.5, log 0.9, tanh 2.3, sigmoid 2.1, erf
- * 1.4. Coefficients are minimax fits of relative error.
+ * over all floats against double (tests/unit/math_test.c), in units of
+ * the last place: exp 0.9, expm1 1.6, log 0.8, tanh 2.3, sigmoid 2.0, erf
+ * 1.7. Coefficients are minimax fits of relative error.
  * double: libm.
  */
 #include "kernel.h"
@@ -168,8 +168,8 @@ KERNEL inline float mcu_log_f32(float x)
     const uint32_t u = mcu_bits(big);
     const uint32_t k = (u + (0x3f800000u - 0x3f2aaaabu)) >> 23;
     const float f = mcu_float(u - ((k - 127u) << 23)) - 1.0f;
-    const float n = (float)(int32_t)k - (x < 1.17549435e-38f ? 150.0f
-                                                            : 127.0f);
+    const float n = mcu_float(k | 0x4b000000u) -    /* 2^23 + k */
+                    (x < 1.17549435e-38f ? 8388758.0f : 8388735.0f);
     const float p = 0.333332151f + f * (-0.249997973f + f * (0.200104266f +
                     f * (-0.166805148f + f * (0.140054956f +
                     f * (-0.121838383f + f * (0.139864519f +
@@ -177,7 +177,9 @@ KERNEL inline float mcu_log_f32(float x)
     const float y = n * 0.693359375f +
                     (f + (f * f * (f * p - 0.5f) - n * 2.12194440e-4f));
 
-    return !(x < INFINITY) ? x : x > 0.0f ? y : x < 0.0f ? NAN : -INFINITY;
+    const float low = x < 0.0f ? NAN : -INFINITY, z = x > 0.0f ? y : low;
+
+    return x < INFINITY ? z : x;
 }
 
 /* ---- error function ------------------------------------------------------------- */
