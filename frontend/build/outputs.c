@@ -73,6 +73,23 @@ static Value *copy_of(Build *b, Value *v, const char *name)
     return n->out[0];
 }
 
+/* Reports and accessors know an output by the model's name for it: an inner
+ * value that has it gets another. */
+static void take_name(Build *b, Value *v, const char *name)
+{
+    Value *holder = graph_find(b->g, name);
+
+    if (holder && holder != v && !holder->is_input && !holder->is_output) {
+        holder->name = graph_fresh_name(b->g, name);
+        map_put(b->g->names, holder->name, holder);
+        holder = NULL;
+    }
+    if (!holder) {
+        v->name = arena_strdup(b->g->arena, name);
+        map_put(b->g->names, v->name, v);
+    }
+}
+
 static bool add_output(Build *b, const ModelInfo *info)
 {
     Value *v = scope_find(b->scope, info->name);
@@ -88,7 +105,7 @@ static bool add_output(Build *b, const ModelInfo *info)
                           info->name);
     if (v->is_input || v->data || v->is_output)
         v = copy_of(b, v, info->name);
-    value_rename(b, v, info->name);
+    take_name(b, v, info->name);
     compare_declared(b, info, v);
     graph_add_output(b->g, v);
     return true;
