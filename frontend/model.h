@@ -117,6 +117,8 @@ typedef struct BuildOptions {
 
 /* Every node that cannot be compiled, one line each; the count. */
 int model_unsupported(const Model *m, Arena *arena, Buf *lines);
+/* doc/ops.md: what is compiled, replaced by other ops, refused */
+void model_ops_doc(Buf *b);
 bool model_build(const Model *m, const BuildOptions *opt, Graph *g);
 
 #endif

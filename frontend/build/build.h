@@ -117,8 +117,14 @@ bool outputs_check(const Build *b);     /* --outputs against the model */
 bool outputs_build(Build *b);
 bool output_wanted(const Build *b, const char *name);
 /* Declared type with symbols replaced; false when not fully known. */
-bool info_type(const Build *b, const ModelInfo *info, Type *t);
+bool info_type(Build *b, const ModelInfo *info, Type *t);
 void graph_prune(Graph *g);             /* drop what no output needs */
+
+/* ---- dims.c: symbolic dimensions ----------------------------------------- */
+
+Symbol *symbol_get(Build *b, const char *name);
+void symbol_collect(Build *b, const char *name);    /* and what it names */
+int64_t symbol_value(Build *b, const char *name);   /* -1: none */
 
 /* ---- order.c: which nodes, in which order -------------------------------- */
 
@@ -207,6 +213,7 @@ Value *b_end(Build *b, Node *n);        /* its first result */
 Value *b_declared(Build *b, const Draft *d, Node *n);
 void b_end_all(Build *b, Node *n, Value **out);
 /* one result; the draft's remaining attributes go into the node */
+Node *b_attrs_node(Build *b, Draft *d, Op op, int nin, Value **in);
 Value *b_attrs(Build *b, Draft *d, Op op, int nin, Value **in);
 Value *b_op1(Build *b, Op op, Value *x);
 Value *b_op2(Build *b, Op op, Value *x, Value *y);

@@ -37,7 +37,7 @@ Value *b_declared(Build *b, const Draft *d, Node *n)
     return b_end(b, n);
 }
 
-Value *b_attrs(Build *b, Draft *d, Op op, int nin, Value **in)
+Node *b_attrs_node(Build *b, Draft *d, Op op, int nin, Value **in)
 {
     Node *n;
 
@@ -47,7 +47,12 @@ Value *b_attrs(Build *b, Draft *d, Op op, int nin, Value **in)
     if (!b->failed && !attrs_fill(b, d, n))
         b->failed = true;
     d->nattr = 0;
-    return b_declared(b, d, n);
+    return n;
+}
+
+Value *b_attrs(Build *b, Draft *d, Op op, int nin, Value **in)
+{
+    return b_end(b, b_attrs_node(b, d, op, nin, in));
 }
 
 Value *b_op1(Build *b, Op op, Value *x)

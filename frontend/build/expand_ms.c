@@ -11,7 +11,7 @@ static bool renamed(Build *b, Draft *d, Op op, int imin, int imax)
 {
     if (!draft_arity(b, d, imin, imax, 1))
         return false;
-    d->out[0] = b_attrs(b, d, op, d->nin, d->in);
+    d->out[0] = b_declared(b, d, b_attrs_node(b, d, op, d->nin, d->in));
     return !b->failed;
 }
 

@@ -5,21 +5,6 @@
 
 #include <string.h>
 
-static Symbol *symbol_get(Build *b, const char *name)
-{
-    Symbol *s = map_get(&b->symbol, name);
-
-    if (!s) {
-        s = NEW(b->g->arena, Symbol);
-        s->name = name;
-        s->value = -1;
-        s->next = b->symbols;
-        b->symbols = s;
-        map_put(&b->symbol, name, s);
-    }
-    return s;
-}
-
 static DimBinding *binding_find(const Build *b, const char *key)
 {
     for (DimBinding *d = b->opt->dims; d; d = d->next)
@@ -43,7 +28,7 @@ static void collect_symbols(Build *b, const ModelInfo *info, int n)
         for (int k = 0; k < info[i].rank; k++)
             if (info[i].dim[k].value < 0 && info[i].dim[k].symbol &&
                 *info[i].dim[k].symbol)
-                symbol_get(b, info[i].dim[k].symbol);
+                symbol_collect(b, info[i].dim[k].symbol);
 }
 
 static void bind_symbols(Build *b)
@@ -124,14 +109,18 @@ static bool check_input(Build *b, const ModelInfo *in)
     return true;
 }
 
-/* The first dimension of an input that nothing bound. */
-static void bind_batch(Build *b, ModelInfo *in)
+/* The first dimension of an input that nothing bound; those that depend on
+ * others come last. */
+static void bind_batch(Build *b, ModelInfo *in, bool formulas)
 {
     ModelDim *d = in->dim;
     const char *name = in->rank > 0 ? dim_symbol(d) : NULL;
     Symbol *s = name ? symbol_get(b, name) : NULL;
 
-    if (in->rank <= 0 || d->value >= 0 || (s && s->value >= 0))
+    if (in->rank <= 0 || d->value >= 0 ||
+        (name && symbol_value(b, name) >= 0))
+        return;
+    if (!formulas && name && strpbrk(name, "+-*/"))
         return;
     if (s) {
         s->value = 1;
@@ -145,7 +134,7 @@ static void bind_batch(Build *b, ModelInfo *in)
     }
 }
 
-bool info_type(const Build *b, const ModelInfo *info, Type *t)
+bool info_type(Build *b, const ModelInfo *info, Type *t)
 {
     bool known = info->dt != DT_NONE && info->rank >= 0;
 
@@ -157,10 +146,7 @@ bool info_type(const Build *b, const ModelInfo *info, Type *t)
     }
     for (int i = 0; i < info->rank; i++) {
         const char *name = dim_symbol(&info->dim[i]);
-        const Symbol *s = name ? map_get(&b->symbol, name) : NULL;
-        t->dim[i] = s ? s->value : info->dim[i].value;
-        if (info->dim[i].value >= 0)
-            t->dim[i] = info->dim[i].value;
+        t->dim[i] = name ? symbol_value(b, name) : info->dim[i].value;
         known = known && t->dim[i] >= 0;
     }
     return known;
@@ -286,8 +272,8 @@ bool inputs_build(Build *b)
     bind_symbols(b);
     if (!bind_axes(b, in, n))
         return false;
-    for (int i = 0; i < n; i++)
-        bind_batch(b, &in[i]);
+    for (int i = 0; i < 2 * n; i++)
+        bind_batch(b, &in[i % n], i >= n);
     if (!check_bindings_used(b))
         return false;
     for (int i = 0; i < n; i++) {

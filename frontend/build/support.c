@@ -100,3 +100,84 @@ int model_unsupported(const Model *m, Arena *arena, Buf *lines)
     search_nodes(&s, m->graph.node, m->graph.nnode, m->opset, m->nopset);
     return s.count;
 }
+
+/* ---- doc/ops.md --------------------------------------------------------------- */
+
+static void doc_count(Buf *b, int min, int max)
+{
+    if (max < 0)
+        buf_printf(b, " %d+ |", min);
+    else if (min == max)
+        buf_printf(b, " %d |", min);
+    else
+        buf_printf(b, " %d-%d |", min, max);
+}
+
+static bool is_act(const char *name)
+{
+    return !strcmp(name, "act") || !strcmp(name, "act_alpha") ||
+           !strcmp(name, "act_beta");
+}
+
+static void doc_op(Buf *b, const OpInfo *op)
+{
+    bool comma = false;
+
+    buf_printf(b, "| %s |", op->name);
+    doc_count(b, op->min_in, op->max_in);
+    doc_count(b, op->min_out, op->max_out);
+    for (int i = 0; i < op->nattr; i++) {
+        if (is_act(op->attr[i].name))
+            continue;
+        buf_printf(b, "%s %s", comma ? "," : "", op->attr[i].name);
+        comma = true;
+    }
+    buf_puts(b, " |\n");
+}
+
+static void doc_name(Buf *b, const char *domain, const char *op)
+{
+    buf_printf(b, "%s%s%s", domain, *domain ? "." : "", op);
+}
+
+static void doc_compiled(Buf *b)
+{
+    buf_printf(b, "# Operators\n\nModels of opset 1 to %d. Older forms are "
+               "turned into the newest while the model is\nread; the "
+               "operands, results and attributes below are those of the "
+               "newest form.\n\n## Compiled\n\n"
+               "| operator | operands | results | attributes |\n"
+               "|---|---|---|---|\n", OPSET_NEWEST);
+    for (int i = 1; i < OP_COUNT; i++)
+        if (!expand_find("", op_name((Op)i)))
+            doc_op(b, op_info((Op)i));
+}
+
+static void doc_expanded(Buf *b)
+{
+    buf_puts(b, "\n## Replaced by the operators above\n\n");
+    for (int i = 0; expand_list(i); i++) {
+        buf_puts(b, i ? ",\n" : "");
+        doc_name(b, expand_list(i)[0], expand_list(i)[1]);
+    }
+    buf_puts(b, ".\n\nFunctions that the model itself defines are inlined.\n");
+}
+
+static void doc_refused(Buf *b)
+{
+    buf_puts(b, "\n## Refused\n\n| operator | why |\n|---|---|\n");
+    for (int i = 0; refuse_list(i); i++) {
+        buf_puts(b, "| ");
+        doc_name(b, refuse_list(i)[0], refuse_list(i)[1]);
+        buf_printf(b, " | %s |\n", refuse_list(i)[2]);
+    }
+    buf_puts(b, "\nWhatever is not listed is refused too. `mcufc --info` "
+             "names every node of a model that is.\n");
+}
+
+void model_ops_doc(Buf *b)
+{
+    doc_compiled(b);
+    doc_expanded(b);
+    doc_refused(b);
+}

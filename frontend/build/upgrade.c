@@ -194,18 +194,66 @@ static void give_int(Build *b, Draft *d, const char *name, int64_t i)
     d->attr[d->nattr - 1].i = i;
 }
 
-/* Resize-10 takes (x, scales); coordinates as in Upsample: i / scale. */
+/* Resize-10 takes (x, scales); coordinates as in Upsample: i / scale. The
+ * nearest pixel is the one before where an axis grows and, as runtimes have
+ * it, the one after where it shrinks: two steps when both happen. */
+static Value *resize_10(Build *b, Value *x, int n, const float *scale,
+                        const char *nearest)
+{
+    Value *in[3] = { x, NULL, NULL };
+    Node *node;
+
+    in[2] = graph_const(b->g, NULL, type_vector(DT_F32, n),
+                        arena_memdup(b->g->arena, scale,
+                                     (size_t)n * sizeof *scale));
+    node = b_node(b, OP_Resize, 3, in, 1);
+    ATTRS(resize, node)->coordinate_transformation_mode = "asymmetric";
+    ATTRS(resize, node)->nearest_mode = nearest;
+    return b_end(b, node);
+}
+
+/* true when some axis shrinks: the draft is done then */
+static bool resize_shrinks(Build *b, Draft *d, const Value *scales)
+{
+    float up[MAX_RANK], down[MAX_RANK];
+    bool grows = false, shrinks = false;
+    int n = (int)scales->type.dim[0];
+    Value *x = d->in[0];
+
+    for (int i = 0; i < n; i++) {
+        float s = (float)elem_get(scales->type.dt, scales->data, i);
+        up[i] = s > 1 ? s : 1;
+        down[i] = s > 1 ? 1 : s;
+        grows = grows || s > 1;
+        shrinks = shrinks || s < 1;
+    }
+    if (!shrinks)
+        return false;
+    if (grows)
+        x = resize_10(b, x, n, up, "floor");
+    d->out[0] = resize_10(b, x, n, down, "ceil");
+    d->done = true;
+    drop_attr(d, "mode");
+    return true;
+}
+
 bool up_resize(Build *b, Draft *d)
 {
+    const ModelAttr *mode = draft_attr(d, "mode");
+    Value *scales;
+
+    if (!draft_arity(b, d, 2, 2, 1))
+        return false;
+    scales = d->in[1];
+    if ((!mode || (mode->kind == MA_STRING && !strcmp(mode->s, "nearest"))) &&
+        value_is_const(scales) && scales->type.rank == 1 &&
+        scales->type.dim[0] == d->in[0]->type.rank &&
+        resize_shrinks(b, d, scales))
+        return true;
     give_string(b, d, "coordinate_transformation_mode", "asymmetric");
     give_string(b, d, "nearest_mode", "floor");
-    if (d->nin > 2)
-        return draft_error(b, d, "takes 2 inputs, has %d", d->nin);
-    if (d->nin == 2) {
-        Value *scales = d->in[1];
-        d->in[1] = NULL;
-        draft_set_in(b, d, 2, scales);
-    }
+    d->in[1] = NULL;
+    draft_set_in(b, d, 2, scales);
     return true;
 }
 
