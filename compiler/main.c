@@ -23,6 +23,16 @@ static int list_passes(void)
     return EXIT_OK;
 }
 
+static int list_ops(Arena *arena)
+{
+    Buf b;
+
+    buf_init(&b, arena);
+    model_ops_doc(&b);
+    fputs(b.s, stdout);
+    return EXIT_OK;
+}
+
 static int start(Compile *c, Options *o)
 {
     c->opt = o;
@@ -40,6 +50,8 @@ static int start(Compile *c, Options *o)
         puts("c99        portable C99 (default)");
         return EXIT_OK;
     }
+    if (o->ops)
+        return list_ops(c->arena);
     if (o->list_passes)
         return list_passes();
     if (!o->model) {
