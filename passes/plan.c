@@ -348,32 +348,55 @@ static void find_bound(Plan *p)
     p->lower_bound += p->state_bytes;
 }
 
-bool pass_plan(Graph *g, const PassOptions *opt, bool *changed)
+/* A fresh plan with buffers and live ranges, state placed. */
+static Plan *plan_new(Graph *g, const PassOptions *opt)
 {
     Plan *p = NEW(g->arena, Plan);
-    Buffer **list;
-    int n = 0;
 
-    *changed = true;
     g->plan = p;
-    add_commits(g);
     graph_number(g);
-    for EACH_NODE(node, g)
+    for EACH_NODE(n, g)
         p->nsteps++;
     if (opt->scratch)
         opt->scratch(g);
     make_buffers(g, opt);
     p->reserve = align_up(opt->state_reserve, ALIGN);
     p->state_bytes = p->reserve;
-    list = NEW_ARRAY(g->scratch, Buffer *, p->nbuf);
     for (int i = 0; i < p->nbuf; i++)
         if (p->buf[i]->is_state) {
             p->buf[i]->offset = p->state_bytes;
             p->buf[i]->last = p->nsteps;
             p->state_bytes += align_up(p->buf[i]->bytes, ALIGN);
-        } else {
-            list[n++] = p->buf[i];
         }
+    return p;
+}
+
+int64_t plan_bound(Graph *g, const PassOptions *opt)
+{
+    Plan *p = plan_new(g, opt);
+
+    find_bound(p);
+    for (int i = 0; i < g->nvalue; i++)
+        g->value[i]->buf = NULL;
+    for EACH_NODE(n, g)
+        n->scratch_buf = NULL;
+    g->plan = NULL;
+    return p->lower_bound;
+}
+
+bool pass_plan(Graph *g, const PassOptions *opt, bool *changed)
+{
+    Buffer **list;
+    Plan *p;
+    int n = 0;
+
+    *changed = true;
+    add_commits(g);
+    p = plan_new(g, opt);
+    list = NEW_ARRAY(g->scratch, Buffer *, p->nbuf);
+    for (int i = 0; i < p->nbuf; i++)
+        if (!p->buf[i]->is_state)
+            list[n++] = p->buf[i];
     p->arena_bytes = n ? place(g, list, n, opt->no_reuse) : 0;
     p->arena_bytes = align_up(p->arena_bytes, 8) + p->state_bytes;
     if (p->arena_bytes < 8)
