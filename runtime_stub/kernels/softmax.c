@@ -1,0 +1,130 @@
+/* softmax.c - Softmax and LogSoftmax along one axis.
+ *
+ * y may be x, so nothing is `restrict`: tiles are staged in locals, which
+ * lets compilers vectorize without asking whether x and y overlap.
+ */
+#include "kernel.h"
+
+/* Greatest of a vector; NaN elements are passed over. */
+KERNEL T mcu_vec_top_T(const T *x, size_t n)
+{
+    T p[16];
+    size_t i, j;
+
+    for (j = 0; j < 16; j++)
+        p[j] = T_LOWEST;
+    for (i = 0; i < n / 16 * 16; i += 16)
+        for (j = 0; j < 16; j++)
+            p[j] = x[i + j] > p[j] ? x[i + j] : p[j];
+    for (; i < n; i++)
+        p[0] = x[i] > p[0] ? x[i] : p[0];
+    for (j = 8; j > 0; j /= 2)
+        for (i = 0; i < j; i++)
+            p[i] = p[i + j] > p[i] ? p[i + j] : p[i];
+    return p[0];
+}
+
+/* y = exp(x - top); returns the sum. Stack: 256 bytes. */
+KERNEL T mcu_vec_expsum_T(T *y, const T *x, size_t n, T top)
+{
+    T p[16] = { 0 }, e[16];
+    size_t i, j;
+
+    for (i = 0; i < n / 16 * 16; i += 16) {
+        for (j = 0; j < 16; j++)
+            e[j] = mcu_exp_T(x[i + j] - top);
+        for (j = 0; j < 16; j++)
+            p[j] += e[j];
+        memcpy(y + i, e, sizeof e);
+    }
+    for (; i < n; i++) {
+        y[i] = mcu_exp_T(x[i] - top);
+        p[0] += y[i];
+    }
+    for (j = 8; j > 0; j /= 2)
+        for (i = 0; i < j; i++)
+            p[i] += p[i + j];
+    return p[0];
+}
+
+/* Sum of exp(x - top). Stack: 256 bytes. */
+KERNEL T mcu_vec_sumexp_T(const T *x, size_t n, T top)
+{
+    T p[16] = { 0 }, e[16];
+    size_t i, j;
+
+    for (i = 0; i < n / 16 * 16; i += 16) {
+        for (j = 0; j < 16; j++)
+            e[j] = mcu_exp_T(x[i + j] - top);
+        for (j = 0; j < 16; j++)
+            p[j] += e[j];
+    }
+    for (; i < n; i++)
+        p[0] += mcu_exp_T(x[i] - top);
+    for (j = 8; j > 0; j /= 2)
+        for (i = 0; i < j; i++)
+            p[i] += p[i + j];
+    return p[0];
+}
+
+/* Rows of n contiguous elements. */
+KERNEL void mcu_softmax_rows_T(T *y, const T *x, size_t rows, size_t n)
+{
+    size_t r, i;
+
+    for (r = 0; r < rows; r++, x += n, y += n) {
+        T scale = (T)1 / mcu_vec_expsum_T(y, x, n, mcu_vec_top_T(x, n));
+        for (i = 0; i < n; i++)
+            y[i] *= scale;
+    }
+}
+
+KERNEL void mcu_logsoftmax_rows_T(T *y, const T *x, size_t rows, size_t n)
+{
+    size_t r;
+
+    for (r = 0; r < rows; r++, x += n, y += n) {
+        T top = mcu_vec_top_T(x, n);
+        T log_sum = mcu_log_T(mcu_vec_sumexp_T(x, n, top));
+        mcu_vec_affine_T(y, x, n, top, (T)1, -log_sum);
+    }
+}
+
+/* x[outer][n][inner] along n, sixteen columns at a time; `log` chooses
+ * LogSoftmax. Stack: 256 bytes. */
+KERNEL void mcu_softmax_cols_T(T *y, const T *x, size_t outer, size_t n,
+                               size_t inner, int log_of)
+{
+    T top[16], sum[16], e[16];
+    size_t o, i, j, k, w;
+
+    for (o = 0; o < outer; o++, x += n * inner, y += n * inner)
+        for (k = 0; k < inner; k += w) {
+            w = inner - k < 16 ? inner - k : 16;
+            for (j = 0; j < 16; j++) {
+                top[j] = T_LOWEST;
+                sum[j] = 0;
+            }
+            for (i = 0; i < n; i++)
+                for (j = 0; j < w; j++) {
+                    T v = x[i * inner + k + j];
+                    top[j] = v > top[j] ? v : top[j];
+                }
+            for (i = 0; i < n; i++) {
+                for (j = 0; j < w; j++)
+                    e[j] = mcu_exp_T(x[i * inner + k + j] - top[j]);
+                for (j = 0; j < w; j++)
+                    sum[j] += e[j];
+                if (!log_of)
+                    memcpy(y + i * inner + k, e, w * sizeof *e);
+            }
+            for (j = 0; j < w; j++)
+                sum[j] = log_of ? mcu_log_T(sum[j]) : (T)1 / sum[j];
+            for (i = 0; i < n; i++)
+                for (j = 0; j < w; j++) {
+                    size_t at = i * inner + k + j;
+                    y[at] = log_of ? x[at] - top[j] - sum[j]
+                                   : y[at] * sum[j];
+                }
+        }
+}
