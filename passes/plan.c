@@ -2,17 +2,15 @@
  *
  * Values become buffers first: a view shares its operand's buffer, and an
  * elementwise or row-wise result overwrites an operand that dies there. Then
- * every buffer gets an offset: largest first into the lowest gap, in several
- * orders, the best kept. State comes first, at the start of the arena.
+ * every buffer gets an offset from the allocator (dsa.h). State comes first,
+ * at the start of the arena.
  */
+#include "dsa.h"
 #include "passes.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 /* The arena is aligned to 8, and so is all in it: sums of rounded sizes bound
  * every plan from below. */
-enum { ALIGN = 8, INPUT_TIME = -1 };
+enum { ALIGN = 8, INPUT_TIME = -1, SEARCH_NODES = 200000 };
 
 /* A member of a buffer lives until its last reader. */
 static int last_use(const Value *v, int nsteps)
@@ -223,114 +221,25 @@ static int64_t align_up(int64_t n, int64_t a)
     return (n + a - 1) / a * a;
 }
 
-typedef int Order(const Buffer *a, const Buffer *b);
-
-static int by_size(const Buffer *a, const Buffer *b)
-{
-    return (a->bytes < b->bytes) - (a->bytes > b->bytes);
-}
-
-static int by_span(const Buffer *a, const Buffer *b)
-{
-    return (b->last - b->first) - (a->last - a->first);
-}
-
-static int by_area(const Buffer *a, const Buffer *b)
-{
-    double x = (double)a->bytes * (a->last - a->first + 1);
-    double y = (double)b->bytes * (b->last - b->first + 1);
-
-    return (x < y) - (x > y);
-}
-
-static int by_first(const Buffer *a, const Buffer *b)
-{
-    return a->first - b->first;
-}
-
-static void sort(Buffer **list, int n, Order *cmp, Order *then)
-{
-    for (int i = 1; i < n; i++) {       /* insertion: stable, and short */
-        Buffer *b = list[i];
-        int j = i;
-        for (; j > 0; j--) {
-            int c = cmp(list[j - 1], b);
-            if (c == 0)
-                c = then(list[j - 1], b);
-            if (c <= 0)
-                break;
-            list[j] = list[j - 1];
-        }
-        list[j] = b;
-    }
-}
-
-static bool live_together(const Buffer *a, const Buffer *b, bool no_reuse)
-{
-    return no_reuse || (a->first <= b->last && b->first <= a->last);
-}
-
-/* The lowest gap among the placed buffers that live with b; `placed` is
- * ordered by offset. */
-static int64_t lowest_gap(Buffer **placed, int n, const Buffer *b,
-                          bool no_reuse)
-{
-    int64_t at = 0;
-
-    for (int i = 0; i < n; i++) {
-        const Buffer *p = placed[i];
-        if (!live_together(p, b, no_reuse))
-            continue;
-        if (p->offset >= at + b->bytes)
-            break;
-        if (align_up(p->offset + p->bytes, b->align) > at)
-            at = align_up(p->offset + p->bytes, b->align);
-    }
-    return at;
-}
-
-static int64_t place_all(Buffer **order, Buffer **placed, int n,
-                         int64_t *offset, bool no_reuse)
-{
-    int64_t height = 0;
-
-    for (int i = 0; i < n; i++) {
-        Buffer *b = order[i];
-        int j = i;
-        b->offset = lowest_gap(placed, i, b, no_reuse);
-        for (; j > 0 && placed[j - 1]->offset > b->offset; j--)
-            placed[j] = placed[j - 1];
-        placed[j] = b;
-        offset[b->id] = b->offset;
-        if (b->offset + b->bytes > height)
-            height = b->offset + b->bytes;
-    }
-    return height;
-}
-
+/* Offsets by the allocator; returns the height. */
 static int64_t place(Graph *g, Buffer **list, int n, bool no_reuse)
 {
-    static Order *const orders[][2] = {
-        { by_size, by_span }, { by_area, by_size }, { by_span, by_size },
-        { by_first, by_size },
-    };
-    Plan *p = g->plan;
-    Buffer **placed = NEW_ARRAY(g->scratch, Buffer *, n);
-    int64_t *best = NEW_ARRAY(g->scratch, int64_t, p->nbuf), height = -1;
-    int64_t *offset = NEW_ARRAY(g->scratch, int64_t, p->nbuf);
+    DsaProblem problem = { NEW_ARRAY(g->scratch, DsaBuf, n), n, NULL, 0 };
+    DsaOptions options = { .max_nodes = SEARCH_NODES };
+    DsaResult result;
 
-    for (size_t k = 0; k < sizeof orders / sizeof orders[0]; k++) {
-        int64_t h;
-        sort(list, n, orders[k][0], orders[k][1]);
-        h = place_all(list, placed, n, offset, no_reuse);
-        if (height < 0 || h < height) {
-            height = h;
-            memcpy(best, offset, (size_t)p->nbuf * sizeof *best);
-        }
-    }
     for (int i = 0; i < n; i++)
-        list[i]->offset = best[list[i]->id];
-    return height;
+        problem.buf[i] = (DsaBuf){
+            .lower = no_reuse ? 0 : list[i]->first,
+            .upper = no_reuse ? 1 : list[i]->last + 1,
+            .size = list[i]->bytes,
+            .align = list[i]->align,
+            .fixed_offset = -1,
+        };
+    dsa_solve(&problem, &options, g->scratch, &result);
+    for (int i = 0; i < n; i++)
+        list[i]->offset = problem.buf[i].offset;
+    return result.height;
 }
 
 /* Most bytes live in one step: no plan of this order can be smaller. */
