@@ -16,7 +16,7 @@
 #include "../../support/map.h"
 
 /* Bounds for hostile models: nested graphs and calls, nodes in all. */
-enum { MAX_DEPTH = 32, MAX_NODES = 1000000 };
+enum { MAX_DEPTH = 32, MAX_NODES = 250000 };
 enum { OPSET_NEWEST = 28 };
 /* Constants up to this size are folded while building. */
 #define FOLD_BYTES ((int64_t)64 << 20)

@@ -16,7 +16,7 @@
 
 typedef struct Fixture {
     ArenaOom oom;
-    Arena *arena;
+    Arena *arena, *scratch;
     Diag diag;
     char *text;                 /* what was said so far */
     size_t ntext;
@@ -26,6 +26,7 @@ static inline void fixture_open(Fixture *f)
 {
     memset(f, 0, sizeof *f);
     f->arena = arena_new(&f->oom);
+    f->scratch = arena_new(&f->oom);
     f->diag.out = open_memstream(&f->text, &f->ntext);
     if (setjmp(f->oom.handler))
         ck_abort_msg("out of memory");
@@ -33,6 +34,7 @@ static inline void fixture_open(Fixture *f)
 
 static inline void fixture_close(Fixture *f)
 {
+    arena_free(f->scratch);
     arena_free(f->arena);
     fclose(f->diag.out);
     free(f->text);
@@ -107,9 +109,11 @@ static inline long test_out_of_memory(bool (*fn)(Fixture *f, void *user),
         f.oom.fail_at = ++n;
         if (!setjmp(f.oom.handler)) {
             f.arena = arena_new(&f.oom);
+            f.scratch = arena_new(&f.oom);
             fn(&f, user);
             done = f.oom.count < n;
         }
+        arena_free(f.scratch);
         arena_free(f.arena);
         fclose(f.diag.out);
         ck_assert_uint_eq(f.oom.used, 0);
