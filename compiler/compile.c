@@ -118,6 +118,7 @@ Graph *build_graph(Compile *c)
     bool ok;
 
     memcpy(g->hash, c->model.hash, sizeof g->hash);
+    g->source = base_name(c->opt->model);
     c->g = g;
     ok = model_build(&c->model, &c->build, g) && boundary_apply(c);
     c->g = old;
@@ -144,7 +145,8 @@ static void dump(void *user, const char *pass, Graph *g, bool changed)
 {
     Compile *c = user;
     const char *which = c->opt->dump_after;
-    PrintOptions po = { .plan = true };
+    PrintOptions po = { .plan = true,
+                        .inline_weights = c->opt->inline_weights };
     Buf b;
 
     if (!(which && (!strcmp(which, "all") || !strcmp(which, pass))) &&
@@ -196,7 +198,7 @@ static Codegen *generate(Compile *c)
 {
     CodegenOptions co = {
         .name = c->name,
-        .model = base_name(c->opt->model),
+        .model = c->g->source,
         .header = c->opt->header,
         .form = c->opt->weights_file ? CONST_FILE
                 : c->opt->constants && !strcmp(c->opt->constants, "list")
@@ -248,7 +250,8 @@ static bool write_outputs(Compile *c, const Codegen *cg)
 static int write_text(Compile *c, const char *path)
 {
     Buf text, side;
-    PrintOptions po = { c->opt->inline_weights, NULL, NULL, false };
+    PrintOptions po = { .inline_weights = c->opt->inline_weights,
+                        .plan = true };
     const char *stem = arena_strndup(c->arena, path, strlen(path) - 4);
     const char *bin = arena_printf(c->arena, "%s.bin", stem);
 

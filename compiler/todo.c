@@ -29,7 +29,3 @@ WEAK bool model_build(const Model *m, const BuildOptions *o, Graph *g)
     (void)m, (void)o;
     return diag_error(g->diag, "cannot build graphs yet");
 }
-WEAK void graph_print(Buf *b, Graph *g, const PrintOptions *o)
-{
-    (void)b, (void)g, (void)o;
-}

@@ -228,6 +228,68 @@ void graph_number(Graph *g)
         n->index = i++;
 }
 
+/* ---- tidying ------------------------------------------------------------------ */
+
+static void keep(Graph *g, bool *kept, Value **list, int *n, Value *v)
+{
+    if (!v || kept[v->id])
+        return;
+    kept[v->id] = true;
+    list[(*n)++] = v;
+    map_put(g->names, v->name, v);
+    v->nuse = 0;
+}
+
+/* Live values: inputs, states, then by node its operands and results. */
+static int live_values(Graph *g, Value **list)
+{
+    bool *kept = NEW_ARRAY(g->scratch, bool, g->nvalue + 1);
+    int n = 0;
+
+    for (int i = 0; i < g->nin; i++)
+        keep(g, kept, list, &n, g->in[i]);
+    for (State *s = g->state; s; s = s->next)
+        keep(g, kept, list, &n, s->in);
+    for EACH_NODE(node, g) {
+        for (int i = 0; i < node->nin; i++)
+            keep(g, kept, list, &n, node->in[i]);
+        for (int i = 0; i < node->nout; i++)
+            keep(g, kept, list, &n, node->out[i]);
+    }
+    for (int i = 0; i < g->nout; i++)
+        keep(g, kept, list, &n, g->out[i]);
+    for (State *s = g->state; s; s = s->next)
+        keep(g, kept, list, &n, s->out);
+    return n;
+}
+
+void graph_tidy(Graph *g)
+{
+    Value **list = NEW_ARRAY(g->scratch, Value *, g->nvalue + 1);
+
+    map_init(g->names, g->arena);
+    g->next_id = 0;
+    g->nvalue = live_values(g, list);
+    for (int i = 0; i < g->nvalue; i++) {
+        g->value[i] = list[i];
+        list[i]->id = i;
+    }
+    for EACH_NODE(n, g)
+        for (int i = 0; i < n->nin; i++)
+            add_use(n->in[i], n);
+    graph_number(g);
+}
+
+bool node_is_commit(const Node *n)
+{
+    if (n->op != OP_Identity || n->out[0]->nuse || n->out[0]->is_output)
+        return false;
+    for (const State *s = n->graph->state; s; s = s->next)
+        if (n->in[0] == s->out)
+            return true;
+    return false;
+}
+
 bool node_error(const Node *n, const char *fmt, ...)
 {
     char text[1024];

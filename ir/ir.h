@@ -152,6 +152,7 @@ enum {
     T_ROWS = 16,        /* may overwrite input 0: kernel reads a whole row
                            before it writes it, and shapes are equal */
     T_RANDOM = 32,      /* never folded or merged */
+    T_INTERNAL = 64,    /* not an ONNX op: domain mcufc in text */
 };
 
 struct Node {
@@ -186,6 +187,8 @@ struct Graph {
     int next_id;                /* for made-up names */
     struct State *state;        /* --state pairs, a list */
     struct Plan *plan;          /* NULL until planned */
+    const char *source;         /* the model file's name, for the header */
+    const char *after;          /* the last pass that ran; NULL: none */
 };
 
 /* A graph input and output that are one persistent buffer (--state). */
@@ -222,6 +225,11 @@ void value_replace(Graph *g, Value *from, Value *to);
 void value_set_const(Value *v, const void *data);
 void graph_number(Graph *g);            /* node->index */
 const char *graph_fresh_name(Graph *g, const char *hint);
+/* Ids, names, use lists as if the graph were built from its text: what a
+ * pass does next cannot depend on what was there before. */
+void graph_tidy(Graph *g);
+/* A node that the planner adds to bring a new state to its place. */
+bool node_is_commit(const Node *n);
 Value *graph_find(Graph *g, const char *name);
 
 static inline Value *node_in(const Node *n, int i)
@@ -316,8 +324,12 @@ bool graph_eval(Graph *g, const Tensor *in, Tensor *out, Arena *arena,
 /* Every invariant of a graph; false after a message (a bug of ours). */
 bool graph_verify(Graph *g);
 
+/* The newest form of every op: the opset that the text form states. */
+enum { OPSET_IR = 28 };
+
 /* ONNX's textual syntax. Constants go in line when inline_weights or when
- * small; otherwise as @"side_file:offset,length" into `side`. */
+ * small; otherwise as @"side_file:offset,length" into `side`; without a side
+ * file they are left out, and what is printed is for people only. */
 typedef struct PrintOptions {
     bool inline_weights;
     const char *side_file;      /* name to refer to, or NULL */

@@ -61,19 +61,33 @@ static double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* A text that was printed after a pass goes on behind it; only the plan,
+ * which the text has as annotations, is always made anew. */
+static const PassInfo *first_pass(const Graph *g)
+{
+    for (const PassInfo *p = pass_list; g->after && p->name; p++)
+        if (!strcmp(p->name, g->after) && strcmp(p->name, "plan"))
+            return p + 1;
+        else if (!strcmp(p->name, g->after))
+            return p;
+    return pass_list;
+}
+
 bool passes_run(Graph *g, const PassOptions *opt)
 {
     int nth = 0;
 
-    for (const PassInfo *p = pass_list; p->name; p++) {
+    graph_tidy(g);
+    for (const PassInfo *p = first_pass(g); p->name; p++) {
         double start = seconds();
         bool changed = false;
         if (!wanted(p, opt, nth))
             continue;
         nth += !p->required;
-        graph_number(g);
         if (!p->run(g, opt, &changed))
             return false;
+        g->after = p->name;
+        graph_tidy(g);
         arena_reset(g->scratch);
         if (opt->check && !graph_verify(g))
             return diag_error(g->diag, "pass '%s' left a broken graph",

@@ -6,6 +6,8 @@
 static void say(Diag *d, const char *kind, const char *color,
                 const char *fmt, va_list ap)
 {
+    if (!d->out)
+        return;
     if (d->file && kind[0] != 'h' && d->line)
         fprintf(d->out, "%s:%d: ", d->file, d->line);
     else if (d->file && kind[0] != 'h')

@@ -9,7 +9,7 @@
 
 typedef struct Diag {
     const char *file;           /* the model's path as the user wrote it */
-    FILE *out;                  /* stderr, or a test's file */
+    FILE *out;                  /* stderr, or a test's file; NULL: mute */
     int errors, warnings;
     int quiet;                  /* 1: no notes, 2: no warnings either */
     bool color;

@@ -17,7 +17,7 @@
 
 /* Bounds for hostile models: nested graphs and calls, nodes in all. */
 enum { MAX_DEPTH = 32, MAX_NODES = 250000 };
-enum { OPSET_NEWEST = 28 };
+enum { OPSET_NEWEST = OPSET_IR };
 /* Constants up to this size are folded while building. */
 #define FOLD_BYTES ((int64_t)64 << 20)
 
