@@ -89,13 +89,28 @@ KERNEL inline T mcu_unit_T(T x)
     return x < (T)0 ? (T)0 : x > (T)1 ? (T)1 : x;
 }
 
+/* c ? a : b by masks. Where one side of a plain ?: is still to be computed,
+ * compilers make branches of it, and then no SIMD code without AVX-512. */
+KERNEL inline float mcu_select(int c, float a, float b)
+{
+    const uint32_t m = 0u - (uint32_t)c;
+
+    return mcu_float((mcu_bits(a) & m) | (mcu_bits(b) & ~m));
+}
+
+/* x within lo..hi; NaN stays NaN */
+KERNEL inline float mcu_clamp(float x, float lo, float hi)
+{
+    return mcu_select(x > hi, hi, mcu_select(x < lo, lo, x));
+}
+
 /* ---- exponentials ------------------------------------------------------------- */
 
 /* exp(x) = 2^n e^r with |r| <= ln2 / 2. 2^n in two factors, so that results
  * below the normal range round once and those above become infinity. */
 KERNEL inline float mcu_exp_f32(float x)
 {
-    const float c = x < -104.0f ? -104.0f : x > 89.0f ? 89.0f : x;
+    const float c = mcu_clamp(x, -104.0f, 89.0f);
     const float t = c * 1.44269504f + 12582912.0f;      /* n in low bits */
     const float n = t - 12582912.0f;
     const float r = (c - n * 0.693145752f) - n * 1.42860677e-6f;
@@ -112,7 +127,7 @@ KERNEL inline float mcu_exp_f32(float x)
 /* exp(x) - 1 = 2^n (e^r - 1) + (2^n - 1) */
 KERNEL inline float mcu_expm1_f32(float x)
 {
-    const float c = x < -18.0f ? -18.0f : x > 89.0f ? 89.0f : x;
+    const float c = mcu_clamp(x, -18.0f, 89.0f);
     const float t = c * 1.44269504f + 12582912.0f;
     const float n = t - 12582912.0f;
     const float r = (c - n * 0.693145752f) - n * 1.42860677e-6f;
@@ -128,7 +143,7 @@ KERNEL inline float mcu_expm1_f32(float x)
 KERNEL inline float mcu_tanh_f32(float x)
 {
     const float a = mcu_fabs_f32(x);
-    const float e = mcu_expm1_f32(2.0f * (a > 10.0f ? 10.0f : a));
+    const float e = mcu_expm1_f32(mcu_clamp(2.0f * a, 0.0f, 20.0f));
 
     return mcu_sign_f32(e / (e + 2.0f), x);
 }
@@ -154,7 +169,7 @@ KERNEL inline float mcu_softplus_f32(float x)
 /* x tanh(log(1 + e^x)) = x e (e + 2) / (e (e + 2) + 2) */
 KERNEL inline float mcu_mish_f32(float x)
 {
-    const float e = mcu_exp_f32(x > 20.0f ? 20.0f : x), w = e * (e + 2.0f);
+    const float e = mcu_exp_f32(mcu_clamp(x, -104.0f, 20.0f)), w = e * (e + 2.0f);
 
     return x * (w / (w + 2.0f));
 }
@@ -164,12 +179,13 @@ KERNEL inline float mcu_mish_f32(float x)
 /* x = 2^n m with m in [2/3, 4/3) */
 KERNEL inline float mcu_log_f32(float x)
 {
-    const float big = x < 1.17549435e-38f ? x * 8388608.0f : x;
+    const int tiny = x < 1.17549435e-38f;
+    const float big = mcu_select(tiny, x * 8388608.0f, x);
     const uint32_t u = mcu_bits(big);
     const uint32_t k = (u + (0x3f800000u - 0x3f2aaaabu)) >> 23;
     const float f = mcu_float(u - ((k - 127u) << 23)) - 1.0f;
     const float n = mcu_float(k | 0x4b000000u) -    /* 2^23 + k */
-                    (x < 1.17549435e-38f ? 8388758.0f : 8388735.0f);
+                    mcu_select(tiny, 8388758.0f, 8388735.0f);
     const float p = 0.333332151f + f * (-0.249997973f + f * (0.200104266f +
                     f * (-0.166805148f + f * (0.140054956f +
                     f * (-0.121838383f + f * (0.139864519f +
@@ -177,9 +193,9 @@ KERNEL inline float mcu_log_f32(float x)
     const float y = n * 0.693359375f +
                     (f + (f * f * (f * p - 0.5f) - n * 2.12194440e-4f));
 
-    const float low = x < 0.0f ? NAN : -INFINITY, z = x > 0.0f ? y : low;
+    const float low = mcu_select(x < 0.0f, NAN, -INFINITY);
 
-    return x < INFINITY ? z : x;
+    return mcu_select(x < INFINITY, mcu_select(x > 0.0f, y, low), x);
 }
 
 /* ---- error function ------------------------------------------------------------- */
@@ -203,7 +219,7 @@ KERNEL inline float mcu_erf_f32(float x)
                     z * -0.00056314579f))));
     const float tail = 1.0f - mcu_exp_f32(-z) * mcu_erfcx_f32(a);
 
-    return mcu_sign_f32(a < 1.0f ? a + a * p : tail, x);
+    return mcu_sign_f32(mcu_select(a < 1.0f, a + a * p, tail), x);
 }
 
 /* x times the normal distribution's Phi(x), accurate in its tail too */
@@ -213,7 +229,7 @@ KERNEL inline float mcu_gelu_f32(float x)
     const float q = 0.5f * mcu_exp_f32(-0.5f * (a * a)) *
                     mcu_erfcx_f32(a * 0.707106781f);
 
-    return x * (x > 0.0f ? 1.0f - q : q);
+    return x * mcu_select(x > 0.0f, 1.0f - q, q);
 }
 
 /* ---- double ------------------------------------------------------------------- */
