@@ -188,14 +188,18 @@ void emit_map(Emit *e, const Node *n)
     for (int i = 0; i < n->nin; i++) {
         if (!n->in[i])
             continue;
-        op[nin] = loops_read(&l, n, i);
-        if (!dtype_is_float(dt) && compares(s))
-            loops_no_literal(&l, op[nin]);
+        op[nin] = -1;           /* PRelu of unsigned reads no slope */
+        if (mentions(s->expr, (char)('x' + nin))) {
+            op[nin] = loops_read(&l, n, i);
+            if (!dtype_is_float(dt) && compares(s))
+                loops_no_literal(&l, op[nin]);
+        }
         nin++;
     }
     loops_open(&l);
     for (int i = 0; i < nin; i++)
-        arg[i] = local(&l, s, i, op[i], n->in[0]->type.dt);
+        if (op[i] >= 0)
+            arg[i] = local(&l, s, i, op[i], dt);
     loops_store(&l, y, "%s", fitted(e, s, dt, scalar_c(e, row, dt, arg, p0,
                                                        p1)));
     loops_close(&l);

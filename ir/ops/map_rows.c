@@ -24,7 +24,7 @@
     static T softplus_##f(T x)                                            \
     {                                                                     \
         return (T)((x > 0 ? (double)x : 0) +                              \
-                   log1p(exp(-fabs((double)x))) + (x - x));               \
+                   log1p(exp(-fabs((double)x))));                         \
     }                                                                     \
     static T mish_##f(T x)                                                \
     {                                                                     \
