@@ -284,6 +284,7 @@ bool op_has(Op op, unsigned trait);
 void attr_set_defaults(const OpInfo *op, void *attr, Arena *arena);
 const AttrInfo *attr_find(const OpInfo *op, const char *name);
 bool attr_equal(const OpInfo *op, const void *a, const void *b);
+bool attr_field_equal(AttrKind kind, const void *a, const void *b);
 
 /* `node 'name' (Op): message`; returns false */
 bool node_error(const Node *n, const char *fmt, ...)

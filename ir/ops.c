@@ -90,7 +90,7 @@ static bool same_strings(const Strings *a, const Strings *b)
     return true;
 }
 
-static bool same_field(AttrKind kind, const void *a, const void *b)
+bool attr_field_equal(AttrKind kind, const void *a, const void *b)
 {
     const Ints *ia = a, *ib = b;
 
@@ -112,7 +112,7 @@ bool attr_equal(const OpInfo *op, const void *a, const void *b)
 {
     for (int i = 0; i < op->nattr; i++) {
         int at = op->attr[i].offset;
-        if (!same_field(op->attr[i].kind, (const char *)a + at,
+        if (!attr_field_equal(op->attr[i].kind, (const char *)a + at,
                         (const char *)b + at))
             return false;
     }

@@ -44,6 +44,20 @@ void buf_write(Buf *b, const void *p, size_t n)
     b->s[b->n] = 0;
 }
 
+void *buf_room(Buf *b, size_t n)
+{
+    if (b->n + n + 1 > 2 * b->cap) {    /* much at once: exactly that */
+        char *s = arena_alloc(b->arena, b->n + n + 1);
+        memcpy(s, b->s, b->n);
+        b->s = s;
+        b->cap = b->n + n + 1;
+    }
+    reserve(b, n);
+    b->n += n;
+    b->s[b->n] = 0;
+    return b->s + b->n - n;
+}
+
 void buf_putc(Buf *b, char c)
 {
     buf_write(b, &c, 1);

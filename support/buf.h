@@ -22,6 +22,8 @@ void buf_write(Buf *b, const void *p, size_t n);
 void buf_printf(Buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 void buf_vprintf(Buf *b, const char *fmt, va_list ap);
+/* n more bytes at the end, for the caller to fill */
+void *buf_room(Buf *b, size_t n);
 /* s with the escapes that C, JSON and the text form have in common */
 void buf_quote(Buf *b, const char *s);
 

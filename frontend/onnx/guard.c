@@ -22,6 +22,9 @@ enum {
     MAX_STRUCTS = 128 * MIB,    /* messages and strings: some 100,000 nodes */
 };
 
+/* in the set of a message's fields: weights in any of theirs */
+#define WEIGHTS ((uint64_t)1 << 63)
+
 typedef struct Guard {
     uint8_t *image;
     Diag *diag;
@@ -115,11 +118,13 @@ static bool is_dropped(const Field *f)
     return false;
 }
 
-static bool is_raw_data(const Message *m, const Field *f)
+/* A field of weights that can be used as it lies in the file. */
+static bool is_weights(const Message *m, const Field *f, const Piece *p)
 {
     return m == &onnx__tensor_proto__descriptor &&
-           f->type == PROTOBUF_C_TYPE_BYTES &&
-           f->label != PROTOBUF_C_LABEL_REPEATED;
+           p->wire == PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED &&
+           (f->id == TENSOR_RAW || f->id == TENSOR_FLOATS ||
+            f->id == TENSOR_DOUBLES);
 }
 
 static uint32_t wire_of(ProtobufCType type)
@@ -183,10 +188,10 @@ static void emit(Guard *g, const void *p, size_t n)
     g->nout += n;
 }
 
-static void emit_tag(Guard *g, const Piece *p)
+static void emit_tag(Guard *g, uint32_t number)
 {
     uint8_t tag[LENGTH_BYTES];
-    uint32_t v = p->number << 3 | p->wire;
+    uint32_t v = number << 3 | PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED;
     size_t n = 0;
 
     for (; v >= 0x80; v >>= 7)
@@ -202,11 +207,11 @@ static void store_length(uint8_t *at, size_t v)
 }
 
 /* Weights stay where they are, but 8-byte aligned. */
-static void emit_raw(Guard *g, const Piece *p)
+static void emit_weights(Guard *g, const Piece *p)
 {
     size_t n = (size_t)(p->end - p->data);
     size_t off = (size_t)((uintptr_t)p->data % 8);
-    GuardRaw raw = { g->image + (p->data - g->image) - off, n };
+    GuardRaw raw = { g->image + (p->data - g->image) - off, n, p->number };
     uint8_t length = sizeof raw;
 
     if (g->out) {
@@ -216,7 +221,7 @@ static void emit_raw(Guard *g, const Piece *p)
             g->low = raw.data + n;
         memmove(raw.data, p->data, n);
     }
-    emit_tag(g, p);
+    emit_tag(g, TENSOR_RAW);
     emit(g, &length, 1);
     emit(g, &raw, sizeof raw);
 }
@@ -231,8 +236,10 @@ static bool account(Guard *g, const Message *m, const Field *f,
     if (f->type == PROTOBUF_C_TYPE_MESSAGE) {
         const Message *sub = f->descriptor;
         g->structs += sub->sizeof_message + sizeof(void *) + BLOCK;
-    } else if (is_raw_data(m, f)) {
+    } else if (is_weights(m, f, p)) {
         g->structs += sizeof(GuardRaw) + BLOCK;
+        if (n % (f->id == TENSOR_RAW ? 1 : scalar_bytes(f->type)))
+            return bad(g, m, p->data, "packed numbers do not fill the field");
     } else if (wire_of(f->type) == PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED) {
         if (f->type == PROTOBUF_C_TYPE_STRING)
             n *= 5;             /* load_text may need \xNN for each byte */
@@ -263,7 +270,7 @@ static bool check_field(const Guard *g, const Message *m, const Field *f,
 {
     bool packed = p->wire == PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED &&
                   f->label == PROTOBUF_C_LABEL_REPEATED;
-    uint64_t bit = (uint64_t)1 << (f - m->fields) % 64;
+    uint64_t bit = (uint64_t)1 << (f - m->fields) % 63;
 
     if (p->wire != wire_of(f->type) && !packed)
         return diag_error(g->diag, "not a valid ONNX file: byte %zu: field "
@@ -280,6 +287,11 @@ static bool check_field(const Guard *g, const Message *m, const Field *f,
     if (f->type == PROTOBUF_C_TYPE_MESSAGE && *seen & bit &&
         f->label != PROTOBUF_C_LABEL_REPEATED)
         return bad(g, m, p->start, "a field that may stand once stands twice");
+    if (is_weights(m, f, p)) {
+        if (*seen & WEIGHTS)
+            return bad(g, m, p->start, "a tensor with data in two fields");
+        bit |= WEIGHTS;
+    }
     *seen |= bit;
     return true;
 }
@@ -291,7 +303,7 @@ static bool walk_message(Guard *g, const Field *f, const Piece *p, int depth)
 {
     size_t at;
 
-    emit_tag(g, p);
+    emit_tag(g, p->number);
     at = g->nout;
     g->nout += LENGTH_BYTES;
     if (!walk(g, f->descriptor, p->data, p->end, depth + 1))
@@ -327,8 +339,8 @@ static bool walk(Guard *g, const Message *m, const uint8_t *p,
         if (f->type == PROTOBUF_C_TYPE_MESSAGE) {
             if (!walk_message(g, f, &piece, depth))
                 return false;
-        } else if (is_raw_data(m, f)) {
-            emit_raw(g, &piece);
+        } else if (is_weights(m, f, &piece)) {
+            emit_weights(g, &piece);
         } else {
             emit(g, piece.start, (size_t)(piece.end - piece.start));
         }

@@ -6,8 +6,9 @@
  * depth, lengths and the memory that unpacking takes.
  *
  * It also writes the skeleton that is unpacked instead of the file: the same
- * message without documentation, unknown fields and metadata, and with every
- * TensorProto.raw_data replaced by a GuardRaw, so that weights are never
+ * message without documentation, unknown fields and metadata, and with the
+ * weights (raw_data, and packed float_data and double_data, which have the
+ * same bytes) replaced by a GuardRaw in raw_data, so that they are never
  * copied. They stay in the file's image, slid down by at most 7 bytes over
  * their own headers to an address divisible by 8.
  */
@@ -19,9 +20,12 @@
 #include "../../support/arena.h"
 #include "../../support/diag.h"
 
+enum { TENSOR_FLOATS = 4, TENSOR_RAW = 9, TENSOR_DOUBLES = 10 };
+
 typedef struct GuardRaw {       /* what raw_data holds in a skeleton */
     uint8_t *data;              /* aligned to 8 bytes, writable */
     uint64_t bytes;
+    uint64_t field;             /* of TensorProto: where they were */
 } GuardRaw;
 
 /* image: the whole file, changed by this call and kept by the caller.

@@ -1,8 +1,8 @@
 /* tensor.c - TensorProto to ModelTensor: every encoding that ONNX has for
  * the elements, with lengths and dims checked against each other.
  *
- * raw_data is not copied: it points into the file's image (see guard.h), and
- * float_data, int64_data and the like into the unpacked message. Only what
+ * raw_data, float_data and double_data are not copied: they point into the
+ * file's image (see guard.h), and int64_data into the unpacked message. Only what
  * is stored wider than it is (int8 in int32_data) gets memory of its own. */
 #include "load.h"
 
@@ -78,12 +78,21 @@ enum { RAW, FLOATS, INT32S, INT64S, DOUBLES, UINT64S, FIELDS };
 static void list_fields(const Onnx__TensorProto *p, const GuardRaw *raw,
                         Field *f)
 {
-    f[RAW] = (Field){ "raw_data", (size_t)raw->bytes, raw->data };
+    size_t n = (size_t)raw->bytes;
+
+    f[RAW] = (Field){ "raw_data", n, raw->data };
     f[FLOATS] = (Field){ "float_data", p->n_float_data, p->float_data };
     f[INT32S] = (Field){ "int32_data", p->n_int32_data, p->int32_data };
     f[INT64S] = (Field){ "int64_data", p->n_int64_data, p->int64_data };
     f[DOUBLES] = (Field){ "double_data", p->n_double_data, p->double_data };
     f[UINT64S] = (Field){ "uint64_data", p->n_uint64_data, p->uint64_data };
+    if (raw->field == TENSOR_FLOATS && !f[FLOATS].n) {
+        f[RAW].n = 0;
+        f[FLOATS] = (Field){ "float_data", n / 4, raw->data };
+    } else if (raw->field == TENSOR_DOUBLES && !f[DOUBLES].n) {
+        f[RAW].n = 0;
+        f[DOUBLES] = (Field){ "double_data", n / 8, raw->data };
+    }
 }
 
 /* Which field ONNX keeps elements of this type in, beside raw_data. */
@@ -171,9 +180,9 @@ static bool inner_data(Loader *l, const Onnx__TensorProto *p,
                        const char *name, const Type *t, const void **data)
 {
     size_t bytes = (size_t)type_bytes(t), want = bytes;
-    GuardRaw raw = { NULL, 0 };
+    GuardRaw raw = { 0 };
     Field f[FIELDS];
-    int which;
+    int which = RAW;
 
     if (p->raw_data.len == sizeof raw)
         memcpy(&raw, p->raw_data.data, sizeof raw);

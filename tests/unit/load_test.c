@@ -474,6 +474,7 @@ int main(void)
     tcase_add_loop_test(t, refused, 0, sizeof spoils / sizeof *spoils);
     tcase_add_test(t, damage);
     tcase_add_test(t, out_of_memory);
+    tcase_set_timeout(t, 120);
     suite_add_tcase(s, t);
     return test_main(s);
 }

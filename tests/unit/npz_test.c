@@ -267,6 +267,7 @@ int main(void)
     tcase_add_test(t, damage);
     tcase_add_test(t, no_such_file);
     tcase_add_test(t, out_of_memory);
+    tcase_set_timeout(t, 120);
     suite_add_tcase(s, t);
     return test_main(s);
 }

@@ -405,6 +405,7 @@ int main(void)
     tcase_add_loop_test(t, external, 0, sizeof externals / sizeof *externals);
     tcase_add_test(t, external_overlap);
     tcase_add_test(t, out_of_memory);
+    tcase_set_timeout(t, 120);
     suite_add_tcase(s, t);
     return test_main(s);
 }
