@@ -38,6 +38,7 @@ suite golden make -s golden BUILD="$build"
 suite cli tests/e2e/cli.sh "$build"
 suite models tests/e2e/models.sh "$build"
 suite twins tests/e2e/twins.sh "$build"
+suite stack tests/e2e/stack.sh "$build"
 suite malformed tests/fuzz/malformed.sh "$build" ${long:+long}
 if [ -n "$long" ]; then
     suite conformance tests/e2e/conformance.sh "$build"

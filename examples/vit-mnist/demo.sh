@@ -6,8 +6,8 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "${1:-$here/../../build}" && pwd)
 out=$build/demo
-budget=48K
-small=24K
+budget=60K
+small=40K
 mkdir -p "$out"
 cd "$here"
 
