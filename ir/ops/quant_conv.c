@@ -29,6 +29,20 @@ static bool check_single(const Node *n, int index)
                       (long long)type_elems(&v->type));
 }
 
+/* The generated code indexes in int32 over at most three spatial axes. */
+static bool check_window(const Node *n, const Window *w)
+{
+    if (w->rank > 3)
+        return node_error(n, "has %d spatial axes, at most 3 are supported",
+                          w->rank);
+    for (int i = 0; i < w->rank; i++)
+        if (w->in[i] + w->pad[i] + w->pad_end[i] > 1 << 30 ||
+            w->stride[i] > 1 << 20)
+            return node_error(n, "spatial axis %d is too long: %lld and pads",
+                              i, (long long)w->in[i]);
+    return true;
+}
+
 static bool infer_conv8(Node *n, DType dt)
 {
     QuantRoles r = quant_roles(n->op);
@@ -38,6 +52,7 @@ static bool infer_conv8(Node *n, DType dt)
     Type y;
 
     if (!quant_check_types(n) || !window_conv(n, x, w, &win, &y) ||
+        !check_window(n, &win) ||
         !check_single(n, r.xs) || !check_single(n, r.xz) ||
         !check_single(n, r.ys) || !check_single(n, r.yz) ||
         !check_channels(n, r.ws, w->dim[0]) ||
