@@ -85,11 +85,11 @@ const char *elem_load(Emit *e, DType dt, const char *ptr, const char *index)
                             emit_kernel(e, "bf16_to_f32", DT_NONE, DT_NONE),
                             ptr, index);
     case DT_U4:
-        return arena_printf(e->arena, "%s(%s, %s)",
+        return arena_printf(e->arena, "%s(%s, (size_t)(%s))",
                             emit_kernel(e, "get_u4", DT_NONE, DT_NONE), ptr,
                             index);
     case DT_I4:
-        return arena_printf(e->arena, "%s(%s, %s)",
+        return arena_printf(e->arena, "%s(%s, (size_t)(%s))",
                             emit_kernel(e, "get_s4", DT_NONE, DT_NONE), ptr,
                             index);
     default:
@@ -105,7 +105,7 @@ void elem_store(Emit *e, DType dt, const char *ptr, const char *index,
                emit_kernel(e, dt == DT_F16 ? "f32_to_f16" : "f32_to_bf16",
                            DT_NONE, DT_NONE), expr);
     else if (dtype_bits(dt) < 8)
-        e_line(e, "%s(%s, %s, %s);",
+        e_line(e, "%s(%s, (size_t)(%s), %s);",
                emit_kernel(e, "put_4", DT_NONE, DT_NONE), ptr, index, expr);
     else
         e_line(e, "%s[%s] = %s;", ptr, index, expr);

@@ -74,12 +74,19 @@ static const char *identifier(Arena *arena, const char *hint)
 const char *weights_add(Weights *w, const char *hint, DType dt, int64_t n,
                         const void *data)
 {
-    int64_t bytes = (n * dtype_bits(dt) + 7) / 8;
-    unsigned long h = crc32_z(0, data, (size_t)bytes);
-    char *key = arena_printf(w->arena, "%08lx.%lld.%d", h, (long long)bytes,
-                             (int)dt);
-    Const *first = map_get(&w->by_hash, key), *c;
+    static const uint64_t nothing;      /* C has no empty arrays */
+    int64_t bytes;
+    unsigned long h;
+    Const *first, *c;
+    char *key;
 
+    data = n ? data : &nothing;
+    n = n ? n : 1;
+    bytes = (n * dtype_bits(dt) + 7) / 8;
+    h = crc32_z(0, data, (size_t)bytes);
+    key = arena_printf(w->arena, "%08lx.%lld.%d", h, (long long)bytes,
+                       (int)dt);
+    first = map_get(&w->by_hash, key);
     for (c = first; c; c = c->next)
         if (!memcmp(c->data, data, (size_t)bytes))
             return c->expr;

@@ -87,8 +87,11 @@ KERNEL void mcu_qcentre_T(uint32_t *acc, size_t n, uint32_t sum,
 {
     size_t j;
 
-    for (j = 0; j < n; j++)
-        acc[j] -= sum * (uint32_t)zero[j * step];
+    for (j = 0; j < n; j++) {
+        const int32_t z = zero[j * step];
+
+        acc[j] -= sum * (uint32_t)z;
+    }
 }
 
 /* ---- convolution ---------------------------------------------------------------- */
