@@ -69,6 +69,9 @@ bool infer_col2im(Graph *g, Node *n)
     ConvShape s;
 
     (void)g;
+    if (!dtype_is_float(n->in[0]->type.dt))
+        return node_error(n, "does not take %s",
+                          dtype_name(n->in[0]->type.dt));
     if (!value_is_const(n->in[1]))
         return infer_declared(n, n->in[1]);
     if (!value_is_const(n->in[2]))

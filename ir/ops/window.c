@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* Numbers beyond these overflow nothing, but no image has them. */
-enum { MAX_STEP = 1 << 24 };
+enum { MAX_STEP = 1 << 24, MAX_SPATIAL = 3 };
 static const int64_t max_extent = (int64_t)1 << 32;
 
 static bool read_ints(const Node *n, const char *what, const Ints *a,
@@ -153,6 +153,9 @@ static bool image_rank(const Node *n, const Type *x, Window *w)
     if (w->rank < 1)
         return node_error(n, "input has rank %d, needs batch, channels and "
                           "at least one spatial axis", x->rank);
+    if (w->rank > MAX_SPATIAL)
+        return node_error(n, "%d spatial axes, at most %d are supported",
+                          w->rank, MAX_SPATIAL);
     for (int i = 0; i < w->rank; i++)
         w->in[i] = x->dim[2 + i];
     return true;
@@ -350,10 +353,10 @@ bool col2im_shape(const Node *n, ConvShape *s)
     int64_t blocks = 1;
 
     memset(s, 0, sizeof *s);
-    if (!value_ints(n->in[1], MAX_RANK - 2, s->win.in, &rank) ||
-        !value_ints(n->in[2], MAX_RANK - 2, s->win.kernel, &krank))
+    if (!value_ints(n->in[1], MAX_SPATIAL, s->win.in, &rank) ||
+        !value_ints(n->in[2], MAX_SPATIAL, s->win.kernel, &krank))
         return node_error(n, "image_shape or block_shape is not a constant "
-                          "of up to %d numbers", MAX_RANK - 2);
+                          "of up to %d numbers", MAX_SPATIAL);
     if (rank != krank || rank < 1)
         return node_error(n, "image_shape has %d axes, block_shape has %d",
                           rank, krank);

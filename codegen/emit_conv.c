@@ -1,0 +1,216 @@
+/* emit_conv.c - Conv, ConvTranspose, Col2Im: chooses the kernel.
+ *
+ *   1x1 without stride and padding     a matrix product over the pixels
+ *   one input channel per group        depthwise, a row at a time
+ *   everything else                    columns gathered on the stack
+ */
+#include "epilogue.h"
+#include "geometry.h"
+
+#include <string.h>
+
+EmitFn emit_conv, emit_convtranspose, emit_col2im;
+
+/* ---- geometry ----------------------------------------------------------------- */
+
+void emit_geometry(Emit *e, const Window *w)
+{
+    const int64_t *rows[7] = { w->in, w->out, w->kernel, w->stride,
+                               w->dilation, w->pad, w->pad_end };
+    Buf b;
+
+    buf_init(&b, e->arena);
+    for (int r = 0; r < 7; r++)
+        for (int i = 0; i < 3; i++) {
+            int axis = i - (3 - w->rank);
+            buf_printf(&b, "%s%lld", i ? ", " : r ? ",  " : "",
+                       axis >= 0 ? (long long)rows[r][axis] : r < 5);
+        }
+    e_line(e, "const int32_t g[21] = { %s };", b.s);
+}
+
+int64_t window_in(const Window *w)
+{
+    int64_t n = 1;
+
+    for (int i = 0; i < w->rank; i++)
+        n *= w->in[i];
+    return n;
+}
+
+int64_t window_out(const Window *w)
+{
+    int64_t n = 1;
+
+    for (int i = 0; i < w->rank; i++)
+        n *= w->out[i];
+    return n;
+}
+
+/* every output reads the input pixel of its own place, and no other */
+static bool is_pointwise(const Window *w)
+{
+    for (int i = 0; i < w->rank; i++)
+        if (w->kernel[i] != 1 || w->stride[i] != 1 || w->pad[i] ||
+            w->pad_end[i])
+            return false;
+    return true;
+}
+
+/* ---- Conv --------------------------------------------------------------------- */
+
+/* opens loops over batch b and group k and gives operand and result of
+ * this round; close with close_groups */
+typedef struct Round {
+    const char *x, *w, *bias, *y;
+} Round;
+
+static Round open_groups(Emit *e, const ConvShape *s, bool bias, int64_t in,
+                         int64_t out)
+{
+    long long taps = s->cg * window_elems(&s->win);
+    Round r = { "x0", "x1", bias ? "x2" : "NULL", "y0" };
+
+    if (s->batch > 1)
+        e_open(e, "for (int b = 0; b < %lld; b++)", (long long)s->batch);
+    if (s->group > 1) {
+        e_open(e, "for (int k = 0; k < %lld; k++)", (long long)s->group);
+        r.w = arena_printf(e->arena, "x1 + k * %lld", s->mg * taps);
+        if (bias)
+            r.bias = arena_printf(e->arena, "x2 + k * %lld",
+                                  (long long)s->mg);
+    }
+    if (s->batch > 1 || s->group > 1) {
+        const char *at = s->batch == 1 ? "k" : s->group == 1 ? "b" :
+                         arena_printf(e->arena, "(b * %lld + k)",
+                                      (long long)s->group);
+        r.x = arena_printf(e->arena, "x0 + %s * %lld", at,
+                           (long long)(s->cg * in));
+        r.y = arena_printf(e->arena, "y0 + %s * %lld", at,
+                           (long long)(s->mg * out));
+    }
+    return r;
+}
+
+static void close_groups(Emit *e, const ConvShape *s)
+{
+    if (s->group > 1)
+        e_close(e);
+    if (s->batch > 1)
+        e_close(e);
+}
+
+static void pointwise(Emit *e, const Node *n, const ConvShape *s)
+{
+    long long pixels = window_out(&s->win), c = s->cg;
+    bool bias = node_in(n, 2) != NULL;
+    Round r = open_groups(e, s, bias, pixels, pixels);
+
+    emit_call(e, "matmul_T", n->out[0]->type.dt, DT_NONE,
+              "%lld, %lld, %lld, %s, %lld, 1, %s, %lld, %s, 1, 0, %s, %lld",
+              (long long)s->mg, pixels, c, r.w, c, r.x, pixels, r.bias, r.y,
+              pixels);
+    close_groups(e, s);
+}
+
+static void depthwise(Emit *e, const Node *n, const ConvShape *s)
+{
+    ConvShape all = *s;         /* the kernel loops over the channels */
+    Round r;
+
+    all.group = 1;
+    all.cg = s->group;
+    all.mg = s->group * s->mg;
+    emit_geometry(e, &s->win);
+    r = open_groups(e, &all, node_in(n, 2) != NULL, window_in(&s->win),
+                    window_out(&s->win));
+    emit_call(e, "depthwise_T", n->out[0]->type.dt, DT_NONE,
+              "g, %lld, %lld, %s, %s, %s, %s",
+              (long long)s->group, (long long)s->mg, r.x, r.w, r.bias, r.y);
+    close_groups(e, &all);
+}
+
+/* kernel is conv_T or convtranspose_T */
+static void general(Emit *e, const Node *n, const ConvShape *s,
+                    const char *kernel, int64_t in, int64_t out)
+{
+    Round r;
+
+    emit_geometry(e, &s->win);
+    r = open_groups(e, s, node_in(n, 2) != NULL, in, out);
+    emit_call(e, kernel, n->out[0]->type.dt, DT_NONE,
+              "g, %lld, %lld, %s, %s, %s, %s",
+              (long long)s->mg, (long long)s->cg, r.x, r.w, r.bias, r.y);
+    close_groups(e, s);
+}
+
+void emit_conv(Emit *e, const Node *n)
+{
+    const Attr_conv *a = ATTRS(conv, n);
+    ConvShape s;
+
+    if (!type_elems(&n->out[0]->type) ||
+        !conv_shape(n, &n->in[0]->type, &n->in[1]->type, &s))
+        return;
+    if (is_pointwise(&s.win))
+        pointwise(e, n, &s);
+    else if (s.cg == 1)
+        depthwise(e, n, &s);
+    else
+        general(e, n, &s, "conv_T", window_in(&s.win), window_out(&s.win));
+    emit_act(e, n, a->act, a->act_alpha, a->act_beta);
+}
+
+/* ---- transposed ----------------------------------------------------------------- */
+
+void emit_convtranspose(Emit *e, const Node *n)
+{
+    ConvShape s;
+
+    if (type_elems(&n->out[0]->type) && convtranspose_shape(n, &s))
+        general(e, n, &s, "convtranspose_T", window_out(&s.win),
+                window_in(&s.win));
+}
+
+/* block_shape, when it is known at run time only, sets the kernel and, by
+ * pads and strides, the number of blocks; the image is the result's size */
+static void run_time_blocks(Emit *e, const Node *n)
+{
+    const Attr_col2im *a = ATTRS(col2im, n);
+    const Type *x = &n->in[0]->type, *y = &n->out[0]->type;
+    Window w = { .rank = y->rank - 2 };
+
+    for (int i = 0; i < w.rank; i++) {
+        w.in[i] = y->dim[2 + i];
+        w.out[i] = w.kernel[i] = 1;
+        w.stride[i] = a->strides.n ? a->strides.v[i] : 1;
+        w.dilation[i] = a->dilations.n ? a->dilations.v[i] : 1;
+        w.pad[i] = a->pads.n ? a->pads.v[i] : 0;
+        w.pad_end[i] = a->pads.n ? a->pads.v[w.rank + i] : 0;
+    }
+    emit_geometry(e, &w);
+    e_line(e, "int32_t h[21];");
+    e_open(e, "if (%s(%d, %lld, %lld, g, x2, h))",
+           emit_kernel(e, "col2im_blocks", DT_NONE, DT_NONE), w.rank,
+           (long long)(x->dim[1] / y->dim[1]), (long long)x->dim[2]);
+    emit_call(e, "col2im_T", y->dt, DT_NONE, "h, %lld, x0, y0",
+              (long long)(y->dim[0] * y->dim[1]));
+    e_close(e);
+}
+
+void emit_col2im(Emit *e, const Node *n)
+{
+    ConvShape s;
+
+    if (!type_elems(&n->out[0]->type))
+        return;
+    if (!value_is_const(n->in[1]) || !value_is_const(n->in[2])) {
+        run_time_blocks(e, n);
+        return;
+    }
+    if (!col2im_shape(n, &s))
+        return;
+    emit_geometry(e, &s.win);
+    emit_call(e, "col2im_T", n->out[0]->type.dt, DT_NONE, "g, %lld, x0, y0",
+              (long long)(s.batch * s.cg));
+}
