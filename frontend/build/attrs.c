@@ -127,6 +127,10 @@ bool take_tensor(Build *b, Draft *d, const char *name, ModelTensor **out)
 {
     const ModelAttr *a = take(b, d, name, MA_TENSOR);
 
+    if (a && a->t->problem) {
+        draft_error(b, d, "attribute '%s': %s", name, a->t->problem);
+        return false;
+    }
     if (a)
         *out = a->t;
     return a != NULL;

@@ -16,7 +16,7 @@
 #include "../../support/map.h"
 
 /* Bounds for hostile models: nested graphs and calls, nodes in all. */
-enum { MAX_DEPTH = 32, MAX_NODES = 250000 };
+enum { MAX_DEPTH = 32, MAX_NODES = 100000 };
 enum { OPSET_NEWEST = OPSET_IR };
 /* Constants up to this size are folded while building. */
 #define FOLD_BYTES ((int64_t)64 << 20)
@@ -27,6 +27,7 @@ typedef struct Scope {
     struct Scope *caller;       /* of a function: where it was called */
     Map value;                  /* name in the file -> Value */
     Map info;                   /* name -> ModelInfo, declared types */
+    Map problem;                /* tensors without a value: name -> why */
     const ModelOpset *opset;
     int nopset;
     const ModelFunction *fn;    /* whose body this is, or NULL */
@@ -102,6 +103,7 @@ static inline bool value_is_sequence(const Value *v)
 
 Scope *scope_push(Build *b, Scope *up, const ModelOpset *opset, int nopset);
 Value *scope_find(const Scope *s, const char *name);
+const char *scope_missing(const Scope *s, const char *name);
 const ModelInfo *scope_info(const Scope *s, const char *name);
 void scope_bind(Scope *s, const char *name, Value *v);
 int64_t scope_opset(const Scope *s, const char *domain);    /* 0: none */

@@ -37,7 +37,8 @@ bool expand_constant(Build *b, Draft *d)
     else if (draft_attr(d, "value_string") || draft_attr(d, "value_strings"))
         return draft_error(b, d, "strings are not supported");
     else
-        return draft_error(b, d, "has no value of a supported kind");
+        return !b->failed &&
+               draft_error(b, d, "has no value of a supported kind");
     return true;
 }
 

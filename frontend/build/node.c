@@ -148,7 +148,8 @@ static bool draft_inputs(Build *b, Draft *d)
             continue;
         d->in[i] = scope_find(b->scope, mn->in[i]);
         if (!d->in[i])
-            return draft_error(b, d, "input '%s' is not defined", mn->in[i]);
+            return draft_error(b, d, "input '%s'%s", mn->in[i],
+                               scope_missing(b->scope, mn->in[i]));
         if (d->in[i] == &b->absent)
             d->in[i] = NULL;
         if (value_is_sequence(d->in[i]) && !takes_sequences(d->op) &&

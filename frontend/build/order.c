@@ -79,8 +79,9 @@ static bool check_defined(Sort *s)
             const char *name = s->node[i].in[j];
             if (*name && maker_of(s, name) < 0 &&
                 !scope_find(s->b->scope, name))
-                return model_node_error(s->b, &s->node[i],
-                                        "input '%s' is not defined", name);
+                return model_node_error(s->b, &s->node[i], "input '%s'%s",
+                                        name, scope_missing(s->b->scope,
+                                                            name));
         }
     return true;
 }

@@ -98,8 +98,8 @@ static bool add_output(Build *b, const ModelInfo *info)
         return diag_error(b->g->diag, "output '%s': %s", info->name,
                           info->problem);
     if (!v)
-        return diag_error(b->g->diag, "output '%s' is not defined",
-                          info->name);
+        return diag_error(b->g->diag, "output '%s'%s", info->name,
+                          scope_missing(b->scope, info->name));
     if (v->id < 0)
         return diag_error(b->g->diag, "output '%s' is a sequence",
                           info->name);

@@ -26,6 +26,7 @@ Scope *scope_push(Build *b, Scope *up, const ModelOpset *opset, int nopset)
     s->prefix = "";
     map_init(&s->value, b->g->arena);
     map_init(&s->info, b->g->arena);
+    map_init(&s->problem, b->g->arena);
     if (up) {
         s->fn = up->fn;
         s->attr = up->attr;
@@ -43,6 +44,17 @@ Value *scope_find(const Scope *s, const char *name)
             return v;
     }
     return NULL;
+}
+
+/* Why scope_find has nothing: goes behind "input 'x'". */
+const char *scope_missing(const Scope *s, const char *name)
+{
+    for (; s; s = s->up) {
+        const char *why = map_get(&s->problem, name);
+        if (why)
+            return why;
+    }
+    return " is not defined";
 }
 
 /* Declarations are those of the graph itself: an inner name is its own. */

@@ -40,7 +40,11 @@ bool constants_bind(Build *b, const ModelGraph *mg)
         if (map_get(&b->scope->value, t->name))
             return diag_error(b->g->diag, "initializer '%s' is defined twice",
                               t->name);
-        scope_bind(b->scope, t->name, tensor_const(b, t, t->name));
+        if (t->problem)         /* an error where it is used */
+            map_put(&b->scope->problem, t->name,
+                    arena_printf(b->g->arena, ": %s", t->problem));
+        else
+            scope_bind(b->scope, t->name, tensor_const(b, t, t->name));
     }
     return true;
 }

@@ -255,7 +255,7 @@ def recursive_function():
                  functions=[f], imports=[helper.make_opsetid("f", 1)])
 
 
-@bad("")
+@bad("more than")
 def doubling_functions():
     """28 functions that call the next one twice: 2^28 nodes."""
     sets = [helper.make_opsetid("f", 1), helper.make_opsetid("", 17)]
@@ -271,7 +271,7 @@ def doubling_functions():
                  functions=fs, imports=[helper.make_opsetid("f", 1)])
 
 
-@bad("")
+@bad("Loop")
 def endless_loop():
     body = helper.make_graph(
         [node("Identity", ["c"], ["d"]), node("Neg", ["s"], ["t"])], "body",
@@ -289,41 +289,41 @@ def shaped(op, extra, **attr):
                  [info("y", T.FLOAT, None)], extra)
 
 
-@bad("")
+@bad("too large")
 def huge_expand():
     return shaped("Expand", [const("s", np.int64([2 ** 40, 2, 3]))])
 
 
-@bad("")
+@bad("too large")
 def overflowing_expand():
     return shaped("Expand", [const("s", np.int64([2 ** 62, 2 ** 62, 2, 3]))])
 
 
-@bad("")
+@bad("too large")
 def huge_tile():
     return shaped("Tile", [const("r", np.int64([2 ** 40, 2 ** 40]))])
 
 
-@bad("")
+@bad("2305843009213693952")
 def huge_pad():
     return shaped("Pad", [const("p", np.int64([0, 0, 2 ** 61, 2 ** 61]))])
 
 
-@bad("")
+@bad("1e+30")
 def huge_resize():
     return model([node("Resize", ["x", "", "s"], ["y"])],
                  [info("x", T.FLOAT, [2, 3])], [info("y", T.FLOAT, None)],
                  [const("s", np.float32([1e30, 1e30]))])
 
 
-@bad("")
+@bad("nan")
 def nan_resize():
     return model([node("Resize", ["x", "", "s"], ["y"])],
                  [info("x", T.FLOAT, [2, 3])], [info("y", T.FLOAT, None)],
                  [const("s", np.float32([np.nan, 1]))])
 
 
-@bad("")
+@bad("too large")
 def huge_constant():
     return model([node("ConstantOfShape", ["s"], ["c"]),
                   node("Add", ["x", "c"], ["y"])],
@@ -331,7 +331,7 @@ def huge_constant():
                  [const("s", np.int64([2 ** 39]))])
 
 
-@bad("")
+@bad("too large")
 def huge_range():
     return model([node("Range", ["a", "b", "c"], ["r"]),
                   node("Add", ["x", "r"], ["y"])],
@@ -340,7 +340,7 @@ def huge_range():
                   const("c", np.int64(1))])
 
 
-@bad("")
+@bad("Range")
 def zero_step_range():
     return model([node("Range", ["a", "b", "c"], ["r"]),
                   node("Add", ["x", "r"], ["y"])],
@@ -349,7 +349,7 @@ def zero_step_range():
                   const("c", np.float32(0))])
 
 
-@bad("")
+@bad("too large")
 def huge_onehot():
     return model([node("OneHot", ["i", "d", "v"], ["y"])],
                  [info("i", T.INT64, [4])], [info("y", T.FLOAT, None)],
@@ -357,35 +357,35 @@ def huge_onehot():
                   const("v", np.float32([0, 1]))])
 
 
-@bad("")
+@bad("input 'x'")
 def huge_input():
     return model([node("Neg", ["x"], ["y"])],
                  [info("x", T.FLOAT, [2 ** 31, 2 ** 31, 2 ** 31])],
                  [info("y", T.FLOAT, None)])
 
 
-@bad("")
+@bad("too large")
 def large_buffers():
     return model([node("MatMul", ["x", "x"], ["y"])],
                  [info("x", T.FLOAT, [2 ** 19, 2 ** 19])],
                  [info("y", T.FLOAT, None)])
 
 
-@bad("")
+@bad("sequence")
 def sequence_input():
     v = helper.make_tensor_sequence_value_info("x", T.FLOAT, [2])
     return model([node("SequenceLength", ["x"], ["y"])], [v],
                  [info("y", T.INT64, [])])
 
 
-@bad("")
+@bad("'w'")
 def string_weights():
     t = helper.make_tensor("w", T.STRING, [2], [b"a", b"b"])
     return model([node("Gather", ["w", "i"], ["y"])],
                  [info("i", T.INT64, [1])], [info("y", T.STRING, [1])], [t])
 
 
-@bad("")
+@bad("9 dimensions")
 def rank_nine():
     return model([node("Neg", ["x"], ["y"])], [info("x", T.FLOAT, [1] * 9)],
                  [info("y", T.FLOAT, None)])
@@ -402,87 +402,87 @@ def conv_group():
     return conv((4, 4, 3, 3), group=3)
 
 
-@bad("")
+@bad("strides")
 def conv_zero_stride():
     return conv((4, 4, 3, 3), strides=[0, 0])
 
 
-@bad("")
+@bad("pads")
 def conv_negative_pads():
     return conv((4, 4, 3, 3), pads=[-9, -9, -9, -9])
 
 
-@bad("")
+@bad("4611686018427387904")
 def conv_huge_pads():
     return conv((4, 4, 3, 3), pads=[2 ** 62] * 4)
 
 
-@bad("")
+@bad("4611686018427387904")
 def conv_huge_dilation():
     return conv((4, 4, 3, 3), dilations=[2 ** 62, 2 ** 62])
 
 
-@bad("")
+@bad("strides")
 def conv_short_strides():
     return conv((4, 4, 3, 3), strides=[1])
 
 
-@bad("")
+@bad("channels")
 def conv_channels():
     return conv((4, 5, 3, 3))
 
 
-@bad("")
+@bad("kernel_shape")
 def conv_kernel_shape():
     return conv((4, 4, 3, 3), kernel_shape=[5, 5])
 
 
-@bad("")
+@bad("kernel_shape")
 def pool_zero_kernel():
     return model([node("MaxPool", ["x"], ["y"], kernel_shape=[0, 0])],
                  [info("x", T.FLOAT, [1, 1, 8, 8])],
                  [info("y", T.FLOAT, None)])
 
 
-@bad("")
+@bad("'alpha'")
 def wrong_attribute_kind():
     return unary("LeakyRelu", alpha="0.1")
 
 
-@bad("")
+@bad("axis 7")
 def bad_axis():
     return unary("Softmax", axis=7)
 
 
-@bad("")
+@bad("perm")
 def bad_perm():
     return unary("Transpose", perm=[0, 0])
 
 
-@bad("")
+@bad("77")
 def bad_cast():
     return unary("Cast", to=77)
 
 
-@bad("")
+@bad("'to'")
 def missing_attribute():
     return unary("Cast")
 
 
-@bad("")
+@bad("3 inputs")
 def too_many_inputs():
     return model([node("Relu", ["x", "x", "x"], ["y"])],
                  [info("x", T.FLOAT, [2])], [info("y", T.FLOAT, [2])])
 
 
-@bad("")
+@bad("MatMul")
 def shapes_do_not_fit():
     return model([node("MatMul", ["x", "w"], ["y"])],
                  [info("x", T.FLOAT, [2, 3])], [info("y", T.FLOAT, None)],
                  [weight("w", 4, 5)])
 
 
-@bad("")
+@bad("nan")
 def nan_scale():
     return model([node("QuantizeLinear", ["x", "s", "z"], ["q"]),
                   node("DequantizeLinear", ["q", "s", "z"], ["y"])],
@@ -490,7 +490,7 @@ def nan_scale():
                  [const("s", np.float32(np.nan)), const("z", np.int8(0))])
 
 
-@bad("")
+@bad("index 4")
 def gather_out_of_range():
     return model([node("Gather", ["w", "i"], ["g"]),
                   node("Add", ["x", "g"], ["y"])],
@@ -498,12 +498,12 @@ def gather_out_of_range():
                  [weight("w", 4, 5), const("i", np.int64([4]))])
 
 
-@bad("")
+@bad("Reshape")
 def reshape_misfit():
     return shaped("Reshape", [const("s", np.int64([4, -1]))])
 
 
-@bad("")
+@bad("-1")
 def reshape_two_unknown():
     return shaped("Reshape", [const("s", np.int64([-1, -1]))])
 
