@@ -340,8 +340,11 @@ KERNEL void mcu_logsumexp_T(T *restrict y, const T *x, size_t outer,
             for (i = 0; i < n; i++)
                 top = mcu_acc_max_T(top, x[i * inner + k]);
             if (top - top == (T)0) {
-                for (i = 0; i < n; i++)
-                    sum += mcu_exp_T(x[i * inner + k] - top);
+                if (inner == 1)
+                    sum = mcu_vec_sumexp_T(x, n, top);
+                else
+                    for (i = 0; i < n; i++)
+                        sum += mcu_exp_T(x[i * inner + k] - top);
                 top += mcu_log_T(sum);
             }
             *y++ = top;

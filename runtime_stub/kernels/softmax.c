@@ -24,47 +24,31 @@ KERNEL T mcu_vec_top_T(const T *x, size_t n)
     return p[0];
 }
 
-/* y = exp(x - top); returns the sum. Stack: 256 bytes. */
+/* y = exp(x - top); returns the sum. */
 KERNEL T mcu_vec_expsum_T(T *y, const T *x, size_t n, T top)
 {
-    T p[16] = { 0 }, e[16];
-    size_t i, j;
+    size_t i;
 
-    for (i = 0; i < n / 16 * 16; i += 16) {
-        for (j = 0; j < 16; j++)
-            e[j] = mcu_exp_T(x[i + j] - top);
-        for (j = 0; j < 16; j++)
-            p[j] += e[j];
-        memcpy(y + i, e, sizeof e);
-    }
-    for (; i < n; i++) {
-        y[i] = mcu_exp_T(x[i] - top);
-        p[0] += y[i];
-    }
-    for (j = 8; j > 0; j /= 2)
-        for (i = 0; i < j; i++)
-            p[i] += p[i + j];
-    return p[0];
+    if (y != x)
+        memcpy(y, x, n * sizeof *y);
+    for (i = 0; i < n; i++)
+        y[i] = mcu_exp_T(y[i] - top);
+    return mcu_vec_sum_T(y, n);
 }
 
-/* Sum of exp(x - top). Stack: 256 bytes. */
+/* Sum of exp(x - top). Stack: 512 bytes. */
 KERNEL T mcu_vec_sumexp_T(const T *x, size_t n, T top)
 {
-    T p[16] = { 0 }, e[16];
-    size_t i, j;
+    T e[64], sum = 0;
+    size_t i, j, w;
 
-    for (i = 0; i < n / 16 * 16; i += 16) {
-        for (j = 0; j < 16; j++)
+    for (i = 0; i < n; i += w) {
+        w = n - i < 64 ? n - i : 64;
+        for (j = 0; j < w; j++)
             e[j] = mcu_exp_T(x[i + j] - top);
-        for (j = 0; j < 16; j++)
-            p[j] += e[j];
+        sum += mcu_vec_sum_T(e, w);
     }
-    for (; i < n; i++)
-        p[0] += mcu_exp_T(x[i] - top);
-    for (j = 8; j > 0; j /= 2)
-        for (i = 0; i < j; i++)
-            p[i] += p[i + j];
-    return p[0];
+    return sum;
 }
 
 /* Rows of n contiguous elements. */
@@ -90,18 +74,18 @@ KERNEL void mcu_logsoftmax_rows_T(T *y, const T *x, size_t rows, size_t n)
     }
 }
 
-/* x[outer][n][inner] along n, sixteen columns at a time; `log` chooses
- * LogSoftmax. Stack: 256 bytes. */
+/* x[outer][n][inner] along n, 32 columns at a time; `log_of` chooses
+ * LogSoftmax. Stack: 768 bytes. */
 KERNEL void mcu_softmax_cols_T(T *y, const T *x, size_t outer, size_t n,
                                size_t inner, int log_of)
 {
-    T top[16], sum[16], e[16];
+    T top[32], sum[32], e[32];
     size_t o, i, j, k, w;
 
     for (o = 0; o < outer; o++, x += n * inner, y += n * inner)
         for (k = 0; k < inner; k += w) {
-            w = inner - k < 16 ? inner - k : 16;
-            for (j = 0; j < 16; j++) {
+            w = inner - k < 32 ? inner - k : 32;
+            for (j = 0; j < w; j++) {
                 top[j] = T_LOWEST;
                 sum[j] = 0;
             }
