@@ -2,9 +2,10 @@
  *
  * The axes are an operand: constant, absent, or known only at run time. In
  * the last case the model declares the result's shape, and with keepdims (or
- * when the dims differ) that shape tells the axes. Reducing no elements
- * gives the operation's neutral element. Float sums are taken in double and
- * rounded once; integer sums wrap in their own type.
+ * when the dims differ) that shape tells the axes; only where it leaves a
+ * choice are the run-time values read, and ones outside the rank passed over.
+ * Reducing no elements gives the operation's neutral element. Float sums are
+ * taken in double and rounded once; integer sums wrap in their own type.
  */
 #include "../hooks.h"
 #include "reduce.h"
@@ -174,25 +175,25 @@ bool infer_reduce(Graph *g, Node *n)
 
 /* ---- evaluation --------------------------------------------------------- */
 
-/* A walk over the dims of x whose mask is `which`, from any start. */
+/* A walk over all elements of x, the reduced dims innermost. */
 typedef struct Walk {
     int n;
     int64_t dim[MAX_RANK], stride[MAX_RANK], pos[MAX_RANK];
     int64_t count, at;
 } Walk;
 
-static Walk walk_new(const Type *x, const bool *mask, bool which)
+static Walk walk_new(const Type *x, const bool *mask)
 {
-    Walk w = { .count = 1 };
+    Walk w = { .count = type_elems(x) };
     int64_t stride[MAX_RANK];
 
     type_strides(x, stride);
-    for (int i = 0; i < x->rank; i++)
-        if (mask[i] == which) {
-            w.dim[w.n] = x->dim[i];
-            w.stride[w.n++] = stride[i];
-            w.count *= x->dim[i];
-        }
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < x->rank; i++)
+            if (mask[i] == (pass == 1)) {
+                w.dim[w.n] = x->dim[i];
+                w.stride[w.n++] = stride[i];
+            }
     return w;
 }
 
@@ -230,29 +231,31 @@ static double step_float(Op op, double acc, double x, double top)
     }
 }
 
-static double fold_float(Op op, const Tensor *x, int64_t base, Walk *w,
+/* The next len elements of the walk. */
+static double fold_float(Op op, const Tensor *x, Walk *w, int64_t len,
                          double top)
 {
     double acc = start_float(op);
 
-    for (int64_t i = 0; i < w->count; i++, walk_step(w))
-        acc = step_float(op, acc, elem_get(x->type.dt, x->data, base + w->at),
-                         top);
+    for (int64_t i = 0; i < len; i++, walk_step(w))
+        acc = step_float(op, acc, elem_get(x->type.dt, x->data, w->at), top);
     return acc;
 }
 
-static double reduce_float(Op op, const Tensor *x, int64_t base, Walk *w)
+static double reduce_float(Op op, const Tensor *x, Walk *w, int64_t len)
 {
+    Walk start = *w;
     double top = 0, acc;
 
     if (op == OP_ReduceLogSumExp) {     /* relative to the largest */
-        top = fold_float(OP_ReduceMax, x, base, w, 0);
+        top = fold_float(OP_ReduceMax, x, w, len, 0);
         if (isinf(top))
             return top;
+        *w = start;
     }
-    acc = fold_float(op, x, base, w, top);
+    acc = fold_float(op, x, w, len, top);
     switch (op) {
-    case OP_ReduceMean: return acc / (double)w->count;
+    case OP_ReduceMean: return acc / (double)len;
     case OP_ReduceL2: return sqrt(acc);
     case OP_ReduceLogSum: return log(acc);
     case OP_ReduceLogSumExp: return log(acc) + top;
@@ -272,15 +275,15 @@ static int64_t int_limit(DType dt, bool largest)
     return largest ? top : -top - 1;
 }
 
-static uint64_t fold_int(Op op, const Tensor *x, int64_t base, Walk *w)
+static uint64_t fold_int(Op op, const Tensor *x, Walk *w, int64_t len)
 {
     DType dt = x->type.dt;
     bool order = op == OP_ReduceMax || op == OP_ReduceMin;
     uint64_t acc = order ? (uint64_t)int_limit(dt, op == OP_ReduceMin) :
                    op == OP_ReduceProd;
 
-    for (int64_t i = 0; i < w->count; i++, walk_step(w)) {
-        int64_t s = elem_get_int(dt, x->data, base + w->at);
+    for (int64_t i = 0; i < len; i++, walk_step(w)) {
+        int64_t s = elem_get_int(dt, x->data, w->at);
         uint64_t v = (uint64_t)s;
         bool less = dt == DT_U64 ? v < acc : s < (int64_t)acc;
         switch (op) {
@@ -313,33 +316,39 @@ static int64_t finish_int(Op op, DType dt, uint64_t acc, int64_t count)
            (int64_t)((uint64_t)v / (uint64_t)count) : v / count;
 }
 
+/* Run-time axes as a mask; those outside the rank do not count. */
+static void mask_at_run_time(const Type *x, const Tensor *axes, bool *mask)
+{
+    mask_all(x, false, mask);
+    for (int64_t i = 0; i < type_elems(&axes->type); i++) {
+        int64_t a = elem_get_int(axes->type.dt, axes->data, i);
+        a += a < 0 ? x->rank : 0;
+        if (a >= 0 && a < x->rank)
+            mask[a] = true;
+    }
+}
+
 bool eval_reduce(const Node *n, const Tensor *const *in, Tensor *const *out,
                  Arena *scratch, Diag *diag)
 {
     const Type *x = &in[0]->type;
-    const Tensor *axes = n->nin > 1 ? in[1] : NULL;
-    int64_t naxes = axes ? type_elems(&axes->type) : 0;
+    int64_t count = type_elems(&out[0]->type);
     bool mask[MAX_RANK];
-    Walk kept, reduced;
-    Type t;
+    Walk w;
 
     WIDEN(eval_reduce);
-    mask_all(x, !ATTRS(reduce, n)->noop_with_empty_axes, mask);
-    if (naxes && !mask_of_axes(n, x, axes->type.dt, axes->data, naxes, mask))
-        return false;
-    t = reduced_type(n, x, mask);
-    if (!type_same_shape(&t, &out[0]->type))
-        return node_error(n, "axes do not give the declared shape");
-    kept = walk_new(x, mask, false);
-    reduced = walk_new(x, mask, true);
-    for (int64_t i = 0; i < kept.count; i++, walk_step(&kept))
+    if (!reduce_mask(n, mask))
+        mask_at_run_time(x, in[1], mask);
+    w = walk_new(x, mask);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t len = w.count / count;
         if (dtype_is_float(x->dt))
             elem_set(x->dt, out[0]->data, i,
-                     reduce_float(n->op, in[0], kept.at, &reduced));
+                     reduce_float(n->op, in[0], &w, len));
         else
             elem_set_int(x->dt, out[0]->data, i,
                          finish_int(n->op, x->dt,
-                                    fold_int(n->op, in[0], kept.at, &reduced),
-                                    reduced.count));
+                                    fold_int(n->op, in[0], &w, len), len));
+    }
     return true;
 }
