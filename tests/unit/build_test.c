@@ -584,7 +584,7 @@ START_TEST(growth_is_bounded)
     input(&s, "x", "2");
     node(&s, "y = f.F10(x)");
     output(&s, "y");
-    expect_refused(&s, NULL, "more than 250000 nodes");
+    expect_refused(&s, NULL, "more than 100000 nodes");
     sketch_close(&s);
 }
 END_TEST
