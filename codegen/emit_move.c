@@ -22,6 +22,20 @@ void emit_copy(Emit *e, const Node *n)
                (long long)type_bytes(&n->out[0]->type));
 }
 
+static void put_element(Emit *e, const Nest *l, DType dt, const char *y,
+                        const char *x)
+{
+    const char *to = nest_index(e, l, 0, false);
+    const char *from = nest_index(e, l, 1, false);
+
+    if (dtype_bits(dt) < 8)
+        e_line(e, "%s(%s, (size_t)(%s), %s);",
+               emit_kernel(e, "set_4", DT_NONE, DT_NONE), y, to,
+               elem_load(e, DT_U4, x, from));
+    else
+        e_line(e, "%s[%s] = %s[%s];", y, to, x, from);
+}
+
 void emit_copy_nest(Emit *e, const Nest *l, DType dt, const char *y,
                     const char *x)
 {
@@ -38,10 +52,7 @@ void emit_copy_nest(Emit *e, const Nest *l, DType dt, const char *y,
                (long long)bytes);
     } else {
         opened = nest_open(e, l, 0, last + 1);
-        if (dt == DT_F16 || dt == DT_BF16)
-            dt = DT_U16;        /* bits */
-        elem_store(e, dt, y, nest_index(e, l, 0, false),
-                   elem_load(e, dt, x, nest_index(e, l, 1, false)));
+        put_element(e, l, dt, y, x);
     }
     while (opened--)
         e_close(e);
@@ -54,6 +65,9 @@ void emit_move(Emit *e, const Node *n)
         if (n->op == OP_Split && !n->out[k])
             continue;
         move_part(n, k, &m);
+        if (dtype_bits(n->in[0]->type.dt) < 8 && (k == 0 || m.out))
+            e_line(e, "memset(y%d, 0, %lld);", m.out,
+                   (long long)type_bytes(&n->out[m.out]->type));
         emit_copy_nest(e, &m.nest, n->in[0]->type.dt,
                        arena_printf(e->arena, "y%d", m.out),
                        arena_printf(e->arena, "x%d", m.in));

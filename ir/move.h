@@ -45,5 +45,8 @@ int64_t trilu_first(int64_t k, int64_t row, int64_t cols);
 const void *raw_in(const Tensor *t, Arena *scratch);
 void *raw_out(Tensor *t, Arena *scratch);
 void raw_done(Tensor *t, const void *raw);
+/* false after a message: 4-bit elements, and an operand is not constant;
+ * for ops that generated C does only in whole bytes */
+bool raw_known(const Node *n);
 
 #endif

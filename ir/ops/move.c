@@ -143,7 +143,7 @@ bool infer_slice(Graph *g, Node *n)
     if (!check_slice(n))
         return false;
     if (!const_operands(n, 1, store, in, &which)) {
-        if (!infer_declared(n, which))
+        if (!raw_known(n) || !infer_declared(n, which))
             return false;
         if (n->out[0]->type.rank != x->rank)
             return node_error(n, "output is declared with rank %d, the "

@@ -146,7 +146,7 @@ bool infer_pad(Graph *g, Node *n)
     Type t = *x;
 
     (void)g;
-    if (!pad_mode(n, &mode) || !check_pad(n))
+    if (!raw_known(n) || !pad_mode(n, &mode) || !check_pad(n))
         return false;
     for (int i = 1; i < 4; i += 2)
         if (node_in(n, i) && !value_is_const(n->in[i]))
@@ -232,7 +232,7 @@ bool infer_trilu(Graph *g, Node *n)
     if (k && (k->type.dt != DT_I64 || type_elems(&k->type) != 1))
         return node_error(n, "k '%s' is no int64 scalar", k->name);
     n->out[0]->type = n->in[0]->type;
-    return true;
+    return raw_known(n);
 }
 
 int64_t trilu_first(int64_t k, int64_t row, int64_t cols)
@@ -290,7 +290,7 @@ bool infer_reversesequence(Graph *g, Node *n)
     int time, batch;
 
     (void)g;
-    if (!sequence_axes(n, &time, &batch))
+    if (!raw_known(n) || !sequence_axes(n, &time, &batch))
         return false;
     if (x->rank < 2)
         return node_error(n, "operand has rank %d, not 2 or more", x->rank);

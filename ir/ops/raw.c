@@ -7,6 +7,15 @@ static bool packed(const Type *t)
     return dtype_bits(t->dt) < 8;
 }
 
+bool raw_known(const Node *n)
+{
+    for (int i = 0; packed(&n->in[0]->type) && i < n->nin; i++)
+        if (n->in[i] && !value_is_const(n->in[i]))
+            return node_error(n, "is not supported for %s at run time",
+                              dtype_name(n->in[0]->type.dt));
+    return true;
+}
+
 const void *raw_in(const Tensor *t, Arena *scratch)
 {
     int64_t n = type_elems(&t->type);

@@ -143,7 +143,15 @@ KERNEL inline int mcu_get_s4(const uint8_t *p, size_t i)
     return ((p[i / 2u] >> (i % 2u * 4u) & 15) ^ 8) - 8;
 }
 
-/* in ascending order: the even one clears the byte */
+/* element i alone */
+KERNEL inline void mcu_set_4(uint8_t *p, size_t i, int x)
+{
+    const int shift = i % 2u ? 4 : 0;
+
+    p[i / 2u] = (uint8_t)((p[i / 2u] & (0xf0 >> shift)) | (x & 15) << shift);
+}
+
+/* elements in ascending order: the even one clears the byte */
 KERNEL inline void mcu_put_4(uint8_t *p, size_t i, int x)
 {
     const int old = i % 2u ? p[i / 2u] & 15 : 0;
