@@ -87,17 +87,24 @@ static bool check_known(Build *b, const int *order, int count)
     return ok;
 }
 
+static bool main_walk(Build *b, const int *order, int count)
+{
+    b->order = order;
+    b->norder = count;
+    return walk_nodes(b, b->m->graph.node, order, count);
+}
+
 static bool build_all(Build *b)
 {
     const ModelGraph *mg = &b->m->graph;
-    int *order, count;
+    int *order = NULL, count = 0;
 
     declare_infos(b, mg->info, mg->ninfo);
     declare_infos(b, mg->out, mg->nout);
     return check_opsets(b) && outputs_check(b) && constants_bind(b, mg) &&
            inputs_build(b) && build_order(b, &order, &count) &&
-           check_known(b, order, count) &&
-           walk_nodes(b, mg->node, order, count) && outputs_build(b);
+           check_known(b, order, count) && main_walk(b, order, count) &&
+           outputs_build(b);
 }
 
 static void describe(Build *b)

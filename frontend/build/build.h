@@ -56,6 +56,9 @@ typedef struct Build {
     Map function;               /* key of function_key -> ModelFunction */
     Map symbol;                 /* name -> Symbol */
     Symbol *symbols;            /* in order of appearance */
+    const int *order;           /* of the main graph's nodes */
+    int norder, at;             /* and where the walk is */
+    int64_t search;             /* steps spent in hints.c */
     Draft *draft;               /* being built: names what is made up */
     int first_id;               /* values from here on belong to it */
     bool failed;
@@ -127,6 +130,11 @@ void graph_prune(Graph *g);             /* drop what no output needs */
 Symbol *symbol_get(Build *b, const char *name);
 void symbol_collect(Build *b, const char *name);    /* and what it names */
 int64_t symbol_value(Build *b, const char *name);   /* -1: none */
+
+/* ---- hints.c ----------------------------------------------------------------- */
+
+/* dims of a value of the main graph, from an output made of it */
+bool shape_hint(Build *b, const char *name, Type *t);
 
 /* ---- order.c: which nodes, in which order -------------------------------- */
 

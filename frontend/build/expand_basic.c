@@ -294,6 +294,11 @@ static bool crop_pad_targets(Build *b, Draft *d, int64_t *to)
     int n;
 
     take_ints(b, d, "axes", &axes);
+    if (!value_is_const(d->in[1]) && type_known(&d->declared[0]) &&
+        d->declared[0].rank == t->rank) {
+        memcpy(to, d->declared[0].dim, (size_t)t->rank * sizeof *to);
+        return true;            /* as the model declares it */
+    }
     if (!value_ints(d->in[1], MAX_RANK, size, &n))
         return draft_error(b, d, "shape is not a constant");
     if (n != (axes.n < 0 ? t->rank : axes.n))

@@ -126,12 +126,16 @@ static bool loop_turns(Build *b, Draft *d, Loop *l)
         return true;
     if (!m && cond && const_bool(cond, &known))
         return true;
-    for (int i = l->carried; i < d->nout; i++)
-        if (type_known(&d->declared[i]) && d->declared[i].rank > 0) {
-            l->turns = d->declared[i].dim[0];
+    for (int i = l->carried; i < d->nout; i++) {
+        Type t = d->declared[i];
+        if (!type_known(&t) && !shape_hint(b, d->m->out[i], &t))
+            continue;
+        if (t.rank > 0) {
+            l->turns = t.dim[0];
             l->promised = true;
             return true;
         }
+    }
     return draft_error(b, d, "the number of turns is not a constant, and no "
                        "collected output has a declared length");
 }

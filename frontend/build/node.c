@@ -252,12 +252,48 @@ bool draft_arity(Build *b, const Draft *d, int imin, int imax, int omax)
     return true;
 }
 
+/* ---- shapes that depend on data --------------------------------------------- */
+
+/* The ops whose operands after the first may say how large the result is,
+ * and whose result has the first one's type. */
+static bool may_need_hint(Op op)
+{
+    switch (op) {
+    case OP_Reshape: case OP_Expand: case OP_Tile: case OP_Pad:
+    case OP_Slice: case OP_Squeeze: case OP_Unsqueeze: case OP_Range:
+    case OP_ReduceSum: case OP_ReduceMean: case OP_ReduceMax:
+    case OP_ReduceMin: case OP_ReduceProd: case OP_ReduceL1:
+    case OP_ReduceL2: case OP_ReduceLogSum: case OP_ReduceLogSumExp:
+    case OP_ReduceSumSquare:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void find_hint(Build *b, Draft *d)
+{
+    Type t;
+
+    if (d->nout != 1 || !may_need_hint(d->id) || !draft_in(d, 0) ||
+        type_known(&d->declared[0]))
+        return;
+    for (int i = 1; i < d->nin; i++)
+        if (d->in[i] && !value_is_const(d->in[i]) &&
+            shape_hint(b, d->m->out[0], &t)) {
+            d->declared[0] = t;
+            d->declared[0].dt = d->in[0]->type.dt;
+            return;
+        }
+}
+
 /* ---- the draft becomes a node ------------------------------------------------- */
 
 static bool node_make(Build *b, Draft *d)
 {
     Node *n = node_new(b->g, d->id, d->name, d->nin, d->in, d->nout);
 
+    find_hint(b, d);
     if (!attrs_fill(b, d, n))
         return false;
     for (int i = 0; i < d->nout; i++) {

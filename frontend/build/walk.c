@@ -6,9 +6,12 @@
 
 bool walk_nodes(Build *b, const ModelNode *node, const int *order, int n)
 {
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        if (order == b->order)
+            b->at = i;
         if (!node_build(b, &node[order[i]]))
             return false;
+    }
     return true;
 }
 
