@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const char *const known_domains[] = {
-    "", "com.microsoft", "ai.onnx.preview.training",
+    "", "com.microsoft", "ai.onnx.preview.training", "ai.onnx.preview",
 };
 
 static bool domain_known(const char *domain)
