@@ -5,6 +5,7 @@
  * -0 equals 0; of equal elements the one with the lower index comes first.
  */
 #include "../hooks.h"
+#include "index.h"
 #include "reduce.h"
 #include "widen.h"
 
@@ -139,6 +140,8 @@ bool infer_cumsum(Graph *g, Node *n)
         return node_error(n, "does not take %s", dtype_name(x->dt));
     if ((a->dt != DT_I32 && a->dt != DT_I64) || type_elems(a) != 1)
         return node_error(n, "axis must be one int32 or int64");
+    if (!x->rank)
+        return node_error(n, "has no axis to sum along");
     if (value_ints(n->in[1], 1, &value, &count) &&
         !node_axis(n, value, x->rank, &axis))
         return false;
@@ -176,13 +179,10 @@ bool eval_cumsum(const Node *n, const Tensor *const *in, Tensor *const *out,
     const Attr_cumsum *a = ATTRS(cumsum, n);
     const Type *x = &in[0]->type;
     Along s;
-    int axis;
 
     WIDEN(eval_cumsum);
-    if (!node_axis(n, elem_get_int(in[1]->type.dt, in[1]->data, 0), x->rank,
-                   &axis))
-        return false;
-    s = type_along(x, axis);
+    s = type_along(x, index_clamp(elem_get_int(in[1]->type.dt, in[1]->data,
+                                               0), x->rank));
     for (int64_t o = 0; o < s.outer; o++)
         for (int64_t k = 0; k < s.inner; k++) {
             int64_t at = o * s.dim * s.inner + k;
