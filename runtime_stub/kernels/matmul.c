@@ -15,7 +15,7 @@ KERNEL void mcu_mac4_T(int depth, const T *restrict a, int a_row, int a_col,
     const T *a1 = a + a_row, *a2 = a1 + a_row, *a3 = a2 + a_row;
     int i = 0, j, k;
 
-    for (k = 0; k + 4 <= depth; k += 4, i += 4 * a_col) {
+    for (k = 0; k < depth - 3; k += 4, i += 4 * a_col) {
         const T *b0 = b + k * b_row, *b1 = b0 + b_row;
         const T *b2 = b1 + b_row, *b3 = b2 + b_row;
         const int i1 = i + a_col, i2 = i1 + a_col, i3 = i2 + a_col;
@@ -30,8 +30,8 @@ KERNEL void mcu_mac4_T(int depth, const T *restrict a, int a_row, int a_col,
             c3[j] = c3[j] + s0 * b0[j] + s1 * b1[j] + s2 * b2[j] + s3 * b3[j];
         }
     }
-    for (; k < depth; k++, i += a_col) {
-        const T *b0 = b + k * b_row;
+    for (k = depth % 4; k > 0; k--, i += a_col) {
+        const T *b0 = b + (depth - k) * b_row;
         const T p = a[i], q = a1[i], r = a2[i], s = a3[i];
         for (j = 0; j < 32; j++) {
             c0[j] += p * b0[j];
@@ -51,7 +51,7 @@ KERNEL void mcu_mac4n_T(int n, int depth, const T *restrict a, int a_row,
     const T *a1 = a + a_row, *a2 = a1 + a_row, *a3 = a2 + a_row;
     int i = 0, j, k;
 
-    for (k = 0; k + 4 <= depth; k += 4, i += 4 * a_col) {
+    for (k = 0; k < depth - 3; k += 4, i += 4 * a_col) {
         const T *b0 = b + k * b_row, *b1 = b0 + b_row;
         const T *b2 = b1 + b_row, *b3 = b2 + b_row;
         const int i1 = i + a_col, i2 = i1 + a_col, i3 = i2 + a_col;
@@ -66,8 +66,8 @@ KERNEL void mcu_mac4n_T(int n, int depth, const T *restrict a, int a_row,
             c3[j] = c3[j] + s0 * b0[j] + s1 * b1[j] + s2 * b2[j] + s3 * b3[j];
         }
     }
-    for (; k < depth; k++, i += a_col) {
-        const T *b0 = b + k * b_row;
+    for (k = depth % 4; k > 0; k--, i += a_col) {
+        const T *b0 = b + (depth - k) * b_row;
         const T p = a[i], q = a1[i], r = a2[i], s = a3[i];
         for (j = 0; j < n; j++) {
             c0[j] += p * b0[j];
@@ -84,7 +84,7 @@ KERNEL void mcu_mac1_T(int n, int depth, const T *restrict a, int a_col,
 {
     int i = 0, j, k;
 
-    for (k = 0; k + 4 <= depth; k += 4, i += 4 * a_col) {
+    for (k = 0; k < depth - 3; k += 4, i += 4 * a_col) {
         const T *b0 = b + k * b_row, *b1 = b0 + b_row;
         const T *b2 = b1 + b_row, *b3 = b2 + b_row;
         const T p0 = a[i], p1 = a[i + a_col], p2 = a[i + 2 * a_col],
@@ -92,8 +92,8 @@ KERNEL void mcu_mac1_T(int n, int depth, const T *restrict a, int a_col,
         for (j = 0; j < n; j++)
             c[j] = c[j] + p0 * b0[j] + p1 * b1[j] + p2 * b2[j] + p3 * b3[j];
     }
-    for (; k < depth; k++, i += a_col) {
-        const T *b0 = b + k * b_row;
+    for (k = depth % 4; k > 0; k--, i += a_col) {
+        const T *b0 = b + (depth - k) * b_row;
         const T p = a[i];
         for (j = 0; j < n; j++)
             c[j] += p * b0[j];

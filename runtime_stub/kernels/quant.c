@@ -61,7 +61,7 @@ KERNEL uint32_t mcu_qrow_T_I(uint32_t *acc, const T *x, const I *w, size_t kk,
 
     for (j = 0; j < n; j++)
         acc[j] = 0;
-    for (k = 0; k + 4 <= kk; k += 4) {
+    for (k = 0; k < kk - 3; k += 4) {
         const int32_t a = x[k] - zero, b = x[k + 1] - zero;
         const int32_t c = x[k + 2] - zero, d = x[k + 3] - zero;
         const I *p = w + k * n, *q = p + n, *r = q + n, *t = r + n;
@@ -70,9 +70,9 @@ KERNEL uint32_t mcu_qrow_T_I(uint32_t *acc, const T *x, const I *w, size_t kk,
             acc[j] += (uint32_t)(a * p[j] + b * q[j] + c * r[j] + d * t[j]);
         sum += (uint32_t)(a + b + c + d);
     }
-    for (; k < kk; k++) {
-        const int32_t a = x[k] - zero;
-        const I *p = w + k * n;
+    for (k = kk % 4; k > 0; k--) {
+        const int32_t a = x[kk - k] - zero;
+        const I *p = w + (kk - k) * n;
 
         for (j = 0; j < n; j++)
             acc[j] += (uint32_t)(a * p[j]);

@@ -21,10 +21,10 @@ ok() { passed=$((passed + 1)); echo "ok   $1: $2"; }
 bad() { failed=$((failed + 1)); echo "FAIL $1: $2"; tail -5 "$out/log"; }
 try()           # name, what, command...
 {
-    name=$1 what=$2
+    of=$1 what=$2
     shift 2
-    if "$@" >"$out/log" 2>&1; then ok "$name" "$what"
-    else bad "$name" "$what"; fi
+    if "$@" >"$out/log" 2>&1; then ok "$of" "$what"
+    else bad "$of" "$what"; fi
 }
 skip() { skipped=$((skipped + 1)); echo "SKIP $1: $2"; }
 
