@@ -39,6 +39,7 @@ suite cli tests/e2e/cli.sh "$build"
 suite models tests/e2e/models.sh "$build"
 suite twins tests/e2e/twins.sh "$build"
 suite stack tests/e2e/stack.sh "$build"
+suite ops tests/e2e/ops.sh "$build" ${long:+long}
 suite malformed tests/fuzz/malformed.sh "$build" ${long:+long}
 if [ -n "$long" ]; then
     suite conformance tests/e2e/conformance.sh "$build"
