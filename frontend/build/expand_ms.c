@@ -337,6 +337,16 @@ bool expand_simplifiedlayernorm(Build *b, Draft *d)
     return true;
 }
 
+static Value *normalized(Build *b, Value *x, Value *gamma, Value *beta,
+                         float epsilon)
+{
+    Value *in[] = { x, gamma, beta };
+    Node *n = b_node(b, OP_LayerNormalization, 3, in, 1);
+
+    ATTRS(layernorm, n)->epsilon = epsilon;
+    return b_end(b, n);
+}
+
 /* ---- EmbedLayerNormalization: word + position + segment, then normalized ---------------- */
 
 static Value *position_rows(Build *b, Draft *d)
@@ -354,6 +364,20 @@ static Value *position_rows(Build *b, Draft *d)
     return b_slice(b, table, 0, 0, t->dim[1]);
 }
 
+/* mask_index is 0 for each batch when there is no mask. */
+static bool mask_index(Build *b, Draft *d)
+{
+    const Type *t = &d->in[0]->type;
+    Value *zero = b_scalar(b, DT_I32, 0);
+
+    if (d->nout < 2 || !d->want[1])
+        return true;
+    if (draft_in(d, 7) || t->rank < 1)
+        return draft_error(b, d, "mask_index of a mask is not supported");
+    d->out[1] = b_op2(b, OP_Expand, zero, b_int(b, t->dim[0]));
+    return true;
+}
+
 bool expand_ms_embedlayernorm(Build *b, Draft *d)
 {
     float epsilon = 1e-12f;
@@ -367,7 +391,7 @@ bool expand_ms_embedlayernorm(Build *b, Draft *d)
     for (int i = 0; i < 7; i++)
         if (!d->in[i] && i != 1 && i != 4)
             return draft_error(b, d, "input %d is missing", i);
-    if (!no_statistics(b, d, 1))
+    if (!mask_index(b, d))
         return false;
     sum = b_op2(b, OP_Add, b_op2(b, OP_Gather, d->in[2], d->in[0]),
                 position_rows(b, d));
@@ -375,8 +399,6 @@ bool expand_ms_embedlayernorm(Build *b, Draft *d)
         sum = b_op2(b, OP_Add, sum, b_op2(b, OP_Gather, d->in[4], d->in[1]));
     if (d->nout > 2)
         d->out[2] = sum;
-    d->nout = d->nout > 1 ? 1 : d->nout;
-    layernorm(b, d, sum, d->in[5], d->in[6], epsilon);
-    d->nout = d->out[2] ? 3 : 1;
+    d->out[0] = normalized(b, sum, d->in[5], d->in[6], epsilon);
     return true;
 }
