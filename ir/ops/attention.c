@@ -198,6 +198,10 @@ static bool read_numbers(const Node *n, Attn *a)
     a->causal = at->is_causal != 0;
     a->left = at->left_window_size;
     a->right = at->right_window_size;
+    if (a->left >= a->total + a->q_len)         /* reaches over everything */
+        a->left = -1;
+    if (a->right >= a->total + a->q_len)
+        a->right = -1;
     return true;
 }
 
@@ -206,8 +210,10 @@ bool attn_read(const Node *n, Attn *a)
     memset(a, 0, sizeof *a);
     if (!check_floats(n) || !read_qkv(n, a) || !read_past(n, a))
         return false;
-    if (a->dk < 1)
-        return node_error(n, "heads have no elements");
+    if (a->dk < 1 || a->total > 1 << 30 || a->q_len > 1 << 30)
+        return node_error(n, "heads of %lld, %lld queries, %lld keys",
+                          (long long)a->dk, (long long)a->q_len,
+                          (long long)a->total);
     return read_mask(n, a) && read_numbers(n, a);
 }
 
@@ -293,8 +299,10 @@ static bool fill_bias(const Run *r, int64_t b, int64_t h, int64_t i)
     int64_t from, to, len = a->total;
     bool any = false;
 
-    if (r->lens)
+    if (r->lens) {
         len = elem_get_int(DT_I64, r->lens->data, b);
+        len = len < 0 ? 0 : len > a->total ? a->total : len;
+    }
     attn_range(a, i, len, &from, &to);
     for (int64_t j = 0; j < a->total; j++) {
         double bias = j < from || j >= to ? -INFINITY : 0;
