@@ -353,7 +353,8 @@ KERNEL void mcu_logsumexp_T(T *restrict y, const T *x, size_t outer,
 
 /* ---- axes known only at run time ----------------------------------------- */
 
-/* y = x with the dims whose bit in `mask` is set moved behind the others. */
+/* y = x with the dims whose bit in `mask` is set moved behind the others.
+ * Stack: 256 bytes. */
 KERNEL void mcu_axes_last_T(T *restrict y, const T *restrict x,
                             const uint32_t *dim, size_t rank, uint32_t mask)
 {
