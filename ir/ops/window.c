@@ -233,8 +233,10 @@ static bool transposed_size(const Node *n, const Attr_convtranspose *a,
 
     if (w->out[i] == 0)
         full = 0;
-    if (same && wanted < 0)
+    if (same && wanted < 0) {
         wanted = w->out[i] * w->stride[i];
+        wanted = wanted < full ? wanted : full;     /* pads are not < 0 */
+    }
     if (wanted < 0) {
         w->pad[i] = pads[i];
         w->pad_end[i] = pads[w->rank + i];
