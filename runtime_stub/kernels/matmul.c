@@ -116,8 +116,9 @@ KERNEL void mcu_mac_T(int m, int n, int depth, const T *a, int a_row,
             mcu_mac4n_T(n, depth, p, a_row, a_col, b, b_row, c0, c1, c2,
                         c2 + c_row);
     }
-    for (; i < m; i++)
-        mcu_mac1_T(n, depth, a + i * a_row, a_col, b, b_row, c + i * c_row);
+    for (i = m % 4; i > 0; i--)
+        mcu_mac1_T(n, depth, a + (m - i) * a_row, a_col, b, b_row,
+                   c + (m - i) * c_row);
 }
 
 /* c[i][j] = bias at i * bias_row + j * bias_col, or 0 without bias */

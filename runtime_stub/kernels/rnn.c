@@ -16,8 +16,8 @@ KERNEL void mcu_gates_T(T *g, const T *w, const T *x, size_t rows, size_t n)
         for (j = 0; j < n; j++)
             g[j] += (a * p[j] + b * q[j]) + (c * r[j] + d * t[j]);
     }
-    for (; i < rows; i++, w += n) {
-        const T a = x[i];
+    for (i = rows % 4; i > 0; i--, w += n) {
+        const T a = x[rows - i];
 
         for (j = 0; j < n; j++)
             g[j] += a * w[j];

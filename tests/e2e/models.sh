@@ -37,7 +37,7 @@ model()         # model file, file or folder of expected outputs ("" for none)
     [ -f "$c" ] || return
     "$mcufc" -q "$1" -o "$out/again.c" --name "$name" >/dev/null 2>&1
     try "$base" "same bytes twice" cmp "$c" "$out/again.c"
-    try "$base" "gcc, no warnings" gcc -O2 $warn -c -o "$out/m.o" "$c"
+    try "$base" "gcc -O3, no warnings" gcc -O3 $warn -c -o "$out/m.o" "$c"
     if command -v clang >/dev/null 2>&1; then
         try "$base" "clang, no warnings" clang -O1 $warn -c -o "$out/m.o" "$c"
     else
