@@ -16,7 +16,8 @@ SRC = $(sort $(foreach d,$(DIRS),$(wildcard $(d)/*.c)))
 # plan_main.c is the other program
 LIB_SRC = $(filter-out compiler/main.c compiler/plan_main.c,$(SRC))
 KERNELS = $(sort $(wildcard runtime_stub/kernels/*.c))
-GEN_OBJ = $(BUILD)/gen/kernels_embedded.o $(BUILD)/gen/onnx.pb-c.o
+GEN_OBJ = $(BUILD)/gen/kernels_embedded.o $(BUILD)/gen/onnx.pb-c.o \
+	$(BUILD)/gen/text_parse.o $(BUILD)/gen/text_lex.o
 LIB_OBJ = $(LIB_SRC:%.c=$(BUILD)/%.o) $(GEN_OBJ)
 
 all: $(BUILD)/mcufc
@@ -30,7 +31,7 @@ $(BUILD)/libmcufc.a: $(LIB_OBJ)
 # the interpreter's hot loops
 $(BUILD)/ir/ops/dense.o: ALL_CFLAGS += -O3
 
-$(BUILD)/%.o: %.c | $(BUILD)/gen/onnx.pb-c.h
+$(BUILD)/%.o: %.c | $(BUILD)/gen/onnx.pb-c.h $(BUILD)/gen/text_parse.h
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
@@ -38,6 +39,20 @@ $(BUILD)/%.o: %.c | $(BUILD)/gen/onnx.pb-c.h
 $(BUILD)/gen/onnx.pb-c.h: frontend/onnx/onnx.proto
 	@mkdir -p $(@D)
 	protoc-c --c_out=$(BUILD)/gen -Ifrontend/onnx onnx.proto
+
+$(BUILD)/gen/text_parse.h: frontend/dsl/parse.y
+	@mkdir -p $(@D)
+	bison -Wall -Wno-yacc --defines=$@ -o $(BUILD)/gen/text_parse.c $<
+
+$(BUILD)/gen/text_lex.c: frontend/dsl/lex.l
+	@mkdir -p $(@D)
+	flex -Cf -o $@ $<
+
+$(BUILD)/gen/text_%.o: $(BUILD)/gen/text_%.c frontend/dsl/text.h \
+		$(BUILD)/gen/text_parse.h
+	$(CC) $(ALL_CFLAGS) -Ifrontend/dsl -c -o $@ $<
+
+$(BUILD)/gen/text_parse.c: $(BUILD)/gen/text_parse.h
 
 $(BUILD)/gen/onnx.pb-c.o: $(BUILD)/gen/onnx.pb-c.h
 	$(CC) -O2 -w -I$(BUILD)/gen -c -o $@ $(BUILD)/gen/onnx.pb-c.c

@@ -9,11 +9,6 @@ WEAK bool onnx_load(const char *p, Arena *a, Diag *d, Model *m)
     (void)a, (void)m;
     return diag_error(d, "cannot read ONNX yet: %s", p);
 }
-WEAK bool text_load(const char *p, Arena *a, Diag *d, Model *m)
-{
-    (void)a, (void)m;
-    return diag_error(d, "cannot read the text form yet: %s", p);
-}
 WEAK bool onnx_save(Graph *g, Buf *b)
 {
     (void)b;

@@ -21,6 +21,7 @@ typedef struct ModelInfo {      /* ValueInfoProto */
     int rank;                   /* -1: not given */
     ModelDim *dim;
     const char *problem;        /* not a tensor, unknown dtype...: why */
+    const int64_t *at;          /* text: its place in the arena, or NULL */
 } ModelInfo;
 
 typedef struct ModelTensor {
@@ -58,6 +59,8 @@ typedef struct ModelNode {
     const char **in, **out;     /* "" for an operand that is left out */
     ModelAttr *attr;
     int line, column;           /* in a text file; 0 otherwise */
+    const int64_t *at;          /* text: places of the results (-1: none) */
+    const int64_t *scratch;     /* text: offset and bytes; NULL: none */
 } ModelNode;
 
 struct ModelGraph {
@@ -83,6 +86,18 @@ typedef struct ModelFunction {
     ModelInfo *info;
 } ModelFunction;
 
+typedef struct ModelState {     /* an input and an output: --state */
+    const char *in, *out;
+    struct ModelState *next;
+} ModelState;
+
+/* What a text that ir/print.c made says about the graph it was. */
+typedef struct ModelFacts {
+    int64_t opset;              /* of the model that it was; 0: none said */
+    const char *source, *after, *plan;
+    ModelState *state;
+} ModelFacts;
+
 typedef struct Model {
     int64_t ir_version;
     int nopset, nfunction;
@@ -90,6 +105,7 @@ typedef struct Model {
     ModelGraph graph;
     ModelFunction *function;
     uint32_t hash[2];           /* FNV-1a 64 of the file's bytes */
+    ModelFacts facts;           /* of a text */
 } Model;
 
 /* onnx/load.c: false after a message. Fails cleanly on anything. */
@@ -97,7 +113,7 @@ bool onnx_load(const char *path, Arena *arena, Diag *diag, Model *out);
 /* a TensorProto file, as in ONNX's test_data_set_N/input_0.pb */
 bool onnx_load_tensor(const char *path, Arena *arena, Diag *diag,
                       ModelTensor *out);
-/* dsl/build.c: the text form */
+/* dsl/load.c: the text form */
 bool text_load(const char *path, Arena *arena, Diag *diag, Model *out);
 /* onnx/save.c: write a graph as an ONNX file */
 bool onnx_save(Graph *g, Buf *out);

@@ -13,7 +13,10 @@ typedef struct Diag {
     int errors, warnings;
     int quiet;                  /* 1: no notes, 2: no warnings either */
     bool color;
-    int line;                   /* in a text file; 0: none */
+    int line, column;           /* in a text file; 0: none */
+    int width;                  /* columns that the message is about */
+    const char *source;         /* the text file itself, or NULL */
+    size_t source_n;
 } Diag;
 
 /* `file: message`; lower case, no full stop, with the numbers. */

@@ -61,12 +61,19 @@ static void reserve_names(Build *b)
 static bool build_order(Build *b, int **order, int *count)
 {
     const ModelGraph *mg = &b->m->graph;
-    const char **need = NEW_ARRAY(b->g->arena, const char *, mg->nout + 1);
+    const char **need = NEW_ARRAY(b->g->arena, const char *,
+                                  mg->nout + mg->nnode + 1);
     int n = 0;
 
     for (int i = 0; i < mg->nout; i++)
         if (output_wanted(b, mg->out[i].name))
             need[n++] = mg->out[i].name;
+    for (int i = 0; b->as_is && i < mg->nnode; i++)
+        for (int k = 0; k < mg->node[i].nout; k++)
+            if (*mg->node[i].out[k]) {
+                need[n++] = mg->node[i].out[k];
+                break;
+            }
     return nodes_order(b, mg->node, mg->nnode, need, n, order, count);
 }
 
@@ -115,6 +122,11 @@ static void describe(Build *b)
               arena_strdup(g->arena, b->m->graph.name) : "graph";
     g->opset = scope_opset(b->scope, "");
     memcpy(g->hash, b->m->hash, sizeof g->hash);
+    if (b->m->facts.opset)
+        g->opset = b->m->facts.opset;
+    if (b->m->facts.source)
+        g->source = b->m->facts.source;
+    g->after = b->m->facts.after;
 }
 
 bool model_build(const Model *m, const BuildOptions *opt, Graph *g)
@@ -127,15 +139,17 @@ bool model_build(const Model *m, const BuildOptions *opt, Graph *g)
     b->g = g;
     b->reserved.id = ID_RESERVED;
     b->absent.id = ID_ABSENT;
-    b->poison = graph_const_scalar(g, NULL, DT_F32, 0);
     map_init(&b->symbol, g->arena);
     functions_map(m, g->arena, &b->function);
     b->scope = scope_push(b, NULL, m->opset, m->nopset);
     reserve_names(b);
+    b->poison = graph_const_scalar(g, NULL, DT_F32, 0);
+    b->as_is = scope_opset(b->scope, "mcufc") > 0;
     describe(b);
-    if (!build_all(b))
+    if (!build_all(b) || !facts_build(b))
         return false;
-    graph_prune(g);
-    graph_number(g);
+    if (!b->as_is)
+        graph_prune(g);
+    graph_tidy(g);
     return true;
 }

@@ -62,6 +62,8 @@ typedef struct Build {
     Draft *draft;               /* being built: names what is made up */
     int first_id;               /* values from here on belong to it */
     bool failed;
+    bool as_is;                 /* a text that we printed: no upgrades,
+                                   expansions, folding, pruning */
     Value *poison;              /* what b_ functions return after failure */
     Value absent;               /* a function's parameter that is left out */
     Value reserved;             /* in graph->names: a name of the file */
@@ -205,6 +207,11 @@ bool draft_arity(Build *b, const Draft *d, int imin, int imax, int omax);
 #define UPGRADE(op, first, fn) UpgradeFn up_##fn;
 #include "opset.def"
 #undef UPGRADE
+
+/* ---- facts.c: what a printed text says about its graph -------------------- */
+
+bool facts_build(Build *b);     /* states, the plan; after the nodes */
+void facts_places(Build *b, const ModelNode *mn, Node *n);
 
 /* ---- support.c: what there is -------------------------------------------- */
 

@@ -125,7 +125,9 @@ bool node_finish(Build *b, Node *n, Value **out)
     graph_append(g, n);
     if (!node_infer(g, n))
         return false;
-    if (n->op == OP_Shape || n->op == OP_Size)
+    if (b->as_is)
+        ok = true;
+    else if (n->op == OP_Shape || n->op == OP_Size)
         ok = fold_shape(b, n);
     else
         ok = !may_fold(n) || node_fold(g, n);
@@ -219,7 +221,7 @@ static bool draft_init(Build *b, Draft *d, const ModelNode *mn)
               arena_printf(b->g->arena, "%s%s", b->scope->prefix, name) :
               name;
     d->version = scope_opset(b->scope, mn->domain);
-    if (domain_is(mn->domain, ""))
+    if (domain_is(mn->domain, "") || domain_is(mn->domain, "mcufc"))
         d->id = op_by_name(mn->op);
     draft_outputs(b, d);
     return draft_inputs(b, d) && draft_attrs(b, d);
@@ -302,7 +304,10 @@ static bool node_make(Build *b, Draft *d)
         else if (type_known(&d->declared[i]))
             n->out[i]->type = d->declared[i];
     }
-    return node_finish(b, n, d->out);
+    if (!node_finish(b, n, d->out))
+        return false;
+    facts_places(b, d->m, n);
+    return true;
 }
 
 /* A draft whose attributes and operands say Identity is its operand. */
@@ -358,6 +363,8 @@ static bool build_draft(Build *b, Draft *d)
 {
     UpgradeFn *expand = expand_find(d->m->domain, d->op);
 
+    if (d->id != OP_NONE && (b->as_is || domain_is(d->m->domain, "mcufc")))
+        return node_make(b, d);
     if (expand)
         return expand(b, d) && attrs_known(b, d);
     if (d->id != OP_NONE)
@@ -369,11 +376,13 @@ bool node_build(Build *b, const ModelNode *mn)
 {
     Draft *d = NEW(b->g->arena, Draft), *outer = b->draft;
     int outer_first = b->first_id, line = b->g->diag->line;
+    int column = b->g->diag->column;
     bool ok;
 
     if (++b->visited > MAX_NODES)
         return model_node_error(b, mn, "more than %d nodes", MAX_NODES);
     b->g->diag->line = mn->line;
+    b->g->diag->column = mn->column;
     b->draft = d;
     ok = draft_init(b, d, mn);
     if (ok) {
@@ -387,5 +396,6 @@ bool node_build(Build *b, const ModelNode *mn)
     b->draft = outer;
     b->first_id = outer_first;
     b->g->diag->line = line;
+    b->g->diag->column = column;
     return ok;
 }

@@ -103,7 +103,7 @@ static bool add_output(Build *b, const ModelInfo *info)
     if (v->id < 0)
         return diag_error(b->g->diag, "output '%s' is a sequence",
                           info->name);
-    if (v->is_input || v->data || v->is_output)
+    if (!b->as_is && (v->is_input || v->data || v->is_output))
         v = copy_of(b, v, info->name);
     take_name(b, v, info->name);
     compare_declared(b, info, v);
@@ -144,8 +144,6 @@ static void drop_unused_results(Node *n)
 
 void graph_prune(Graph *g)
 {
-    int n = 0;
-
     for (Node *node = g->last, *prev; node; node = prev) {
         prev = node->prev;
         if (is_dead(node))
@@ -153,14 +151,4 @@ void graph_prune(Graph *g)
         else
             drop_unused_results(node);
     }
-    map_init(g->names, g->arena);
-    for (int i = 0; i < g->nvalue; i++) {
-        Value *v = g->value[i];
-        if (!v->def && !v->nuse && !v->is_input && !v->is_output)
-            continue;
-        v->id = n;
-        g->value[n++] = v;
-        map_put(g->names, v->name, v);
-    }
-    g->nvalue = n;
 }

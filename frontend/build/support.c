@@ -6,6 +6,7 @@
 
 static const char *const known_domains[] = {
     "", "com.microsoft", "ai.onnx.preview.training", "ai.onnx.preview",
+    "mcufc",
 };
 
 static bool domain_known(const char *domain)
@@ -22,6 +23,8 @@ bool node_known(const ModelNode *n, int64_t version, Buf *why)
     const char *refused = refuse_find(n->domain, n->op);
 
     if (expand_find(n->domain, n->op))
+        return true;
+    if (domain_is(n->domain, "mcufc") && op_by_name(n->op) != OP_NONE)
         return true;
     if (refused)
         buf_puts(why, refused);

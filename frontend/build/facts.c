@@ -1,0 +1,112 @@
+/* facts.c - what a text that ir/print.c wrote says beyond ONNX: states, and
+ * where the planner had put everything. The plan is for reading and printing
+ * again; compiling makes it anew. */
+#include "build.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool drop(Value **list, int *n, const Value *v)
+{
+    for (int i = 0; i < *n; i++)
+        if (list[i] == v) {
+            memmove(list + i, list + i + 1,
+                    (size_t)(*n - i - 1) * sizeof *list);
+            (*n)--;
+            return true;
+        }
+    return false;
+}
+
+static Value *find(Build *b, const char *name)
+{
+    Value *v = graph_find(b->g, name);
+
+    return v && v->id >= 0 ? v : NULL;
+}
+
+/* As boundary.c does for --state. */
+static bool add_state(Build *b, const ModelState *ms)
+{
+    Graph *g = b->g;
+    Value *in = find(b, ms->in), *out = find(b, ms->out);
+    State *s;
+
+    if (!in || !out)
+        return diag_error(g->diag, "state '%s': there is no such input, or "
+                          "no output '%s'", ms->in, ms->out);
+    if (!type_equal(&in->type, &out->type))
+        return diag_error(g->diag, "state '%s' and '%s' are of different "
+                          "types", ms->in, ms->out);
+    if (!drop(g->in, &g->nin, in) || !drop(g->out, &g->nout, out))
+        return diag_error(g->diag, "state '%s': not an input, or '%s' not "
+                          "an output", ms->in, ms->out);
+    s = NEW(g->arena, State);
+    s->in = in;
+    s->out = out;
+    s->next = g->state;
+    g->state = s;
+    return true;
+}
+
+/* ---- places ---------------------------------------------------------------- */
+
+static void place(Graph *g, Value *v, int64_t offset)
+{
+    if (offset < 0)
+        return;
+    v->buf = NEW(g->arena, Buffer);
+    v->buf->name = v->name;
+    v->buf->offset = offset;
+    v->buf->bytes = type_bytes(&v->type);
+}
+
+void facts_places(Build *b, const ModelNode *mn, Node *n)
+{
+    for (int i = 0; mn->at && i < n->nout; i++)
+        if (n->out[i])
+            place(b->g, n->out[i], mn->at[i]);
+    if (mn->scratch && mn->scratch[1] > 0) {
+        n->scratch = mn->scratch[1];
+        n->scratch_buf = NEW(b->g->arena, Buffer);
+        n->scratch_buf->name = n->name;
+        n->scratch_buf->offset = mn->scratch[0];
+        n->scratch_buf->bytes = n->scratch;
+        n->scratch_buf->is_scratch = true;
+    }
+}
+
+static void place_inputs(Build *b, const ModelInfo *in, int n)
+{
+    for (int i = 0; i < n; i++) {
+        Value *v = in[i].at ? find(b, in[i].name) : NULL;
+        if (v)
+            place(b->g, v, in[i].at[0]);
+    }
+}
+
+static void plan_build(Build *b)
+{
+    long long n[4];
+    Plan *p = NEW(b->g->arena, Plan);
+
+    if (!b->m->facts.plan ||
+        sscanf(b->m->facts.plan, "%lld %lld %lld %lld %d %d", &n[0], &n[1],
+               &n[2], &n[3], &p->peak_step, &p->nsteps) != 6)
+        return;
+    p->arena_bytes = n[0];
+    p->state_bytes = n[1];
+    p->reserve = n[2];
+    p->lower_bound = n[3];
+    b->g->plan = p;
+    place_inputs(b, b->m->graph.in, b->m->graph.nin);
+}
+
+bool facts_build(Build *b)
+{
+    for (const ModelState *s = b->m->facts.state; s; s = s->next)
+        if (!add_state(b, s))
+            return false;
+    plan_build(b);
+    return true;
+}

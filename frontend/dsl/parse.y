@@ -1,0 +1,549 @@
+/* parse.y - the grammar: ONNX's textual syntax (docs/Syntax.md of ONNX) with
+ * the extensions of doc/ir.md. `const` and `repeat` never arrive here, see
+ * stream.c.
+ *
+ * The tables are canonical LR(1) without default reductions: an error is
+ * seen before anything is reduced, so that the expected tokens are exactly
+ * those that could stand there. The stack has its full size from the start,
+ * since a jump out of memory would leak a grown one. */
+%code top {
+#include "text.h"
+}
+%define api.pure full
+%define api.prefix {text_yyp}
+%define api.location.type {Span}
+%define parse.error custom
+%define lr.type canonical-lr
+%locations
+%param { Text *t }
+
+%code {
+static int text_yyplex(YYSTYPE *v, Span *at, Text *t);
+static void text_yyperror(const Span *at, Text *t, const char *what);
+
+enum { STACK = 4096 };
+#define YYINITDEPTH STACK
+#define YYMAXDEPTH STACK
+#define YYLLOC_DEFAULT(to, rhs, n)                                        \
+    ((to) = (n) ? (Span){ YYRHSLOC(rhs, 1).start, YYRHSLOC(rhs, n).end }  \
+                : (Span){ YYRHSLOC(rhs, 0).end, YYRHSLOC(rhs, 0).end })
+
+/* Actions that may fail have said why; the next error is another one. */
+#define STOP_IF_FULL if (t->fatal || t->errors >= MAX_ERRORS) YYABORT
+}
+
+%union {
+    const char *s;
+    Literal *lit;
+    Vec *vec;
+    ModelInfo *type;
+    ModelDim *dim;
+    ModelAttr *attr;
+    ModelNode *node;
+    Param *param;
+    Unit *unit;
+    Body *body;
+    OpName op;
+    Pair *pair;
+}
+
+%token <lit> IDENT "a name" TYPE "an element type" INT "an integer"
+%token <lit> FLOAT "a number" CONTAINER "a container type"
+%token <s> STRING "a string"
+%token DATA "a list of numbers" ARROW "'=>'"
+%token QUANT "'@q('" RESYNC "a new line" BAD "a stray character"
+%token END 0 "the end of the text"
+
+%type <s> name word label overload text_name
+%type <lit> number
+%type <vec> units header header_items pairs fn_attrs fn_attr_list params
+%type <vec> param_list infos info_items nodes dims args operands ins places
+%type <vec> open attrs attr_list values literals
+%type <type> type shaped
+%type <dim> dim
+%type <attr> attr value fn_attr item
+%type <node> node statement
+%type <param> param info
+%type <unit> unit subgraph signature
+%type <body> tensor braces
+%type <op> op
+%type <pair> pair header_item
+
+%%
+file: units                         { make_model(t, $1); }
+    ;
+units
+    : unit                          { $$ = vec_add(t, NULL, $1); }
+    | units unit                    { $$ = vec_add(t, $1, $2); }
+    ;
+unit
+    : header name fn_attrs signature    {
+        $$ = $4;
+        $$->header = $1;
+        $$->header_at = @1;
+        $$->name = $2;
+        $$->attrs = $3;
+        $$->at = @2;
+    }
+    ;
+signature
+    : params ARROW params infos '{' open nodes '}'  {
+        $$ = text_new(t, sizeof *$$);
+        $$->in = $1;
+        $$->out = $3;
+        $$->infos = $4;
+        $$->nodes = $7;
+        body_close(t, $6);
+    }
+    ;
+open: %empty                        {
+        body_open(t, @$, &$$);
+        STOP_IF_FULL;
+    }
+    ;
+
+/* ---- headers */
+header
+    : %empty                        { $$ = NULL; }
+    | '<' header_items '>'          { $$ = $2; }
+    ;
+header_items
+    : header_item                   { $$ = vec_add(t, NULL, $1); }
+    | header_items ',' header_item  { $$ = vec_add(t, $1, $3); }
+    | header_items ','
+    ;
+header_item
+    : IDENT ':' INT                 {
+        $$ = text_new(t, sizeof *$$);
+        $$->key = literal_name($1);
+        literal_int(t, $3, &$$->i);
+        $$->at = @$;
+    }
+    | IDENT ':' STRING              {
+        $$ = text_new(t, sizeof *$$);
+        $$->key = literal_name($1);
+        $$->s = $3;
+        $$->at = @$;
+    }
+    | IDENT ':' '[' pairs ']'       {
+        $$ = text_new(t, sizeof *$$);
+        $$->key = literal_name($1);
+        $$->list = $4;
+        $$->at = @$;
+    }
+    | IDENT ':' '[' ']'             {
+        $$ = text_new(t, sizeof *$$);
+        $$->key = literal_name($1);
+        $$->list = text_new(t, sizeof *$$->list);
+        $$->at = @$;
+    }
+    ;
+pairs
+    : pair                          { $$ = vec_add(t, NULL, $1); }
+    | pairs ',' pair                { $$ = vec_add(t, $1, $3); }
+    ;
+pair
+    : STRING ':' INT                {
+        $$ = text_new(t, sizeof *$$);
+        $$->key = $1;
+        literal_int(t, $3, &$$->i);
+        $$->at = @$;
+    }
+    | STRING ':' STRING             {
+        $$ = text_new(t, sizeof *$$);
+        $$->key = $1;
+        $$->s = $3;
+        $$->at = @$;
+    }
+    ;
+fn_attrs
+    : %empty                        { $$ = NULL; }
+    | '<' '>'                       { $$ = NULL; }
+    | '<' fn_attr_list '>'          { $$ = $2; }
+    ;
+fn_attr_list
+    : fn_attr                       { $$ = vec_add(t, NULL, $1); }
+    | fn_attr_list ',' fn_attr      { $$ = vec_add(t, $1, $3); }
+    ;
+fn_attr
+    : word                          {
+        $$ = text_new(t, sizeof *$$);
+        $$->name = $1;
+        $$->kind = MA_OTHER;
+        $$->ref = $1;               /* marks: declared, no default */
+    }
+    | attr
+    ;
+
+/* ---- names and types */
+word: IDENT                         { $$ = literal_name($1); }
+    | TYPE                          { $$ = literal_name($1); }
+    | CONTAINER                     { $$ = literal_name($1); }
+    ;
+name: word
+    | STRING                        { $$ = text_checked(t, @1, $1); }
+    ;
+text_name
+    : IDENT                         { $$ = literal_name($1); }
+    | STRING                        { $$ = text_checked(t, @1, $1); }
+    ;
+type: shaped
+    | TYPE                          { $$ = make_type(t, $1, NULL, 0); }
+    | CONTAINER '(' contents ')'    { $$ = make_container(t, $1); }
+    ;
+shaped
+    : TYPE '[' ']'                  { $$ = make_type(t, $1, NULL, -1); }
+    | TYPE '[' dims ']'             { $$ = make_type(t, $1, $3, $3->n); }
+    | TYPE '[' dims ']' QUANT literals ')'  {
+        $$ = make_type(t, $1, $3, $3->n);
+        text_error(t, (Span){ @5.start, @7.end },
+                   "quantized types are not supported yet");
+        text_hint(t, "keep scale and zero point as operands of "
+                  "QuantizeLinear and DequantizeLinear");
+    }
+    ;
+contents
+    : %empty
+    | content
+    | contents ',' content
+    ;
+content
+    : type
+    | IDENT
+    | content '.' word
+    ;
+dims: dim                           { $$ = vec_add(t, NULL, $1); }
+    | dims ',' dim                  { $$ = vec_add(t, $1, $3); }
+    ;
+dim : INT                           { $$ = make_dim(t, $1, NULL); }
+    | IDENT                         { $$ = make_dim(t, $1, NULL); }
+    | TYPE                          { $$ = make_dim(t, $1, NULL); }
+    | STRING                        { $$ = make_dim(t, NULL, $1); }
+    | '?'                           { $$ = make_dim(t, NULL, NULL); }
+    ;
+
+/* ---- signatures and declarations */
+params
+    : '(' ')'                       { $$ = NULL; }
+    | '(' param_list ')'            { $$ = $2; }
+    ;
+param_list
+    : param                         { $$ = vec_add(t, NULL, $1); }
+    | param_list ',' param          { $$ = vec_add(t, $1, $3); }
+    ;
+param
+    : name                          { $$ = make_param(t, NULL, $1, @1, 0); }
+    | type name                     { $$ = make_param(t, $1, $2, @2, 0); }
+    | type name '=' tensor          { $$ = make_param(t, $1, $2, @2, $4); }
+    | type name '@' IDENT '(' places ')'    {
+        $$ = make_param(t, $1, $2, @2, 0);
+        $$->info.at = make_places(t, $6);
+    }
+    ;
+infos
+    : %empty                        { $$ = NULL; }
+    | '<' '>'                       { $$ = NULL; }
+    | '<' info_items '>'            { $$ = $2; }
+    ;
+info_items
+    : info                          { $$ = vec_add(t, NULL, $1); }
+    | error RESYNC                  {
+        $$ = NULL;
+        yyerrok;
+        STOP_IF_FULL;
+    }
+    | info_items ',' info           { $$ = vec_add(t, $1, $3); }
+    | info_items ','
+    | info_items error RESYNC       {
+        yyerrok;
+        STOP_IF_FULL;
+    }
+    | info_items error RESYNC info  {
+        $$ = vec_add(t, $1, $4);
+        yyerrok;
+        STOP_IF_FULL;
+    }
+    ;
+info
+    : type name                     { $$ = make_param(t, $1, $2, @2, 0); }
+    | type name '=' tensor          { $$ = make_param(t, $1, $2, @2, $4); }
+    ;
+
+/* ---- constants */
+tensor
+    : braces
+    | '[' pairs ']'                 {
+        $$ = text_new(t, sizeof *$$);
+        $$->kind = BODY_RULE;
+        $$->name = "external";
+        $$->list = $2;
+        $$->at = @$;
+    }
+    ;
+braces
+    : DATA                          {
+        $$ = text_new(t, sizeof *$$);
+        $$->at = @$;
+    }
+    | '{' '}'                       {
+        $$ = text_new(t, sizeof *$$);
+        $$->at = @$;
+    }
+    | '{' literals '}'              {
+        $$ = text_new(t, sizeof *$$);
+        $$->kind = BODY_LIST;
+        $$->list = $2;
+        $$->at = @$;
+    }
+    | '{' literals ',' '}'          {
+        $$ = text_new(t, sizeof *$$);
+        $$->kind = BODY_LIST;
+        $$->list = $2;
+        $$->at = @$;
+    }
+    | '@' STRING                    {
+        $$ = text_new(t, sizeof *$$);
+        $$->kind = BODY_FILE;
+        $$->name = $2;
+        $$->at = @$;
+    }
+    | '@' IDENT                     {
+        $$ = text_new(t, sizeof *$$);
+        $$->kind = BODY_RULE;
+        $$->name = literal_name($2);
+        $$->at = @$;
+    }
+    | '@' IDENT '(' literals ')'    {
+        $$ = text_new(t, sizeof *$$);
+        $$->kind = BODY_RULE;
+        $$->name = literal_name($2);
+        $$->list = $4;
+        $$->at = @$;
+    }
+    ;
+literals
+    : number                        { $$ = vec_add(t, NULL, $1); }
+    | STRING                        {
+        $$ = vec_add(t, NULL, make_literal(t, STRING, @1));
+    }
+    | literals ',' number           { $$ = vec_add(t, $1, $3); }
+    | literals ',' STRING           {
+        $$ = vec_add(t, $1, make_literal(t, STRING, @3));
+    }
+    ;
+number: INT | FLOAT | IDENT
+    ;
+
+/* ---- nodes */
+nodes
+    : %empty                        { $$ = text_new(t, sizeof *$$); }
+    | nodes node                    {
+        for (int i = 0; t->pending && i < t->pending->n; i++)
+            vec_add(t, $1, t->pending->v[i]);
+        t->pending = NULL;
+        $$ = vec_add(t, $1, $2);
+        STOP_IF_FULL;
+    }
+    | nodes error RESYNC            {
+        yyerrok;
+        STOP_IF_FULL;
+    }
+    ;
+node: statement
+    | node '@' IDENT '(' places ')' {
+        $$ = $1;
+        node_annotate(t, $1, literal_name($3), $5, @3);
+    }
+    ;
+statement
+    : label operands '=' op overload attrs '(' ins ')' attrs   {
+        for (int i = 0; $10 && i < $10->n; i++)
+            $6 = vec_add(t, $6, $10->v[i]);
+        $$ = make_node(t, $1, $2, &$4, $5, $6, $8, @4);
+    }
+    ;
+label
+    : %empty                        { $$ = ""; }
+    | '[' ']'                       { $$ = ""; }
+    | '[' name ']'                  { $$ = $2; }
+    ;
+op  : word                          { $$ = (OpName){ "", $1 }; }
+    | op '.' word                   {
+        $$.domain = *$1.domain ? arena_printf(t->arena, "%s.%s", $1.domain,
+                                              $1.op) : $1.op;
+        $$.op = $3;
+    }
+    ;
+overload
+    : %empty                        { $$ = ""; }
+    | ':' word                      { $$ = $2; }
+    ;
+/* names; nothing before a comma is a name that is left out */
+operands
+    : %empty                        { $$ = NULL; }
+    | name                          { $$ = vec_add(t, NULL, (void *)$1); }
+    | operands ','                  {
+        $$ = $1 ? $1 : vec_add(t, NULL, (void *)"");
+        $$ = vec_add(t, $$, NULL);
+    }
+    | operands ',' name             {
+        $$ = $1 ? $1 : vec_add(t, NULL, (void *)"");
+        $$ = vec_add(t, $$, (void *)$3);
+    }
+    ;
+ins : args
+    ;
+args: %empty                        { $$ = NULL; }
+    | name                          { $$ = vec_add(t, NULL, (void *)$1); }
+    | type braces                   {
+        $$ = vec_add(t, NULL, (void *)make_operand(t, $1, $2, @$));
+    }
+    | args ','                      {
+        $$ = $1 ? $1 : vec_add(t, NULL, (void *)"");
+        $$ = vec_add(t, $$, NULL);
+    }
+    | args ',' name                 {
+        $$ = $1 ? $1 : vec_add(t, NULL, (void *)"");
+        $$ = vec_add(t, $$, (void *)$3);
+    }
+    | args ',' type braces          {
+        $$ = $1 ? $1 : vec_add(t, NULL, (void *)"");
+        $$ = vec_add(t, $$, (void *)make_operand(t, $3, $4, @3));
+    }
+    ;
+places
+    : INT                           { $$ = vec_add(t, NULL, $1); }
+    | '-'                           { $$ = vec_add(t, NULL, NULL); }
+    | places ',' INT                { $$ = vec_add(t, $1, $3); }
+    | places ',' '-'                { $$ = vec_add(t, $1, NULL); }
+    ;
+
+/* ---- attributes */
+attrs
+    : %empty                        { $$ = NULL; }
+    | '<' '>'                       { $$ = NULL; }
+    | '<' attr_list '>'             { $$ = $2; }
+    ;
+attr_list
+    : attr                          { $$ = vec_add(t, NULL, $1); }
+    | attr_list ',' attr            { $$ = vec_add(t, $1, $3); }
+    ;
+attr
+    : word '=' value                { $$ = make_attr(t, $1, "", $3, @$); }
+    | word ':' word '=' value       { $$ = make_attr(t, $1, $3, $5, @$); }
+    ;
+value
+    : item
+    | '[' ']'                       { $$ = make_list_attr(t, NULL, @$); }
+    | '[' values ']'                { $$ = make_list_attr(t, $2, @$); }
+    | '@' name                      { $$ = make_ref_attr(t, $2); }
+    ;
+values
+    : item                          { $$ = vec_add(t, NULL, $1); }
+    | values ',' item               { $$ = vec_add(t, $1, $3); }
+    ;
+item
+    : number                        { $$ = make_number_attr(t, $1); }
+    | STRING                        { $$ = make_string_attr(t, $1); }
+    | type                          { $$ = make_type_attr(t); }
+    | type braces                   {
+        $$ = make_tensor_attr(t, $1, "", $2, @$);
+    }
+    | type '=' tensor               {
+        $$ = make_tensor_attr(t, $1, "", $3, @$);
+    }
+    | type text_name braces         {
+        $$ = make_tensor_attr(t, $1, $2, $3, @$);
+    }
+    | type text_name '=' tensor     {
+        $$ = make_tensor_attr(t, $1, $2, $4, @$);
+    }
+    | subgraph                      { $$ = make_graph_attr(t, $1); }
+    ;
+subgraph
+    : text_name signature           {
+        $$ = $2;
+        $$->name = $1;
+        $$->at = @1;
+    }
+    ;
+%%
+
+static int text_yyplex(YYSTYPE *v, Span *at, Text *t)
+{
+    int kind = stream_next(t, at);
+
+    switch (kind) {
+    case IDENT: case TYPE: case CONTAINER: case INT: case FLOAT:
+        v->lit = make_literal(t, kind, *at);
+        break;
+    case STRING:
+        v->s = text_string(t, *at, t->s + at->start + 1,
+                           at->end - at->start - 2);
+        break;
+    }
+    return kind;
+}
+
+/* bison's own messages: only that the stack is full */
+static void text_yyperror(const Span *at, Text *t, const char *what)
+{
+    (void)what;
+    text_error(t, *at, "the text is nested too deeply");
+    t->fatal = true;
+}
+
+/* ---- what was expected, in words ------------------------------------------------ */
+
+static bool expects(const yysymbol_kind_t *list, int n, yysymbol_kind_t k)
+{
+    for (int i = 0; i < n; i++)
+        if (list[i] == k)
+            return true;
+    return false;
+}
+
+/* Alternatives that say the same are one: a name, an operand. */
+static void describe_expected(Buf *b, yysymbol_kind_t *list, int n)
+{
+    bool name = expects(list, n, YYSYMBOL_IDENT);
+    bool string = expects(list, n, YYSYMBOL_STRING);
+    int shown = 0, all = 0;
+
+    for (int i = 0; i < n; i++) {
+        yysymbol_kind_t k = list[i];
+        if (k == YYSYMBOL_YYerror || k == YYSYMBOL_RESYNC ||
+            (name && (k == YYSYMBOL_CONTAINER || k == YYSYMBOL_TYPE)) ||
+            (name && string && k == YYSYMBOL_STRING))
+            continue;
+        list[all++] = k;
+    }
+    for (int i = 0; i < all && shown < 6; i++)
+        buf_printf(b, "%s%s", !shown++ ? "" : i == all - 1 ? " or " : ", ",
+                   yysymbol_name(list[i]));
+    if (all > shown)
+        buf_puts(b, " ...");
+}
+
+static int yyreport_syntax_error(const yypcontext_t *ctx, Text *t)
+{
+    enum { MOST = 40 };
+    yysymbol_kind_t list[MOST], got = yypcontext_token(ctx);
+    const Span *at = yypcontext_location(ctx);
+    int n = yypcontext_expected_tokens(ctx, list, MOST);
+    Buf b;
+
+    if (t->fatal)
+        return 0;
+    buf_init(&b, t->scratch);
+    describe_expected(&b, list, n < 0 ? 0 : n);
+    stream_recover(t);
+    if (got == YYSYMBOL_YYEOF)
+        text_error(t, *at, "the text ends here, expected %s", b.s);
+    else
+        text_error(t, *at, "expected %s before '%.*s'", b.s,
+                   (int)(at->end - at->start > 40 ? 40
+                                                  : at->end - at->start),
+                   t->s + at->start);
+    return 0;
+}

@@ -1,0 +1,262 @@
+/* stream.c - hands the tokens to the grammar. What is not syntax of a model
+ * happens here: `const N = 4` defines a number, `repeat i = 0..11 { ... }`
+ * hands out its body again and again, arithmetic becomes one number, and
+ * after a syntax error everything up to the next promising line is left out
+ * and a RESYNC handed over in its place. */
+#include "text.h"
+
+#include <string.h>
+
+#include "text_parse.h"
+
+static bool is_word(const Text *t, int i, const char *word)
+{
+    const Token *k = &t->token[i];
+    size_t n = strlen(word);
+
+    return k->kind == IDENT && k->end - k->start == n &&
+           !memcmp(t->s + k->start, word, n);
+}
+
+static Span span_of(const Token *k)
+{
+    return (Span){ k->start, k->end };
+}
+
+/* ---- const --------------------------------------------------------------------- */
+
+const Number *constant_find(Text *t, const char *name, size_t n)
+{
+    const Literal *l;
+
+    for (int i = t->nloop - 1; i >= 0; i--)
+        if (strlen(t->loop[i].var) == n && !memcmp(t->loop[i].var, name, n)) {
+            Number *x = NEW(t->scratch, Number);
+            int64_t v = t->loop[i].i;
+            *x = (Number){ .kind = NUMBER_INT, .exact = true, .neg = v < 0,
+                           .digits = v < 0 ? 0 - (uint64_t)v : (uint64_t)v };
+            return x;
+        }
+    if (!t->constant.n)
+        return NULL;
+    l = map_get(&t->constant, arena_strndup(t->scratch, name, n));
+    return l ? &l->num : NULL;
+}
+
+/* The first token at or behind s. */
+static void go_to(Text *t, const char *s)
+{
+    uint32_t at = (uint32_t)(s - t->s);
+
+    while (t->token[t->pos].kind != END && t->token[t->pos].start < at)
+        t->pos++;
+}
+
+static bool define_constant(Text *t)
+{
+    const Token *name = &t->token[t->pos + 1];
+    const char *s = t->s + t->token[t->pos + 2].end;
+    Literal *l = NEW(t->scratch, Literal);
+
+    if (!expr_eval(t, &s, t->s + t->n, &l->num))
+        return false;
+    map_put(&t->constant, arena_strndup(t->scratch, t->s + name->start,
+                                        name->end - name->start), l);
+    go_to(t, s);
+    return true;
+}
+
+/* ---- repeat -------------------------------------------------------------------- */
+
+static const char *skip_blank(const Text *t, const char *s)
+{
+    while (s < t->s + t->n && strchr(" \t\r\n", *s) && *s)
+        s++;
+    return s;
+}
+
+static bool charge(Text *t, Span at, int64_t tokens)
+{
+    t->repeated += tokens;
+    if (t->repeated <= MAX_REPEATED)
+        return true;
+    text_error(t, at, "repeats make more than %d tokens", MAX_REPEATED);
+    t->fatal = true;
+    return false;
+}
+
+/* The brace that closes the one at token i; 0 when there is none. */
+static int closing(const Text *t, int i)
+{
+    int depth = 0;
+
+    for (; t->token[i].kind != END; i++) {
+        depth += (t->token[i].kind == '{') - (t->token[i].kind == '}');
+        if (!depth)
+            return i;
+    }
+    return 0;
+}
+
+static bool loop_bounds(Text *t, Loop *l)
+{
+    const char *s = t->s + t->token[t->pos + 2].end, *end = t->s + t->n;
+    Span at = span_of(&t->token[t->pos]);
+    Number first, last;
+
+    if (!expr_eval(t, &s, end, &first))
+        return false;
+    s = skip_blank(t, s);
+    if (s[0] != '.' || s[1] != '.') {
+        text_error(t, at, "repeat takes a range");
+        text_hint(t, "repeat i = 0..11 { ... }");
+        return false;
+    }
+    s += 2;
+    if (!expr_eval(t, &s, end, &last))
+        return false;
+    if (!number_i64(&first, &l->i) || !number_i64(&last, &l->last))
+        return text_error(t, at, "the range of repeat is not of integers");
+    go_to(t, s);
+    return true;
+}
+
+static bool start_loop(Text *t)
+{
+    const Token *var = &t->token[t->pos + 1];
+    Span at = span_of(&t->token[t->pos]);
+    Loop l;
+
+    l.var = arena_strndup(t->scratch, t->s + var->start,
+                          var->end - var->start);
+    if (t->nloop == MAX_LOOPS)
+        return text_error(t, at, "repeats nested more than %d deep",
+                          MAX_LOOPS);
+    if (!loop_bounds(t, &l))
+        return false;
+    if (t->token[t->pos].kind != '{')
+        return text_error(t, span_of(&t->token[t->pos]),
+                          "expected '{' after the range of repeat");
+    l.first = t->pos + 1;
+    l.end = closing(t, t->pos);
+    if (!l.end)
+        return text_error(t, at, "the braces of this repeat are not closed");
+    if (!charge(t, at, t->nloop ? l.end - t->pos + 1 : 1))
+        return false;
+    t->pos = l.first;
+    if (l.i > l.last)
+        t->pos = l.end + 1;
+    else
+        t->loop[t->nloop++] = l;
+    return true;
+}
+
+/* At the end of a loop's body: again, or on behind it. */
+static void next_turn(Text *t)
+{
+    Loop *l = &t->loop[t->nloop - 1];
+
+    if (l->i < l->last && !t->fatal) {
+        l->i++;
+        t->pos = l->first;
+        charge(t, span_of(&t->token[l->end]), 1);
+    } else {
+        t->pos = l->end + 1;
+        t->nloop--;
+    }
+}
+
+/* ---- after an error ---------------------------------------------------------------- */
+
+void stream_recover(Text *t)
+{
+    t->recover = true;
+    for (int i = 0; i < t->nloop; i++)          /* say it once */
+        t->loop[i].last = t->loop[i].i;
+}
+
+static bool is_promising(const Text *t, int i)
+{
+    const Token *k = &t->token[i];
+
+    if (t->nloop && i == t->loop[t->nloop - 1].end)
+        return true;
+    return k->first && (k->kind == IDENT || k->kind == STRING ||
+                        k->kind == TYPE || k->kind == CONTAINER ||
+                        k->kind == '[' || k->kind == '}' || k->kind == '>');
+}
+
+/* The offending token itself when a line begins with it. */
+static int resync(Text *t, Span *at)
+{
+    int i = t->pos;
+
+    t->recover = false;
+    if (t->last < t->pos && t->token[t->last].first && t->last != t->resynced)
+        i = t->last;
+    while (t->token[i].kind != END && !is_promising(t, i))
+        i++;
+    while (t->nloop && i > t->loop[t->nloop - 1].end)
+        t->nloop--;
+    t->pos = t->resynced = i;
+    *at = (Span){ t->token[i].start, t->token[i].start };
+    return t->token[i].kind == END ? END : RESYNC;
+}
+
+/* ---- tokens ------------------------------------------------------------------------ */
+
+static bool is_operator(const Text *t, const Token *k)
+{
+    switch (k->kind) {
+    case '+': case '-': case '*': case '/': case '%': return true;
+    case INT: case FLOAT: return t->s[k->start] == '-';
+    default: return false;
+    }
+}
+
+static int take_expression(Text *t, Span *at)
+{
+    const char *s = t->s + t->token[t->pos].start;
+
+    at->start = t->token[t->pos].start;
+    if (!expr_eval(t, &s, t->s + t->n, &t->value)) {
+        t->fatal = true;
+        return END;
+    }
+    at->end = (uint32_t)(s - t->s);
+    go_to(t, s);
+    t->last = t->pos - 1;
+    t->computed = true;
+    return t->value.kind == NUMBER_INT ? INT : FLOAT;
+}
+
+int stream_next(Text *t, Span *at)
+{
+    t->computed = false;
+    if (t->recover)
+        return resync(t, at);
+    for (;;) {
+        const Token *k = &t->token[t->pos];
+        bool word = k->kind == IDENT && k[1].kind == IDENT &&
+                    k[2].kind == '=';
+        if (t->fatal)
+            return *at = span_of(k), END;
+        if (t->nloop && t->pos == t->loop[t->nloop - 1].end) {
+            next_turn(t);
+        } else if (word && is_word(t, t->pos, "repeat")) {
+            t->fatal = !start_loop(t) || t->fatal;
+        } else if (word && is_word(t, t->pos, "const")) {
+            t->fatal = !define_constant(t);
+        } else if ((k->kind == IDENT || k->kind == INT ||
+                    k->kind == FLOAT) && is_operator(t, &k[1])) {
+            return take_expression(t, at);
+        } else {
+            *at = span_of(k);
+            if (t->nloop)
+                charge(t, *at, 1 + (int64_t)(at->end - at->start) / 16);
+            t->last = t->pos;
+            t->pos += k->kind != END;
+            return k->kind;
+        }
+    }
+}

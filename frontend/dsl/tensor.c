@@ -1,0 +1,176 @@
+/* tensor.c - the elements of constants: a list of numbers in braces, with
+ * what ONNX's own parser does (float16 and bfloat16 as bits when they are
+ * integers), or one of the references that weights.c resolves. */
+#include "text.h"
+
+#include <string.h>
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\v' ||
+           c == '\f';
+}
+
+static bool range_error(Text *t, DType dt, Span at)
+{
+    return text_error(t, at, "'%.*s' is no %s",
+                      (int)(at.end - at.start > 40 ? 40 : at.end - at.start),
+                      t->s + at.start, dtype_name(dt));
+}
+
+static bool set_int(Text *t, DType dt, const Number *x, Span at, void *data,
+                    int64_t i)
+{
+    int bits = dtype_bits(dt), sign = dtype_kind(dt) == DK_INT;
+    int64_t v, low, high;
+    uint64_t u;
+
+    if (dt == DT_U64) {
+        if (!number_u64(x, &u))
+            return range_error(t, dt, at);
+        ((uint64_t *)data)[i] = u;
+        return true;
+    }
+    low = sign ? -((int64_t)1 << (bits - 1)) : 0;
+    high = bits == 64 ? INT64_MAX : ((int64_t)1 << (bits - sign)) - 1;
+    if (!number_i64(x, &v) || v < low || v > high)
+        return range_error(t, dt, at);
+    elem_set_int(dt, data, i, v);
+    return true;
+}
+
+bool element_set(Text *t, DType dt, const Number *x, Span at, void *data,
+                 int64_t i)
+{
+    int64_t bits;
+
+    switch (dt) {
+    case DT_F32: ((float *)data)[i] = number_f32(x); return true;
+    case DT_F64: ((double *)data)[i] = number_f64(x); return true;
+    case DT_F16: case DT_BF16:
+        if (x->kind != NUMBER_INT) {
+            elem_set(dt, data, i, number_f64(x));
+            return true;
+        }
+        if (!number_i64(x, &bits) || bits < 0 || bits > 0xffff)
+            return range_error(t, dt, at);
+        ((uint16_t *)data)[i] = (uint16_t)bits;
+        return true;
+    case DT_BOOL:
+        if (!number_i64(x, &bits))
+            return range_error(t, dt, at);
+        ((uint8_t *)data)[i] = bits != 0;
+        return true;
+    default: return set_int(t, dt, x, at, data, i);
+    }
+}
+
+static int64_t count_elements(const char *s, const char *end)
+{
+    int64_t n = 1;
+    const char *last = end;
+
+    while (last > s && is_blank(last[-1]))
+        last--;
+    while (s < end && is_blank(*s))
+        s++;
+    if (s == end)
+        return 0;
+    n -= last > s && last[-1] == ',';
+    while ((s = memchr(s, ',', (size_t)(end - s)))) {
+        s++;
+        n++;
+    }
+    return n;
+}
+
+bool elements_parse(Text *t, DType dt, const char *s, const char *end,
+                    void *data, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t at = 0;
+        size_t len;
+        Number x;
+        while (s < end && (is_blank(*s) || *s == ','))
+            s++;
+        at = (uint32_t)(s - t->s);
+        len = number_scan(s, end, &x);
+        if (!len)
+            return text_error(t, (Span){ at, at + 1 }, "expected a number");
+        if (dt == DT_F32)
+            ((float *)data)[i] = number_f32(&x);
+        else if (!element_set(t, dt, &x, (Span){ at, at + (uint32_t)len },
+                              data, i))
+            return false;
+        s += len;
+    }
+    return true;
+}
+
+static bool count_error(Text *t, const ModelTensor *m, Span at, int64_t got)
+{
+    Buf b;
+
+    buf_init(&b, t->scratch);
+    type_print(&b, &m->type);
+    return text_error(t, at, "%lld elements, %s needs %lld", (long long)got,
+                      b.s, (long long)type_elems(&m->type));
+}
+
+static bool fill_data(Text *t, ModelTensor *m, const Body *b)
+{
+    const char *s = t->s + b->at.start + 1, *end = t->s + b->at.end - 1;
+    int64_t n = count_elements(s, end);
+    void *data;
+
+    if (n != type_elems(&m->type))
+        return count_error(t, m, b->at, n);
+    if (!n)
+        return true;
+    m->data = data = arena_alloc(t->arena, (size_t)type_bytes(&m->type));
+    return elements_parse(t, m->type.dt, s, end, data, n);
+}
+
+static bool fill_list(Text *t, ModelTensor *m, const Body *b)
+{
+    void *data;
+
+    if (b->list->n != type_elems(&m->type))
+        return count_error(t, m, b->at, b->list->n);
+    m->data = data = arena_alloc(t->arena, (size_t)type_bytes(&m->type));
+    for (int i = 0; i < b->list->n; i++) {
+        const Literal *l = b->list->v[i];
+        if (!l->has_value)
+            return text_error(t, l->at, "'%.60s' is no number",
+                              literal_name(l));
+        if (!element_set(t, m->type.dt, &l->num, l->at, data, i))
+            return false;
+    }
+    return true;
+}
+
+static bool check_size(Text *t, const ModelTensor *m, Span at)
+{
+    int64_t n = 1;
+
+    for (int i = 0; i < m->type.rank; i++) {
+        int64_t d = m->type.dim[i];
+        if (d && n > (INT64_C(1) << 40) / d)
+            return text_error(t, at, "too many elements");
+        n *= d;
+    }
+    return true;
+}
+
+bool tensor_fill(Text *t, ModelTensor *m, const Body *b)
+{
+    if (!check_size(t, m, b->at))
+        return false;
+    switch (b->kind) {
+    case BODY_DATA: return fill_data(t, m, b);
+    case BODY_LIST: return fill_list(t, m, b);
+    case BODY_FILE: return weights_find(t, m, b);
+    case BODY_RULE: return weights_make(t, m, b);
+    }
+    return false;
+}
