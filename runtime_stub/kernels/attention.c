@@ -17,7 +17,7 @@ KERNEL inline T mcu_dot_T(const T *q, const T *k, size_t d)
         a[2] += q[i + 2] * k[i + 2];
         a[3] += q[i + 3] * k[i + 3];
     }
-    for (; i < d; i++)
+    for (i = d - d % 4; i < d; i++)
         a[0] += q[i] * k[i];
     return (a[0] + a[2]) + (a[1] + a[3]);
 }
@@ -43,14 +43,14 @@ KERNEL void mcu_attn_scores_T(T *row, const T *q, const T *k, size_t keys,
                 a[2][l] += q[i + l] * p[2][i + l];
                 a[3][l] += q[i + l] * p[3][i + l];
             }
-        for (; i < d; i++)
+        for (i = d - d % 4; i < d; i++)
             for (l = 0; l < 4; l++)
                 a[l][0] += q[i] * p[l][i];
         for (l = 0; l < 4; l++)
             row[j + l] = scale * ((a[l][0] + a[l][2]) +
                                   (a[l][1] + a[l][3]));
     }
-    for (; j < keys; j++, k += stride)
+    for (j = keys - keys % 4; j < keys; j++, k += stride)
         row[j] = scale * mcu_dot_T(q, k, d);
 }
 
@@ -63,7 +63,7 @@ KERNEL T mcu_attn_max_T(const T *x, size_t n)
     for (i = 0; i + 4 <= n; i += 4)
         for (l = 0; l < 4; l++)
             m[l] = x[i + l] > m[l] ? x[i + l] : m[l];
-    for (; i < n; i++)
+    for (i = n - n % 4; i < n; i++)
         m[0] = x[i] > m[0] ? x[i] : m[0];
     m[0] = m[1] > m[0] ? m[1] : m[0];
     m[2] = m[3] > m[2] ? m[3] : m[2];
@@ -87,7 +87,7 @@ KERNEL void mcu_attn_softmax_T(T *x, size_t n)
     for (i = 0; i + 4 <= n; i += 4)
         for (l = 0; l < 4; l++)
             a[l] += x[i + l];
-    for (; i < n; i++)
+    for (i = n - n % 4; i < n; i++)
         a[0] += x[i];
     f = (T)1 / ((a[0] + a[2]) + (a[1] + a[3]));
     for (i = 0; i < n; i++)
@@ -107,7 +107,7 @@ KERNEL void mcu_attn_mix_T(T *y, const T *p, const T *v, size_t keys,
         for (i = 0; i < d; i++)
             y[i] += (a * q[i] + b * r[i]) + (c * t[i] + e * u[i]);
     }
-    for (; j < keys; j++, v += stride) {
+    for (j = keys - keys % 4; j < keys; j++, v += stride) {
         const T a = p[j];
 
         for (i = 0; i < d; i++)

@@ -18,7 +18,7 @@ KERNEL void mcu_vec_affine_T(T *y, const T *x, size_t n, T mean, T scale,
             e[j] = (x[i + j] - mean) * scale + shift;
         memcpy(y + i, e, sizeof e);
     }
-    for (; i < n; i++)
+    for (i = n - n % 16; i < n; i++)
         y[i] = (x[i] - mean) * scale + shift;
 }
 
@@ -31,7 +31,7 @@ KERNEL T mcu_vec_sqdev_T(const T *x, size_t n, T mean)
     for (i = 0; i < n / 16 * 16; i += 16)
         for (j = 0; j < 16; j++)
             p[j] += (x[i + j] - mean) * (x[i + j] - mean);
-    for (; i < n; i++)
+    for (i = n - n % 16; i < n; i++)
         p[0] += (x[i] - mean) * (x[i] - mean);
     for (j = 8; j > 0; j /= 2)
         for (i = 0; i < j; i++)
@@ -63,7 +63,7 @@ KERNEL void mcu_layernorm_T(T *y, const T *x, const T *scale, const T *bias,
                     e[j] += bias[i + j];
             memcpy(y + i, e, sizeof e);
         }
-        for (; i < n; i++) {
+        for (i = n - n % 16; i < n; i++) {
             T v = (x[i] - m) * d;
             v = scale ? v * scale[i] : v;
             y[i] = bias ? v + bias[i] : v;

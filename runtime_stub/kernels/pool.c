@@ -205,7 +205,7 @@ KERNEL T mcu_sum_T(int n, const T *x)
     for (i = 0; i + 32 <= n; i += 32)
         for (j = 0; j < 32; j++)
             lane[j] += x[i + j];
-    for (; i < n; i++)
+    for (i = n - n % 32; i < n; i++)
         sum += x[i];
     for (j = 0; j < 32; j++)
         sum += lane[j];

@@ -96,7 +96,7 @@ KERNEL T mcu_vec_sum_T(const T *x, size_t n)
     for (i = 0; i < n / 16 * 16; i += 16)
         for (j = 0; j < 16; j++)
             p[j] = mcu_acc_add_T(p[j], x[i + j]);
-    for (; i < n; i++)
+    for (i = n - n % 16; i < n; i++)
         p[0] = mcu_acc_add_T(p[0], x[i]);
     for (j = 8; j > 0; j /= 2)
         for (i = 0; i < j; i++)
@@ -113,7 +113,7 @@ KERNEL T mcu_vec_asum_T(const T *x, size_t n)
     for (i = 0; i < n / 16 * 16; i += 16)
         for (j = 0; j < 16; j++)
             p[j] = mcu_acc_add_T(p[j], mcu_mag_T(x[i + j]));
-    for (; i < n; i++)
+    for (i = n - n % 16; i < n; i++)
         p[0] = mcu_acc_add_T(p[0], mcu_mag_T(x[i]));
     for (j = 8; j > 0; j /= 2)
         for (i = 0; i < j; i++)
@@ -130,7 +130,7 @@ KERNEL T mcu_vec_sumsq_T(const T *x, size_t n)
     for (i = 0; i < n / 16 * 16; i += 16)
         for (j = 0; j < 16; j++)
             p[j] = mcu_acc_add_T(p[j], mcu_acc_mul_T(x[i + j], x[i + j]));
-    for (; i < n; i++)
+    for (i = n - n % 16; i < n; i++)
         p[0] = mcu_acc_add_T(p[0], mcu_acc_mul_T(x[i], x[i]));
     for (j = 8; j > 0; j /= 2)
         for (i = 0; i < j; i++)
@@ -146,7 +146,7 @@ KERNEL T mcu_vec_prod_T(const T *x, size_t n)
     for (i = 0; i < n / 16 * 16; i += 16)
         for (j = 0; j < 16; j++)
             p[j] = mcu_acc_mul_T(p[j], x[i + j]);
-    for (; i < n; i++)
+    for (i = n - n % 16; i < n; i++)
         p[0] = mcu_acc_mul_T(p[0], x[i]);
     for (j = 8; j > 0; j /= 2)
         for (i = 0; i < j; i++)
@@ -164,7 +164,7 @@ KERNEL T mcu_vec_max_T(const T *x, size_t n)
     for (i = 0; i < n / 16 * 16; i += 16)
         for (j = 0; j < 16; j++)
             p[j] = mcu_acc_max_T(p[j], x[i + j]);
-    for (; i < n; i++)
+    for (i = n - n % 16; i < n; i++)
         p[0] = mcu_acc_max_T(p[0], x[i]);
     for (j = 8; j > 0; j /= 2)
         for (i = 0; i < j; i++)
@@ -182,7 +182,7 @@ KERNEL T mcu_vec_min_T(const T *x, size_t n)
     for (i = 0; i < n / 16 * 16; i += 16)
         for (j = 0; j < 16; j++)
             p[j] = mcu_acc_min_T(p[j], x[i + j]);
-    for (; i < n; i++)
+    for (i = n - n % 16; i < n; i++)
         p[0] = mcu_acc_min_T(p[0], x[i]);
     for (j = 8; j > 0; j /= 2)
         for (i = 0; i < j; i++)

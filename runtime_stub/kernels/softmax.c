@@ -16,7 +16,7 @@ KERNEL T mcu_vec_top_T(const T *x, size_t n)
     for (i = 0; i < n / 16 * 16; i += 16)
         for (j = 0; j < 16; j++)
             p[j] = x[i + j] > p[j] ? x[i + j] : p[j];
-    for (; i < n; i++)
+    for (i = n - n % 16; i < n; i++)
         p[0] = x[i] > p[0] ? x[i] : p[0];
     for (j = 8; j > 0; j /= 2)
         for (i = 0; i < j; i++)
