@@ -141,6 +141,11 @@ static int load(Compile *c)
     return c->g ? EXIT_OK : EXIT_BAD;
 }
 
+static bool writes_text(const Options *o)
+{
+    return o->output && has_suffix(o->output, ".mcu");
+}
+
 static void dump(void *user, const char *pass, Graph *g, bool changed)
 {
     Compile *c = user;
@@ -149,6 +154,8 @@ static void dump(void *user, const char *pass, Graph *g, bool changed)
                         .inline_weights = c->opt->inline_weights };
     Buf b;
 
+    if (writes_text(c->opt))
+        return;
     if (!(which && (!strcmp(which, "all") || !strcmp(which, pass))) &&
         !(c->opt->dump_change && changed))
         return;
@@ -166,6 +173,7 @@ static bool optimize(Compile *c)
         .state_reserve = c->opt->weights_file ? 8 : 0,
         .skip = c->opt->skip,
         .only = c->opt->passes,
+        .stop = writes_text(c->opt) ? c->opt->dump_after : NULL,
         .bisect = (int)c->opt->bisect,
         .time = c->opt->time_passes,
         .check = getenv("MCUFC_CHECK") != NULL,
@@ -174,7 +182,14 @@ static bool optimize(Compile *c)
         .user = c,
     };
 
-    return passes_run(c->g, &po) && codegen_supported(c->g);
+    return passes_run(c->g, &po);
+}
+
+/* Is there anything to do behind the passes? */
+static bool wants_code(const Options *o)
+{
+    return o->output || o->header || o->weights_file || o->report ||
+           o->verify || o->selftest || !(o->dump_after || o->dump_change);
 }
 
 /* One pseudo-random input and what the interpreter makes of it, on the graph
@@ -284,18 +299,26 @@ int compile_run(Compile *c)
     int rc;
 
     c->name = o->name ? o->name : default_name(c);
-    if (!passes_known(o->skip, c->diag) || !passes_known(o->passes, c->diag))
+    if (!passes_known(o->skip, c->diag) || !passes_known(o->passes, c->diag) ||
+        (o->dump_after && strcmp(o->dump_after, "all") &&
+         !passes_known(o->dump_after, c->diag)))
         return EXIT_USAGE;
     rc = load(c);
     if (rc != EXIT_OK || o->info)
         return rc;
     if (o->run)
         return run_interpreter(c);
-    if (o->output && has_suffix(o->output, ".mcu"))
+    if (writes_text(o) && o->dump_after && !optimize(c))
+        return EXIT_BAD;
+    if (writes_text(o))
         return write_text(c, o->output);
     if (o->output && has_suffix(o->output, ".onnx"))
         return write_onnx(c, o->output);
     if (!optimize(c))
+        return EXIT_BAD;
+    if (!wants_code(o))
+        return EXIT_OK;
+    if (!codegen_supported(c->g))
         return EXIT_BAD;
     cg = generate(c);
     if (!cg)

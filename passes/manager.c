@@ -97,6 +97,8 @@ bool passes_run(Graph *g, const PassOptions *opt)
                     (seconds() - start) * 1e3, p->name);
         if (opt->after)
             opt->after(opt->user, p->name, g, changed);
+        if (opt->stop && !strcmp(opt->stop, p->name))
+            break;
     }
     return true;
 }

@@ -12,6 +12,7 @@ typedef struct PassOptions {
     int64_t state_reserve;      /* bytes at the arena's start (8: pointer) */
     const char *skip;           /* comma-separated names */
     const char *only;           /* --passes: exactly these, REQUIRED kept */
+    const char *stop;           /* nothing runs after this pass, or NULL */
     int bisect;                 /* run the first N optional passes; -1 all */
     bool time;                  /* --time-passes */
     bool check;                 /* graph_verify after each pass */

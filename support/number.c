@@ -79,11 +79,13 @@ static size_t scan_name(const char *s, const char *end, Number *n)
 
 static void add_digit(Number *n, char c, bool fraction)
 {
-    if (n->digits > (UINT64_MAX - 9) / 10) {
+    unsigned d = (unsigned)(c - '0');
+
+    if (!n->exact || n->digits > (UINT64_MAX - d) / 10) {
         n->exact = false;
         return;
     }
-    n->digits = n->digits * 10 + (unsigned)(c - '0');
+    n->digits = n->digits * 10 + d;
     n->exp10 -= fraction;
 }
 
