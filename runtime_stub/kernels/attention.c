@@ -1,16 +1,17 @@
 /* attention.c - one row of attention at a time: scores of one query against
- * all keys, softmax, the mix of the values. Keys are taken four at a time
- * and each dot product runs in four lanes, so that compilers find SIMD code
- * without being allowed to reorder sums.
+ * all keys, softmax, the mix of the values. Sums run in eight lanes, so that
+ * compilers find SIMD code without being allowed to reorder them.
  */
 #include "kernel.h"
 
 /* q . k over d elements */
 KERNEL inline T mcu_dot_T(const T *q, const T *k, size_t d)
 {
-    T a[4] = { 0, 0, 0, 0 };
-    size_t i;
+    const size_t wide = d - d % 32, whole = d - d % 8;
+    T a[8];
+    size_t i, l;
 
+<<<<<<< HEAD
     for (i = 0; i + 4 <= d; i += 4) {
         a[0] += q[i] * k[i];
         a[1] += q[i + 1] * k[i + 1];
@@ -18,16 +19,30 @@ KERNEL inline T mcu_dot_T(const T *q, const T *k, size_t d)
         a[3] += q[i + 3] * k[i + 3];
     }
     for (i = d - d % 4; i < d; i++)
+=======
+    for (l = 0; l < 8; l++)
+        a[l] = 0;
+    for (i = 0; i < wide; i += 32)
+        for (l = 0; l < 8; l++)
+            a[l] += (q[i + l] * k[i + l] + q[i + l + 8] * k[i + l + 8]) +
+                    (q[i + l + 16] * k[i + l + 16] +
+                     q[i + l + 24] * k[i + l + 24]);
+    for (; i < whole; i += 8)
+        for (l = 0; l < 8; l++)
+            a[l] += q[i + l] * k[i + l];
+    for (; i < d; i++)
+>>>>>>> b9fa7af (kernels: attention sums in eight lanes)
         a[0] += q[i] * k[i];
-    return (a[0] + a[2]) + (a[1] + a[3]);
+    return ((a[0] + a[4]) + (a[1] + a[5])) + ((a[2] + a[6]) + (a[3] + a[7]));
 }
 
 /* row[j] = scale * (q . key j); keys lie `stride` elements apart */
 KERNEL void mcu_attn_scores_T(T *row, const T *q, const T *k, size_t keys,
                               size_t d, size_t stride, T scale)
 {
-    size_t i, j, l;
+    size_t j;
 
+<<<<<<< HEAD
     for (j = 0; j + 4 <= keys; j += 4, k += 4 * stride) {
         const T *p[4];
         T a[4][4];
@@ -70,18 +85,25 @@ KERNEL T mcu_attn_max_T(const T *x, size_t n)
     return m[2] > m[0] ? m[2] : m[0];
 }
 
+=======
+    for (j = 0; j < keys; j++, k += stride)
+        row[j] = scale * mcu_dot_T(q, k, d);
+}
+
+>>>>>>> b9fa7af (kernels: attention sums in eight lanes)
 /* softmax of a row in place; a row of -infinity gives zeros */
 KERNEL void mcu_attn_softmax_T(T *x, size_t n)
 {
-    const T max = mcu_attn_max_T(x, n);
-    T a[4] = { 0, 0, 0, 0 }, f;
-    size_t i, l;
+    const T top = mcu_vec_top_T(x, n);
+    size_t i;
+    T f;
 
-    if (max <= T_LOWEST) {
+    if (top <= T_LOWEST) {
         for (i = 0; i < n; i++)
             x[i] = 0;
         return;
     }
+<<<<<<< HEAD
     for (i = 0; i < n; i++)
         x[i] = mcu_exp_T(x[i] - max);
     for (i = 0; i + 4 <= n; i += 4)
@@ -90,22 +112,31 @@ KERNEL void mcu_attn_softmax_T(T *x, size_t n)
     for (i = n - n % 4; i < n; i++)
         a[0] += x[i];
     f = (T)1 / ((a[0] + a[2]) + (a[1] + a[3]));
+=======
+    f = (T)1 / mcu_vec_expsum_T(x, x, n, top);
+>>>>>>> b9fa7af (kernels: attention sums in eight lanes)
     for (i = 0; i < n; i++)
         x[i] *= f;
 }
 
 /* y += sum over keys of p[j] * value j */
-KERNEL void mcu_attn_mix_T(T *y, const T *p, const T *v, size_t keys,
-                           size_t d, size_t stride)
+KERNEL void mcu_attn_mix_T(T *restrict y, const T *restrict p,
+                           const T *restrict v, size_t keys, size_t d,
+                           size_t stride)
 {
+    const size_t whole = keys - keys % 8;
     size_t i, j;
 
-    for (j = 0; j + 4 <= keys; j += 4, v += 4 * stride) {
-        const T a = p[j], b = p[j + 1], c = p[j + 2], e = p[j + 3];
-        const T *q = v, *r = q + stride, *t = r + stride, *u = t + stride;
+    for (j = 0; j < whole; j += 8, v += 8 * stride) {
+        const T p0 = p[j], p1 = p[j + 1], p2 = p[j + 2], p3 = p[j + 3];
+        const T p4 = p[j + 4], p5 = p[j + 5], p6 = p[j + 6], p7 = p[j + 7];
+        const T *v1 = v + stride, *v2 = v1 + stride, *v3 = v2 + stride;
+        const T *v4 = v3 + stride, *v5 = v4 + stride, *v6 = v5 + stride;
+        const T *v7 = v6 + stride;
 
         for (i = 0; i < d; i++)
-            y[i] += (a * q[i] + b * r[i]) + (c * t[i] + e * u[i]);
+            y[i] += ((p0 * v[i] + p1 * v1[i]) + (p2 * v2[i] + p3 * v3[i])) +
+                    ((p4 * v4[i] + p5 * v5[i]) + (p6 * v6[i] + p7 * v7[i]));
     }
     for (j = keys - keys % 4; j < keys; j++, v += stride) {
         const T a = p[j];

@@ -53,9 +53,11 @@ KERNEL void mcu_requant_T(T *y, const uint32_t *acc, size_t n,
 
 /* acc[j] = sum over k of (x[k] - zero) w[k * n + j]; returns the sum of
  * x[k] - zero. T: x, I: w */
-KERNEL uint32_t mcu_qrow_T_I(uint32_t *acc, const T *x, const I *w, size_t kk,
-                             size_t n, int32_t zero)
+KERNEL uint32_t mcu_qrow_T_I(uint32_t *restrict acc, const T *restrict x,
+                             const I *restrict w, size_t kk, size_t n,
+                             int32_t zero)
 {
+    const size_t whole = kk - kk % 4;
     uint32_t sum = 0;
     size_t k, j;
 

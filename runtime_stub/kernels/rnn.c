@@ -5,11 +5,13 @@
 
 /* g[j] += sum over i of x[i] w[i * n + j]: weights known at compile time are
  * packed that way, so that the inner loop walks everything contiguously */
-KERNEL void mcu_gates_T(T *g, const T *w, const T *x, size_t rows, size_t n)
+KERNEL void mcu_gates_T(T *restrict g, const T *restrict w,
+                        const T *restrict x, size_t rows, size_t n)
 {
+    const size_t whole = rows - rows % 4;
     size_t i, j;
 
-    for (i = 0; i + 4 <= rows; i += 4, w += 4 * n) {
+    for (i = 0; i < whole; i += 4, w += 4 * n) {
         const T a = x[i], b = x[i + 1], c = x[i + 2], d = x[i + 3];
         const T *p = w, *q = p + n, *r = q + n, *t = r + n;
 
@@ -28,17 +30,8 @@ KERNEL void mcu_gates_T(T *g, const T *w, const T *x, size_t rows, size_t n)
 KERNEL void mcu_gates_rows_T(T *g, const T *w, const T *x, size_t rows,
                              size_t n)
 {
-    size_t i, j;
+    size_t j;
 
-    for (j = 0; j < n; j++, w += rows) {
-        T a = 0, b = 0;
-
-        for (i = 0; i + 2 <= rows; i += 2) {
-            a += w[i] * x[i];
-            b += w[i + 1] * x[i + 1];
-        }
-        if (i < rows)
-            a += w[i] * x[i];
-        g[j] += a + b;
-    }
+    for (j = 0; j < n; j++, w += rows)
+        g[j] += mcu_dot_T(w, x, rows);
 }
