@@ -5,8 +5,8 @@
 # code 1 (or 0, when the damage does not matter) within 1 s and 512 MiB.
 cd "$(dirname "$0")/../.." || exit 1
 build=${1:-build}
-flips=3400
-[ -n "$2" ] && flips=34000
+flips=10000
+[ -n "$2" ] && flips=100000
 make -s "$build/tests/fuzz/fuzz" BUILD="$build" || exit 1
 log=$build/malformed.log
 
