@@ -32,8 +32,9 @@ static const char *scalar_name(Emit *e, const char *word, DType dt, float p0,
                                float p1)
 {
     if (!strcmp(word, "p0") || !strcmp(word, "p1"))
-        return emit_literal(e, dt == DT_F64 ? DT_F64 : DT_F32,
-                            (double)(word[1] == '0' ? p0 : p1));
+        return operand_literal(
+            e, emit_literal(e, dt == DT_F64 ? DT_F64 : DT_F32,
+                            (double)(word[1] == '0' ? p0 : p1)));
     if (!strcmp(word, "T_MAX"))
         return dt == DT_F64 ? "1.7976931348623157e308" : "3.40282347e38f";
     if (!strcmp(word, "T_BITS"))
@@ -139,8 +140,8 @@ const char *map_expr(Emit *e, const char *act, float alpha, float beta,
     if (!*act)
         return x;
     if (!strcmp(act, "Clip")) {
-        arg[1] = emit_literal(e, dt, (double)alpha);
-        arg[2] = emit_literal(e, dt, (double)beta);
+        arg[1] = operand_literal(e, emit_literal(e, dt, (double)alpha));
+        arg[2] = operand_literal(e, emit_literal(e, dt, (double)beta));
         if (isinf(alpha) && alpha < 0) {
             row = "ClipMax";
             arg[1] = arg[2];

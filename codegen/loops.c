@@ -140,6 +140,12 @@ int loops_write(Loops *l, const Node *n, int out)
     return k;
 }
 
+const char *operand_literal(Emit *e, const char *literal)
+{
+    return *literal == '-' ? arena_printf(e->arena, "(%s)", literal)
+                           : literal;
+}
+
 static const char *const_scalar(Emit *e, const Value *v)
 {
     DType dt = v->type.dt;
@@ -147,9 +153,10 @@ static const char *const_scalar(Emit *e, const Value *v)
     if (!value_is_const(v) || type_elems(&v->type) != 1)
         return NULL;
     if (dtype_is_float(dt))
-        return emit_literal(e, dt == DT_F64 ? dt : DT_F32,
-                            elem_get(dt, v->data, 0));
-    return emit_literal_int(e, dt, elem_get_int(dt, v->data, 0));
+        return operand_literal(e, emit_literal(e, dt == DT_F64 ? dt : DT_F32,
+                                               elem_get(dt, v->data, 0)));
+    return operand_literal(e, emit_literal_int(e, dt,
+                                               elem_get_int(dt, v->data, 0)));
 }
 
 int loops_read_as(Loops *l, const Node *n, int in, const Type *seen)

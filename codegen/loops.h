@@ -73,6 +73,8 @@ void emit_copy_nest(Emit *e, const Nest *nest, DType dt, const char *y,
                     const char *x);
 /* "x1", or "y0" when operand i lives in the bytes of result 0 */
 const char *operand_name(Emit *e, const Node *n, int i);
+/* a literal that may stand behind a minus sign */
+const char *operand_literal(Emit *e, const char *literal);
 /* int, or int64_t where int is too small to index `n` elements */
 const char *index_type(int64_t n);
 

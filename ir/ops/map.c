@@ -25,6 +25,10 @@ bool infer_same(Graph *g, Node *n)
     (void)g;
     if (op_has(n->op, T_MAP) && !defined(n, n->in[0]->type.dt))
         return false;
+    if (n->op == OP_Gelu && strcmp(ATTRS(gelu, n)->approximate, "none") &&
+        strcmp(ATTRS(gelu, n)->approximate, "tanh"))
+        return node_error(n, "approximate is '%s', not none or tanh",
+                          ATTRS(gelu, n)->approximate);
     n->out[0]->type = n->in[0]->type;
     return true;
 }
