@@ -170,7 +170,8 @@ class Runner:
             f.write(MAIN % (read, write))
         raw = b''.join(encode(t, a) for t, a in m.ins.values())
         if self.sh(m, [self.exe, 'm.onnx', '-o', 'm.c', '--header', 'm.h',
-                       '--name', 'm', '-q']) is None:
+                       '--name', 'm', '-q'] +
+                   os.environ.get('MCUFC_FLAGS', '').split()) is None:
             return None
         if self.sh(m, [self.cc] + FLAGS + SANITIZE + ['-c', 'm.c']) is None:
             return None
