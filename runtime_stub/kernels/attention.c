@@ -11,15 +11,6 @@ KERNEL inline T mcu_dot_T(const T *q, const T *k, size_t d)
     T a[8];
     size_t i, l;
 
-<<<<<<< HEAD
-    for (i = 0; i + 4 <= d; i += 4) {
-        a[0] += q[i] * k[i];
-        a[1] += q[i + 1] * k[i + 1];
-        a[2] += q[i + 2] * k[i + 2];
-        a[3] += q[i + 3] * k[i + 3];
-    }
-    for (i = d - d % 4; i < d; i++)
-=======
     for (l = 0; l < 8; l++)
         a[l] = 0;
     for (i = 0; i < wide; i += 32)
@@ -27,11 +18,10 @@ KERNEL inline T mcu_dot_T(const T *q, const T *k, size_t d)
             a[l] += (q[i + l] * k[i + l] + q[i + l + 8] * k[i + l + 8]) +
                     (q[i + l + 16] * k[i + l + 16] +
                      q[i + l + 24] * k[i + l + 24]);
-    for (; i < whole; i += 8)
+    for (i = wide; i < whole; i += 8)
         for (l = 0; l < 8; l++)
             a[l] += q[i + l] * k[i + l];
-    for (; i < d; i++)
->>>>>>> b9fa7af (kernels: attention sums in eight lanes)
+    for (i = whole; i < d; i++)
         a[0] += q[i] * k[i];
     return ((a[0] + a[4]) + (a[1] + a[5])) + ((a[2] + a[6]) + (a[3] + a[7]));
 }
@@ -42,55 +32,10 @@ KERNEL void mcu_attn_scores_T(T *row, const T *q, const T *k, size_t keys,
 {
     size_t j;
 
-<<<<<<< HEAD
-    for (j = 0; j + 4 <= keys; j += 4, k += 4 * stride) {
-        const T *p[4];
-        T a[4][4];
-
-        for (l = 0; l < 4; l++) {
-            p[l] = k + l * stride;
-            a[l][0] = a[l][1] = a[l][2] = a[l][3] = 0;
-        }
-        for (i = 0; i + 4 <= d; i += 4)
-            for (l = 0; l < 4; l++) {
-                a[0][l] += q[i + l] * p[0][i + l];
-                a[1][l] += q[i + l] * p[1][i + l];
-                a[2][l] += q[i + l] * p[2][i + l];
-                a[3][l] += q[i + l] * p[3][i + l];
-            }
-        for (i = d - d % 4; i < d; i++)
-            for (l = 0; l < 4; l++)
-                a[l][0] += q[i] * p[l][i];
-        for (l = 0; l < 4; l++)
-            row[j + l] = scale * ((a[l][0] + a[l][2]) +
-                                  (a[l][1] + a[l][3]));
-    }
-    for (j = keys - keys % 4; j < keys; j++, k += stride)
-        row[j] = scale * mcu_dot_T(q, k, d);
-}
-
-/* greatest of n values; NaN is passed over */
-KERNEL T mcu_attn_max_T(const T *x, size_t n)
-{
-    T m[4] = { T_LOWEST, T_LOWEST, T_LOWEST, T_LOWEST };
-    size_t i, l;
-
-    for (i = 0; i + 4 <= n; i += 4)
-        for (l = 0; l < 4; l++)
-            m[l] = x[i + l] > m[l] ? x[i + l] : m[l];
-    for (i = n - n % 4; i < n; i++)
-        m[0] = x[i] > m[0] ? x[i] : m[0];
-    m[0] = m[1] > m[0] ? m[1] : m[0];
-    m[2] = m[3] > m[2] ? m[3] : m[2];
-    return m[2] > m[0] ? m[2] : m[0];
-}
-
-=======
     for (j = 0; j < keys; j++, k += stride)
         row[j] = scale * mcu_dot_T(q, k, d);
 }
 
->>>>>>> b9fa7af (kernels: attention sums in eight lanes)
 /* softmax of a row in place; a row of -infinity gives zeros */
 KERNEL void mcu_attn_softmax_T(T *x, size_t n)
 {
@@ -103,18 +48,7 @@ KERNEL void mcu_attn_softmax_T(T *x, size_t n)
             x[i] = 0;
         return;
     }
-<<<<<<< HEAD
-    for (i = 0; i < n; i++)
-        x[i] = mcu_exp_T(x[i] - max);
-    for (i = 0; i + 4 <= n; i += 4)
-        for (l = 0; l < 4; l++)
-            a[l] += x[i + l];
-    for (i = n - n % 4; i < n; i++)
-        a[0] += x[i];
-    f = (T)1 / ((a[0] + a[2]) + (a[1] + a[3]));
-=======
     f = (T)1 / mcu_vec_expsum_T(x, x, n, top);
->>>>>>> b9fa7af (kernels: attention sums in eight lanes)
     for (i = 0; i < n; i++)
         x[i] *= f;
 }
@@ -138,7 +72,7 @@ KERNEL void mcu_attn_mix_T(T *restrict y, const T *restrict p,
             y[i] += ((p0 * v[i] + p1 * v1[i]) + (p2 * v2[i] + p3 * v3[i])) +
                     ((p4 * v4[i] + p5 * v5[i]) + (p6 * v6[i] + p7 * v7[i]));
     }
-    for (j = keys - keys % 4; j < keys; j++, v += stride) {
+    for (j = whole; j < keys; j++, v += stride) {
         const T a = p[j];
 
         for (i = 0; i < d; i++)

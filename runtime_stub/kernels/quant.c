@@ -63,7 +63,7 @@ KERNEL uint32_t mcu_qrow_T_I(uint32_t *restrict acc, const T *restrict x,
 
     for (j = 0; j < n; j++)
         acc[j] = 0;
-    for (k = 0; k < kk - 3; k += 4) {
+    for (k = 0; k < whole; k += 4) {
         const int32_t a = x[k] - zero, b = x[k + 1] - zero;
         const int32_t c = x[k + 2] - zero, d = x[k + 3] - zero;
         const I *p = w + k * n, *q = p + n, *r = q + n, *t = r + n;
