@@ -107,7 +107,6 @@ static bool build_all(Build *b)
     int *order = NULL, count = 0;
 
     declare_infos(b, mg->info, mg->ninfo);
-    declare_infos(b, mg->out, mg->nout);
     return check_opsets(b) && outputs_check(b) && constants_bind(b, mg) &&
            inputs_build(b) && build_order(b, &order, &count) &&
            check_known(b, order, count) && main_walk(b, order, count) &&

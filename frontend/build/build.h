@@ -56,6 +56,7 @@ typedef struct Build {
     Map function;               /* key of function_key -> ModelFunction */
     Map symbol;                 /* name -> Symbol */
     Symbol *symbols;            /* in order of appearance */
+    ModelInfo *out;             /* the graph's outputs, bindings applied */
     const int *order;           /* of the main graph's nodes */
     int norder, at;             /* and where the walk is */
     int64_t search;             /* steps spent in hints.c */

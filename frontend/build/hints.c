@@ -85,7 +85,7 @@ bool shape_hint(Build *b, const char *name, Type *t)
     for (int i = b->at + 1; i < b->norder; i++)
         follow_node(&f, &mg->node[b->order[i]]);
     for (int i = 0; i < mg->nout; i++)
-        if (from_output(&f, &mg->out[i], t))
+        if (from_output(&f, &b->out[i], t))
             return true;
     return false;
 }

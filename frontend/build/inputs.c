@@ -199,6 +199,26 @@ static bool add_input(Build *b, const ModelInfo *in)
     return true;
 }
 
+/* output:axis=N, for a result whose length only its user knows */
+static bool bind_outputs(Build *b)
+{
+    const ModelGraph *mg = &b->m->graph;
+    Arena *a = b->g->arena;
+
+    b->out = NEW_ARRAY(a, ModelInfo, mg->nout + 1);
+    for (int i = 0; i < mg->nout; i++) {
+        ModelInfo *o = &b->out[i];
+        *o = mg->out[i];
+        if (o->rank > 0)
+            o->dim = arena_memdup(a, o->dim, (size_t)o->rank * sizeof *o->dim);
+        for (int k = 0; k < o->rank; k++)
+            if (!bind_axis(b, o, k, &o->dim[k]))
+                return false;
+    }
+    declare_infos(b, b->out, mg->nout);
+    return true;
+}
+
 static bool check_bindings_used(Build *b)
 {
     bool ok = true;
@@ -270,7 +290,7 @@ bool inputs_build(Build *b)
     collect_symbols(b, mg->out, mg->nout);
     collect_symbols(b, mg->info, mg->ninfo);
     bind_symbols(b);
-    if (!bind_axes(b, in, n))
+    if (!bind_axes(b, in, n) || !bind_outputs(b))
         return false;
     for (int i = 0; i < 2 * n; i++)
         bind_batch(b, &in[i % n], i >= n);

@@ -117,7 +117,7 @@ bool outputs_build(Build *b)
 
     for (int i = 0; i < mg->nout; i++)
         if (output_wanted(b, mg->out[i].name) &&
-            !add_output(b, &mg->out[i]))
+            !add_output(b, &b->out[i]))
             return false;
     return true;
 }

@@ -203,6 +203,23 @@ START_TEST(dims_are_bound)
 }
 END_TEST
 
+START_TEST(outputs_are_given_lengths)
+{
+    DimBinding rows = { "y:0", 5, false, NULL };
+    BuildOptions opt = { .dims = &rows };
+    Sketch s;
+
+    sketch_open(&s);
+    input(&s, "x", "8");
+    node(&s, "y = Unique(x)");
+    s.out[s.m.graph.nout++] = info(&s, "y", DT_F32, "?");
+    ck_assert(build(&s, &opt));
+    expect_type(s.g->out[0], "float[5]");
+    expect_refused(&s, NULL, "depends on the run-time value of 'x'");
+    sketch_close(&s);
+}
+END_TEST
+
 START_TEST(open_dims_are_refused)
 {
     Sketch s;
@@ -763,6 +780,7 @@ static Suite *suite(void)
 
     tcase_add_test(t, batch_is_one);
     tcase_add_test(t, dims_are_bound);
+    tcase_add_test(t, outputs_are_given_lengths);
     tcase_add_test(t, open_dims_are_refused);
     tcase_add_test(t, unused_bindings_are_refused);
     tcase_add_test(t, contradicting_bindings_are_refused);
