@@ -37,7 +37,9 @@
     static T mod_##f(T x, T y)                                            \
     {                                                                     \
         double r = fmod((double)x, (double)y);                            \
-        return (T)(r != 0 && (r < 0) != (y < 0) ? r + (double)y : r);     \
+        if (r == 0)                                                       \
+            return (T)copysign(0, (double)y);                             \
+        return (T)((r < 0) != (y < 0) ? r + (double)y : r);               \
     }
 
 FLOAT_HELPERS(float, f32)

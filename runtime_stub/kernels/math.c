@@ -306,12 +306,16 @@ KERNEL inline float mcu_mod_f32(float x, float y)
 {
     const float r = fmodf(x, y);
 
-    return r < 0.0f || r > 0.0f ? ((r < 0.0f) != (y < 0.0f) ? r + y : r) : r;
+    if (r == 0.0f)
+        return copysignf(0.0f, y);
+    return (r < 0.0f) != (y < 0.0f) ? r + y : r;
 }
 
 KERNEL inline double mcu_mod_f64(double x, double y)
 {
     const double r = fmod(x, y);
 
-    return r < 0.0 || r > 0.0 ? ((r < 0.0) != (y < 0.0) ? r + y : r) : r;
+    if (r == 0.0)
+        return copysign(0.0, y);
+    return (r < 0.0) != (y < 0.0) ? r + y : r;
 }
