@@ -238,6 +238,17 @@ static bool has_default_name(const Node *n)
     return !n->name[len];
 }
 
+/* Not ONNX's: an op of ours, or one with an activation in it. */
+static bool is_internal(const Node *n)
+{
+    const AttrInfo *a = attr_find(op_info(n->op), "act");
+
+    if (op_has(n->op, T_INTERNAL))
+        return true;
+    return a && **(const char *const *)(const void *)
+                    ((const char *)n->attr + a->offset);
+}
+
 static void put_op(Buf *b, const Node *n)
 {
     if (!has_default_name(n)) {
@@ -246,7 +257,7 @@ static void put_op(Buf *b, const Node *n)
         buf_puts(b, "] ");
     }
     put_values(b, n->out, n->nout);
-    buf_printf(b, " = %s%s", op_has(n->op, T_INTERNAL) ? "mcufc." : "",
+    buf_printf(b, " = %s%s", is_internal(n) ? "mcufc." : "",
                op_name(n->op));
     put_attrs(b, n);
     buf_puts(b, " (");

@@ -108,7 +108,7 @@ static bool is_chain(const Graph *g)
         for (int i = 0; i < n->nout; i++)
             if (n->out[i] && n->out[i]->nuse > 1)
                 return false;
-    return g->nin <= 1;
+    return g->nin == 0 || (g->nin == 1 && g->in[0]->nuse <= 1);
 }
 
 bool pass_schedule(Graph *g, const PassOptions *opt, bool *changed)

@@ -28,8 +28,15 @@ static const char *full_op(Arena *a, const ModelNode *n)
 static bool say_error(const Build *b, const ModelNode *n, const char *name,
                       const char *text)
 {
-    return diag_error(b->g->diag, "node '%s' (%s): %s", name,
-                      full_op(b->g->arena, n), text);
+    Diag *d = b->g->diag;
+    int line = d->line, column = d->column;
+
+    d->line = n->line;
+    d->column = n->column;
+    diag_error(d, "node '%s' (%s): %s", name, full_op(b->g->arena, n), text);
+    d->line = line;
+    d->column = column;
+    return false;
 }
 
 bool draft_error(Build *b, const Draft *d, const char *fmt, ...)

@@ -29,7 +29,7 @@ void text_place(const Text *t, uint32_t at, int *line, int *column)
     uint32_t from = k && k->start <= at ? k->start : 0, start = at;
 
     *line = k && k->start <= at ? (int)k->line : 1;
-    for (; from < at; from++)
+    for (; from < at && k->kind != END; from++)
         *line += t->s[from] == '\n';
     while (start > 0 && t->s[start - 1] != '\n' && at - start < LONGEST)
         start--;
@@ -42,18 +42,20 @@ bool text_error(Text *t, Span at, const char *fmt, ...)
     char text[1024];
     va_list ap;
 
-    if (t->errors && t->error_at == at.start)
-        return false;           /* one message for one place */
-    t->error_at = at.start;
+    for (int i = 0; i < t->errors; i++)
+        if (t->error_at[i] == at.start)
+            return false;
+    if (t->errors == MAX_ERRORS) {
+        t->fatal = true;
+        return false;
+    }
+    t->error_at[t->errors++] = at.start;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     text_place(t, at.start, &d->line, &d->column);
     d->width = (int)(at.end - at.start);
-    if (++t->errors > MAX_ERRORS)
-        t->fatal = true;
-    else
-        diag_error(d, "%s", text);
+    diag_error(d, "%s", text);
     d->line = d->column = d->width = 0;
     return false;
 }
@@ -66,7 +68,7 @@ void text_hint(Text *t, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    if (t->errors <= MAX_ERRORS)
+    if (!t->fatal)
         diag_hint(t->diag, "%s", text);
 }
 

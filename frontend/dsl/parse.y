@@ -503,21 +503,37 @@ static bool expects(const yysymbol_kind_t *list, int n, yysymbol_kind_t k)
     return false;
 }
 
-/* Alternatives that say the same are one: a name, an operand. */
-static void describe_expected(Buf *b, yysymbol_kind_t *list, int n)
+/* Alternatives that say the same are one, and those that nobody means
+ * where something else is possible are not mentioned. */
+static bool is_mentioned(const yysymbol_kind_t *list, int n,
+                         yysymbol_kind_t k)
 {
     bool name = expects(list, n, YYSYMBOL_IDENT);
-    bool string = expects(list, n, YYSYMBOL_STRING);
+
+    if (k == YYTRANSLATE(':') || k == YYTRANSLATE('.'))
+        return !expects(list, n, YYTRANSLATE('('));
+    if (k == YYTRANSLATE('=') || k == YYTRANSLATE('@'))
+        return !expects(list, n, YYTRANSLATE(')'));
+    if (k == YYSYMBOL_TYPE || k == YYSYMBOL_CONTAINER ||
+        k == YYSYMBOL_STRING)
+        return !name;
+    return k != YYSYMBOL_YYerror && k != YYSYMBOL_RESYNC;
+}
+
+static void describe_expected(Buf *b, yysymbol_kind_t *list, int n)
+{
     int shown = 0, all = 0;
 
-    for (int i = 0; i < n; i++) {
-        yysymbol_kind_t k = list[i];
-        if (k == YYSYMBOL_YYerror || k == YYSYMBOL_RESYNC ||
-            (name && (k == YYSYMBOL_CONTAINER || k == YYSYMBOL_TYPE)) ||
-            (name && string && k == YYSYMBOL_STRING))
-            continue;
-        list[all++] = k;
+    if (expects(list, n, YYSYMBOL_IDENT) &&
+        expects(list, n, YYTRANSLATE('[')) &&
+        expects(list, n, YYTRANSLATE('='))) {
+        buf_puts(b, expects(list, n, YYTRANSLATE('}')) ? "a node or '}'"
+                                                       : "a node");
+        return;
     }
+    for (int i = 0; i < n; i++)
+        if (is_mentioned(list, n, list[i]))
+            list[all++] = list[i];
     for (int i = 0; i < all && shown < 6; i++)
         buf_printf(b, "%s%s", !shown++ ? "" : i == all - 1 ? " or " : ", ",
                    yysymbol_name(list[i]));
@@ -525,11 +541,29 @@ static void describe_expected(Buf *b, yysymbol_kind_t *list, int n)
         buf_puts(b, " ...");
 }
 
+/* At a line's beginning the mistake is at the end of the line before. */
+static void report(Text *t, Span at, const char *expected)
+{
+    const Token *k = &t->token[t->last], *before = k - 1;
+    int n = (int)(k->end - k->start > 40 ? 40 : k->end - k->start);
+
+    if (t->last > 0 && at.start == k->start && k->first) {
+        n = (int)(before->end - before->start);
+        text_error(t, (Span){ before->end, before->end + 1 },
+                   "expected %s after '%.*s'", expected, n > 40 ? 40 : n,
+                   t->s + before->start);
+    } else if (k->kind == END) {
+        text_error(t, at, "the text ends here, expected %s", expected);
+    } else {
+        text_error(t, at, "expected %s before '%.*s'", expected, n,
+                   t->s + k->start);
+    }
+}
+
 static int yyreport_syntax_error(const yypcontext_t *ctx, Text *t)
 {
     enum { MOST = 40 };
-    yysymbol_kind_t list[MOST], got = yypcontext_token(ctx);
-    const Span *at = yypcontext_location(ctx);
+    yysymbol_kind_t list[MOST];
     int n = yypcontext_expected_tokens(ctx, list, MOST);
     Buf b;
 
@@ -538,12 +572,6 @@ static int yyreport_syntax_error(const yypcontext_t *ctx, Text *t)
     buf_init(&b, t->scratch);
     describe_expected(&b, list, n < 0 ? 0 : n);
     stream_recover(t);
-    if (got == YYSYMBOL_YYEOF)
-        text_error(t, *at, "the text ends here, expected %s", b.s);
-    else
-        text_error(t, *at, "expected %s before '%.*s'", b.s,
-                   (int)(at->end - at->start > 40 ? 40
-                                                  : at->end - at->start),
-                   t->s + at->start);
+    report(t, *yypcontext_location(ctx), b.s);
     return 0;
 }

@@ -65,7 +65,7 @@ typedef struct Text {
     bool recover, fatal;        /* after an error; no point in going on */
     int resynced;               /* token where recovery went on */
     int errors;
-    uint32_t error_at;          /* where the last error was */
+    uint32_t error_at[MAX_ERRORS];      /* one message for one place */
     int depth;                  /* of nested graphs */
     Vec *pending;               /* Constant nodes for operands */
     int npending;               /* made so far, for their names */
