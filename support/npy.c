@@ -20,7 +20,7 @@ bool npy_is(const uint8_t *p, size_t n)
     return n >= MAGIC && !memcmp(p, magic, MAGIC);
 }
 
-/* ---- the dict literal ------------------------------------------------------ */
+/* ---- the dict literal --------------------------------------------------- */
 
 static bool next(Header *h, char c)
 {
@@ -148,7 +148,7 @@ static bool parse_header(Header *h, Arena *arena, NpyArray *a)
     return h->has_descr && h->has_order && h->has_shape;
 }
 
-/* ---- data -------------------------------------------------------------------- */
+/* ---- data --------------------------------------------------------------- */
 
 static bool count_elements(NpyArray *a)
 {
@@ -251,7 +251,7 @@ bool npy_parse(const uint8_t *p, size_t n, const char *what, Arena *arena,
     return true;
 }
 
-/* ---- writing --------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------ */
 
 void npy_write(Buf *b, const NpyArray *a)
 {

@@ -47,7 +47,7 @@ static bool corrupt(const Zip *z, const char *what)
     return diag_error(z->diag, "not a valid .npz file: %s", what);
 }
 
-/* ---- reading --------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------ */
 
 /* 64-bit count, size and offset of the directory, where 32 bits are full. */
 static bool find_end64(Zip *z, uint64_t end)
@@ -302,7 +302,7 @@ const NpyArray *npz_find(const NpyFile *f, const char *name)
     return NULL;
 }
 
-/* ---- writing ---------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------ */
 
 static void put(Buf *b, uint64_t v, int bytes)
 {

@@ -20,7 +20,7 @@ void loader_init(Loader *l, const char *path, Arena *arena, Arena *scratch,
     map_init(&l->external, scratch);
 }
 
-/* ---- messages ------------------------------------------------------------- */
+/* ---- messages ----------------------------------------------------------- */
 
 bool load_error(Loader *l, const char *fmt, ...)
 {
@@ -52,7 +52,7 @@ bool tensor_error(Loader *l, const char *name, const char *fmt, ...)
     return load_error(l, "tensor: %s", text);
 }
 
-/* ---- names ---------------------------------------------------------------- */
+/* ---- names -------------------------------------------------------------- */
 
 /* s with \xNN for every byte that needs it, into `to`; the length. */
 static size_t escape(const char *s, char *to)
@@ -110,7 +110,7 @@ static const char **text_list(Loader *l, size_t n, char **s)
     return list;
 }
 
-/* ---- types ---------------------------------------------------------------- */
+/* ---- types -------------------------------------------------------------- */
 
 static const char *load_shape(Loader *l, const Onnx__TensorShapeProto *s,
                               ModelInfo *info)
@@ -199,7 +199,7 @@ static ModelOpset *load_opsets(Loader *l, size_t n,
     return set;
 }
 
-/* ---- attributes ----------------------------------------------------------- */
+/* ---- attributes --------------------------------------------------------- */
 
 typedef Onnx__AttributeProto AttrProto;
 #define ATTR_TYPE(t) ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__##t
@@ -324,7 +324,7 @@ static bool load_attrs(Loader *l, size_t n, AttrProto **p, ModelAttr **out)
     return true;
 }
 
-/* ---- nodes and graphs ------------------------------------------------------ */
+/* ---- nodes and graphs --------------------------------------------------- */
 
 static bool load_node(Loader *l, const Onnx__NodeProto *p, ModelNode *n)
 {
@@ -439,14 +439,12 @@ static bool load_function(Loader *l, const Onnx__FunctionProto *p,
            load_nodes(l, p->n_node, p->node, &f->node);
 }
 
-/* ---- the model -------------------------------------------------------------- */
+/* ---- the model ---------------------------------------------------------- */
 
 static bool load_model(Loader *l, const Onnx__ModelProto *p, Model *m)
 {
     static const ModelOpset first = { "", 1 };
 
-    if (!p->graph)
-        return load_error(l, "not an ONNX model: it has no graph");
     if (p->ir_version > NEWEST_IR)
         return load_error(l, "IR version %" PRId64 ", the newest known is %d",
                           p->ir_version, NEWEST_IR);
@@ -507,13 +505,24 @@ static void hash_bytes(const FileBytes *f, uint32_t hash[2])
 static bool load_file(Loader *l, Model *out)
 {
     Onnx__ModelProto *p;
+    uint8_t head[32];           /* the guard may overwrite it */
     FileBytes file;
+    size_t n;
 
-    if (!file_read(l->path, SIZE_MAX / 8, l->arena, l->diag, &file))
+    if (!file_read(l->path, INT_MAX, l->arena, l->diag, &file))
         return false;
+    if (!file.n)
+        return load_error(l, "the file is empty");
+    n = file.n < sizeof head ? file.n : sizeof head;
+    memcpy(head, file.data, n);
     hash_bytes(&file, out->hash);
     p = load_message(l, &onnx__model_proto__descriptor, file);
-    return p && load_model(l, p, out);
+    if (p && p->graph)
+        return load_model(l, p, out);
+    if (p)
+        load_error(l, "not an ONNX model: it has no graph");
+    mistake_hint(l->diag, head, n);
+    return false;
 }
 
 bool onnx_load(const char *path, Arena *arena, Diag *diag, Model *out)

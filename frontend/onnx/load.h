@@ -40,6 +40,8 @@ void *load_message(Loader *l, const ProtobufCMessageDescriptor *type,
 bool load_tensor(Loader *l, const Onnx__TensorProto *p, ModelTensor *t);
 /* why a data type cannot be used, or NULL; names it */
 const char *load_dtype(Loader *l, int32_t type, DType *dt);
+/* mistake.c: hints what a file that is no ONNX model may be */
+void mistake_hint(Diag *diag, const uint8_t *p, size_t n);
 /* external.c: `bytes` bytes that a tensor keeps in another file */
 bool load_external(Loader *l, const Onnx__TensorProto *p, const char *name,
                    size_t bytes, const void **data);

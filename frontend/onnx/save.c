@@ -96,7 +96,7 @@ static void add_init(Save *s, const char *name, const Type *t,
          tensor(s, name, t, data));
 }
 
-/* ---- attributes -------------------------------------------------------------- */
+/* ---- attributes --------------------------------------------------------- */
 
 static ProtobufCBinaryData text_bytes(const char *text)
 {
@@ -209,7 +209,7 @@ static void add_attrs(Save *s, NodeProto *p, const Node *n, bool split_act)
     }
 }
 
-/* ---- nodes -------------------------------------------------------------------- */
+/* ---- nodes -------------------------------------------------------------- */
 
 /* Other tools want different names for nodes; ours say where they are from. */
 static char *node_name(Save *s, const char *name)
@@ -286,7 +286,7 @@ static void need_opset(Save *s, int64_t version)
         s->opset = version;
 }
 
-/* ---- what our ops do beyond ONNX's --------------------------------------------- */
+/* ---- what our ops do beyond ONNX's -------------------------------------- */
 
 static const char *node_act(const Node *n, float *alpha, float *beta)
 {
@@ -446,7 +446,7 @@ static void save_node(Save *s, const Node *n)
         add_act(s, n, act, alpha, beta, y);
 }
 
-/* ---- the model ---------------------------------------------------------------------- */
+/* ---- the model ---------------------------------------------------------- */
 
 static Onnx__ValueInfoProto **value_infos(Save *s, int n, Value **v)
 {

@@ -2,8 +2,9 @@
  * the elements, with lengths and dims checked against each other.
  *
  * raw_data, float_data and double_data are not copied: they point into the
- * file's image (see guard.h), and int64_data into the unpacked message. Only what
- * is stored wider than it is (int8 in int32_data) gets memory of its own. */
+ * file's image (see guard.h), and int64_data into the unpacked message. Only
+ * what is stored wider than it is (int8 in int32_data) gets memory of its
+ * own. */
 #include "load.h"
 
 #include <inttypes.h>
@@ -65,7 +66,7 @@ static bool tensor_type(Loader *l, const Onnx__TensorProto *p,
     return true;
 }
 
-/* ---- where the elements are ----------------------------------------------- */
+/* ---- where the elements are --------------------------------------------- */
 
 typedef struct Field {
     const char *name;
@@ -128,7 +129,7 @@ static bool pick_field(Loader *l, const char *name, const Field *f, DType dt,
     return true;
 }
 
-/* ---- elements ------------------------------------------------------------- */
+/* ---- elements ----------------------------------------------------------- */
 
 /* Entries of int32_data (or uint64_data for uint32) narrowed to dt; the
  * upper bits of an entry may be a sign or zeros. */
@@ -239,7 +240,7 @@ bool onnx_load_tensor(const char *path, Arena *arena, Diag *diag,
     memset(out, 0, sizeof *out);
     loader_init(&l, path, arena, scratch, diag);
     diag->file = path;
-    if (file_read(path, SIZE_MAX / 8, arena, diag, &file))
+    if (file_read(path, INT32_MAX, arena, diag, &file))
         p = load_message(&l, &onnx__tensor_proto__descriptor, file);
     ok = p && load_tensor(&l, p, out);
     diag->file = shown;

@@ -84,7 +84,7 @@ static void write_bytes(const char *path, const void *p, size_t n)
         die(path);
 }
 
-/* ---- one run ------------------------------------------------------------------ */
+/* ---- one run ------------------------------------------------------------ */
 
 static void child(const Fuzz *f)
 {
@@ -115,8 +115,9 @@ static void complain(Fuzz *f, const char *what, const char *why)
     f->broken++;
     snprintf(kept, sizeof kept, "%s/broken%d.onnx", f->folder, f->broken);
     printf("%s: %s, kept as %s\n", what, why, kept);
-    snprintf(command, sizeof command, "cp '%s' '%s'; tail -n 5 '%s' | cut -c1-200",
-             f->path, kept, f->log);
+    snprintf(command, sizeof command,
+             "cp '%s' '%s'; tail -n 5 '%s' | cut -c1-200", f->path, kept,
+             f->log);
     fflush(stdout);
     if (system(command))
         die("system");
@@ -154,7 +155,7 @@ static void run(Fuzz *f, const char *what, bool must_refuse)
         complain(f, what, why);
 }
 
-/* ---- damage --------------------------------------------------------------------- */
+/* ---- damage ------------------------------------------------------------- */
 
 static void cut(Fuzz *f, const char *name, const Bytes *b)
 {
@@ -184,7 +185,7 @@ static void flip(Fuzz *f, const char *name, const Bytes *b, int times)
     free(p);
 }
 
-/* ---- bombs ------------------------------------------------------------------------ */
+/* ---- bombs -------------------------------------------------------------- */
 
 /* tag and length of a field written before `end`; its new start */
 static uint8_t *put_head(uint8_t *end, int number, size_t length)
@@ -277,7 +278,7 @@ static void bombs(Fuzz *f)
     repeated(f, "20 MB of ones", "\xff", 1, m20, PATH(7));
 }
 
-/* ---- main --------------------------------------------------------------------------- */
+/* ---- main --------------------------------------------------------------- */
 
 static int usage(void)
 {

@@ -15,7 +15,7 @@ typedef struct Random {
     Tensor in[MAX_INPUTS];      /* data of g->in */
 } Random;
 
-/* ---- random things ------------------------------------------------------- */
+/* ---- random things ------------------------------------------------------ */
 
 static int below(Random *r, int n)
 {
@@ -109,7 +109,7 @@ static int positive(int a, int rank)
     return a < 0 ? a + rank : a;
 }
 
-/* ---- one node of each family --------------------------------------------- */
+/* ---- one node of each family -------------------------------------------- */
 
 static Node *node(Random *r, Op op, int nin, Value **in, int nout)
 {
@@ -378,7 +378,7 @@ static Node *(*const makers[])(Random *) = {
     make_elements, make_nd, make_tensorscatter, make_onehot,
 };
 
-/* ---- graphs -------------------------------------------------------------- */
+/* ---- graphs ------------------------------------------------------------- */
 
 /* Constants that decide shapes become run-time inputs now and then: the
  * result then has the type it was found to have, as if declared. */

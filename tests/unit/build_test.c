@@ -164,7 +164,7 @@ static void expect_type(const Value *v, const char *type)
     fixture_close(&f);
 }
 
-/* ---- dimensions ------------------------------------------------------------------ */
+/* ---- dimensions --------------------------------------------------------- */
 
 START_TEST(batch_is_one)
 {
@@ -266,7 +266,7 @@ START_TEST(contradicting_bindings_are_refused)
 }
 END_TEST
 
-/* ---- names and order ---------------------------------------------------------------- */
+/* ---- names and order ---------------------------------------------------- */
 
 START_TEST(any_order_is_taken)
 {
@@ -343,7 +343,7 @@ START_TEST(made_up_names_avoid_the_model)
 }
 END_TEST
 
-/* ---- outputs ------------------------------------------------------------------------- */
+/* ---- outputs ------------------------------------------------------------ */
 
 START_TEST(outputs_are_computed_and_distinct)
 {
@@ -408,7 +408,7 @@ START_TEST(wrong_declarations_are_told)
 }
 END_TEST
 
-/* ---- shapes fold ---------------------------------------------------------------------- */
+/* ---- shapes fold -------------------------------------------------------- */
 
 START_TEST(shape_arithmetic_folds)
 {
@@ -431,7 +431,7 @@ START_TEST(shape_arithmetic_folds)
 }
 END_TEST
 
-/* ---- attributes ----------------------------------------------------------------------- */
+/* ---- attributes --------------------------------------------------------- */
 
 START_TEST(unknown_attributes_are_refused)
 {
@@ -473,7 +473,7 @@ START_TEST(required_attributes)
 }
 END_TEST
 
-/* ---- what cannot be compiled ------------------------------------------------------------ */
+/* ---- what cannot be compiled -------------------------------------------- */
 
 START_TEST(every_unknown_op_is_told)
 {
@@ -511,7 +511,7 @@ START_TEST(opsets_from_the_future_are_refused)
 }
 END_TEST
 
-/* ---- functions ---------------------------------------------------------------------------- */
+/* ---- functions ---------------------------------------------------------- */
 
 static ModelFunction *function(Sketch *s, const char *name, const char *in,
                                const char *out, int n, ModelNode *node)
@@ -606,7 +606,7 @@ START_TEST(growth_is_bounded)
 }
 END_TEST
 
-/* ---- branches and loops ---------------------------------------------------------------------- */
+/* ---- branches and loops ------------------------------------------------- */
 
 static ModelGraph *body(Sketch *s, const char *in, const char *out, int n,
                         ModelNode *node)
@@ -709,7 +709,7 @@ START_TEST(endless_loops_are_refused)
 }
 END_TEST
 
-/* ---- old forms ----------------------------------------------------------------------------- */
+/* ---- old forms ---------------------------------------------------------- */
 
 START_TEST(old_softmax_is_a_matrix)
 {
@@ -746,7 +746,7 @@ START_TEST(old_attributes_are_operands)
 }
 END_TEST
 
-/* ---- out of memory --------------------------------------------------------------------------- */
+/* ---- out of memory ------------------------------------------------------ */
 
 static bool build_once(Fixture *f, void *user)
 {

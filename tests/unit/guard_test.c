@@ -85,7 +85,7 @@ static const struct {
     size_t n;
     const char *message;
 } wires[] = {
-    { "", 0, "it has no graph" },
+    { "", 0, "the file is empty" },
     { "\x08\x07", 2, "it has no graph" },
     { "\x3a\x00", 2, NULL },
     { "\x3a\x01", 2, "field 7 of 1 bytes where 0 are left" },

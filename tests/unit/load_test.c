@@ -3,7 +3,7 @@
 
 #define TYPE(t) ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__##t
 
-/* ---- structure ----------------------------------------------------------------- */
+/* ---- structure ---------------------------------------------------------- */
 
 START_TEST(constant_inputs)
 {
@@ -145,7 +145,7 @@ START_TEST(input_problems)
 }
 END_TEST
 
-/* ---- attributes ------------------------------------------------------------------ */
+/* ---- attributes --------------------------------------------------------- */
 
 static void add_one_of_each(Fixture *f, Onnx__NodeProto *n)
 {
@@ -280,7 +280,7 @@ START_TEST(functions)
 }
 END_TEST
 
-/* ---- names ------------------------------------------------------------------------- */
+/* ---- names -------------------------------------------------------------- */
 
 static const char *const names[][2] = {
     { "conv1/weight:0", "conv1/weight:0" },
@@ -312,7 +312,7 @@ START_TEST(odd_names)
 }
 END_TEST
 
-/* ---- refusals ------------------------------------------------------------------------ */
+/* ---- refusals ----------------------------------------------------------- */
 
 static void same_initializers(Fixture *f, Onnx__ModelProto *m)
 {
@@ -390,7 +390,26 @@ START_TEST(refused)
 }
 END_TEST
 
-/* ---- damage ------------------------------------------------------------------------------ */
+START_TEST(mistaken_files)
+{
+    static const char *const files[][2] = {
+        { "PK\3\4 and so on", "hint: this is a zip archive" },
+        { "version https://git-lfs.github.com/spec/v1\n", "Git LFS" },
+        { "<!DOCTYPE html>", "a web page" },
+        { "\x1c\1\1\1TFL3", "TensorFlow Lite" },
+    };
+    Fixture f;
+
+    fixture_open(&f);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        ck_assert(!load_bytes(&f, files[i][0], strlen(files[i][0])));
+        expect_text(&f, files[i][1]);
+    }
+    fixture_close(&f);
+}
+END_TEST
+
+/* ---- damage ------------------------------------------------------------- */
 
 static const uint8_t *rich_model(Fixture *f, size_t *n)
 {
@@ -472,6 +491,7 @@ int main(void)
     tcase_add_test(t, functions);
     tcase_add_loop_test(t, odd_names, 0, sizeof names / sizeof *names);
     tcase_add_loop_test(t, refused, 0, sizeof spoils / sizeof *spoils);
+    tcase_add_test(t, mistaken_files);
     tcase_add_test(t, damage);
     tcase_add_test(t, out_of_memory);
     tcase_set_timeout(t, 120);

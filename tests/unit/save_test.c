@@ -2,7 +2,7 @@
  * same graph, and means the same. */
 #include "onnx.h"
 
-/* ---- round trips ----------------------------------------------------------------- */
+/* ---- round trips -------------------------------------------------------- */
 
 static const char *const models[] = {
     "tests/data/attention.onnx", "tests/data/qcnn.onnx",
@@ -71,7 +71,7 @@ START_TEST(round_trip)
 }
 END_TEST
 
-/* ---- graphs made by hand ------------------------------------------------------------- */
+/* ---- graphs made by hand ------------------------------------------------ */
 
 static Graph *empty_graph(Fixture *f)
 {

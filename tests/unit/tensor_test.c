@@ -3,7 +3,7 @@
 
 #include <sys/stat.h>
 
-/* ---- encodings -------------------------------------------------------------- */
+/* ---- encodings ---------------------------------------------------------- */
 
 typedef struct Encoding {
     int type;
@@ -136,7 +136,7 @@ START_TEST(weights_are_not_copied)
 }
 END_TEST
 
-/* ---- refusals ---------------------------------------------------------------- */
+/* ---- refusals ----------------------------------------------------------- */
 
 static int32_t some_ints[] = { 1, 2 }, large_ints[] = { 1, 256 };
 static float some_floats[] = { 1, 2 };
@@ -259,7 +259,7 @@ START_TEST(type_without_data)
 }
 END_TEST
 
-/* ---- external data ---------------------------------------------------------------- */
+/* ---- external data ------------------------------------------------------ */
 
 static void set_external(Fixture *f, Onnx__TensorProto *p, const char *key,
                          const char *value)
