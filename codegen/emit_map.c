@@ -15,7 +15,7 @@
 
 EmitFn emit_map, emit_cast, emit_pow, emit_where, emit_copy;
 
-/* ---- expressions ----------------------------------------------------------- */
+/* ---- expressions -------------------------------------------------------- */
 
 static bool is_half(DType dt)
 {
@@ -153,7 +153,7 @@ const char *map_expr(Emit *e, const char *act, float alpha, float beta,
                                                    beta));
 }
 
-/* ---- one nest ---------------------------------------------------------------- */
+/* ---- one nest ----------------------------------------------------------- */
 
 /* Loads operand k: into a local x, y or z when the row names it twice. */
 static const char *local(Loops *l, const Scalar *s, int i, int op, DType dt)
@@ -206,7 +206,7 @@ void emit_map(Emit *e, const Node *n)
     loops_close(&l);
 }
 
-/* ---- Cast --------------------------------------------------------------------- */
+/* ---- Cast --------------------------------------------------------------- */
 
 static const char *truncated(Emit *e, DType from, DType to, const char *x)
 {
@@ -275,7 +275,7 @@ void emit_cast(Emit *e, const Node *n)
     loops_close(&l);
 }
 
-/* ---- Where: bits are moved, not computed ----------------------------------------- */
+/* ---- Where: bits are moved, not computed -------------------------------- */
 
 void emit_where(Emit *e, const Node *n)
 {
@@ -302,7 +302,7 @@ void emit_where(Emit *e, const Node *n)
     loops_close(&l);
 }
 
-/* ---- Pow ------------------------------------------------------------------------ */
+/* ---- Pow ---------------------------------------------------------------- */
 
 /* x to a small constant power without pow(), or NULL; x is a name */
 static const char *short_power(Emit *e, DType dt, double p, const char *x)

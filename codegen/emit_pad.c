@@ -52,7 +52,7 @@ static void axes_loop(Emit *e, const Node *n, int axes, int64_t count,
     e_close(e);
 }
 
-/* ---- Slice -------------------------------------------------------------------- */
+/* ---- Slice -------------------------------------------------------------- */
 
 static bool const_slice(const Node *n)
 {
@@ -90,7 +90,7 @@ void emit_slice(Emit *e, const Node *n)
               "y0, x0, %d, xdim, ydim, first, step", x->rank);
 }
 
-/* ---- Pad ---------------------------------------------------------------------- */
+/* ---- Pad ---------------------------------------------------------------- */
 
 /* fills y0 with the value, where not every element is copied */
 static void pad_fill(Emit *e, const Node *n, const Type *y)
@@ -193,7 +193,7 @@ void emit_pad(Emit *e, const Node *n)
               (int)mode, x->rank);
 }
 
-/* ---- Trilu, ReverseSequence ------------------------------------------------------ */
+/* ---- Trilu, ReverseSequence --------------------------------------------- */
 
 void emit_trilu(Emit *e, const Node *n)
 {

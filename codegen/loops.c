@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- statements ------------------------------------------------------------ */
+/* ---- statements --------------------------------------------------------- */
 
 const char *index_type(int64_t n)
 {
@@ -71,7 +71,7 @@ const char *nest_index(Emit *e, const Nest *nest, int k, bool row)
     return b.s;
 }
 
-/* ---- elements -------------------------------------------------------------- */
+/* ---- elements ----------------------------------------------------------- */
 
 const char *elem_load(Emit *e, DType dt, const char *ptr, const char *index)
 {
@@ -121,7 +121,7 @@ const char *operand_name(Emit *e, const Node *n, int i)
     return arena_printf(e->arena, "x%d", i);
 }
 
-/* ---- nests ------------------------------------------------------------------ */
+/* ---- nests -------------------------------------------------------------- */
 
 void loops_begin(Loops *l, Emit *e, int rank, const int64_t *dim)
 {

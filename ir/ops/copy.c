@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-/* ---- which copies --------------------------------------------------------- */
+/* ---- which copies ------------------------------------------------------- */
 
 int move_count(const Node *n)
 {
@@ -166,7 +166,7 @@ void move_part(const Node *n, int k, Move *m)
     nest_collapse(&m->nest);
 }
 
-/* ---- copying --------------------------------------------------------------- */
+/* ---- copying ------------------------------------------------------------ */
 
 typedef struct Copy { uint8_t *y; const uint8_t *x; int size; } Copy;
 
@@ -220,7 +220,7 @@ bool eval_move(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- Slice with run-time operands ------------------------------------------- */
+/* ---- Slice with run-time operands --------------------------------------- */
 
 /* Element i of an axis is start + i * step, clamped into the operand: that
  * matters only where a run-time slice is shorter than declared. */

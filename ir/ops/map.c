@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- inference ------------------------------------------------------------ */
+/* ---- inference ---------------------------------------------------------- */
 
 static bool defined(const Node *n, DType dt)
 {
@@ -158,7 +158,7 @@ bool infer_where(Graph *g, Node *n)
     return true;
 }
 
-/* ---- evaluation ----------------------------------------------------------- */
+/* ---- evaluation --------------------------------------------------------- */
 
 typedef struct MapRun {
     MapRow *row;
@@ -293,7 +293,7 @@ void map_act(const char *act, float alpha, float beta, Tensor *t)
     row(&a);
 }
 
-/* ---- Where: any type, by size -------------------------------------------- */
+/* ---- Where: any type, by size ------------------------------------------- */
 
 typedef struct WhereRun {
     const uint8_t *cond, *x, *y;
@@ -336,7 +336,7 @@ bool eval_where(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- Pow: the result has the type of the base ------------------------------ */
+/* ---- Pow: the result has the type of the base --------------------------- */
 
 typedef struct PowRun {
     DType a, b;

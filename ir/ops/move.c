@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-/* ---- Transpose ------------------------------------------------------------ */
+/* ---- Transpose ---------------------------------------------------------- */
 
 void transpose_perm(const Node *n, int rank, int *perm)
 {
@@ -44,7 +44,7 @@ bool infer_transpose(Graph *g, Node *n)
     return true;
 }
 
-/* ---- Slice ---------------------------------------------------------------- */
+/* ---- Slice -------------------------------------------------------------- */
 
 static int64_t clamp(int64_t i, int64_t lo, int64_t hi)
 {
@@ -160,7 +160,7 @@ bool infer_slice(Graph *g, Node *n)
     return true;
 }
 
-/* ---- Split, Concat ---------------------------------------------------------- */
+/* ---- Split, Concat ------------------------------------------------------ */
 
 /* sizes of the outputs along the axis, without a constant second operand */
 static bool even_split(Node *n, int64_t d, int64_t *size)
@@ -272,7 +272,7 @@ bool infer_concat(Graph *g, Node *n)
     return true;
 }
 
-/* ---- Tile, Expand ----------------------------------------------------------- */
+/* ---- Tile, Expand ------------------------------------------------------- */
 
 bool infer_tile(Graph *g, Node *n)
 {
@@ -342,7 +342,7 @@ bool infer_expand(Graph *g, Node *n)
     return true;
 }
 
-/* ---- DepthToSpace, SpaceToDepth -------------------------------------------- */
+/* ---- DepthToSpace, SpaceToDepth ----------------------------------------- */
 
 static bool check_blocks(const Node *n, int64_t b)
 {

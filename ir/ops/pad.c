@@ -219,7 +219,7 @@ bool eval_pad(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- Trilu ----------------------------------------------------------------- */
+/* ---- Trilu -------------------------------------------------------------- */
 
 bool infer_trilu(Graph *g, Node *n)
 {
@@ -270,7 +270,7 @@ bool eval_trilu(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- ReverseSequence --------------------------------------------------------- */
+/* ---- ReverseSequence ---------------------------------------------------- */
 
 static bool sequence_axes(const Node *n, int *time, int *batch)
 {

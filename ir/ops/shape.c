@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- Shape, Size --------------------------------------------------------- */
+/* ---- Shape, Size -------------------------------------------------------- */
 
 static int clamp_axis(int64_t a, int rank)
 {
@@ -65,7 +65,7 @@ bool eval_size(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- Range ---------------------------------------------------------------- */
+/* ---- Range -------------------------------------------------------------- */
 
 /* ceil((limit - start) / delta), at least 0; -1: delta is 0 or not finite */
 static int64_t range_count(DType dt, const void *start, const void *limit,
@@ -140,7 +140,7 @@ bool eval_range(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- ConstantOfShape, EyeLike ---------------------------------------------- */
+/* ---- ConstantOfShape, EyeLike ------------------------------------------- */
 
 /* shape operand `v` as dims; a run-time one keeps the declared type */
 static bool shape_operand(Node *n, const Value *v, Type *out, bool *known)
@@ -233,7 +233,7 @@ bool eval_eyelike(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- views ---------------------------------------------------------------- */
+/* ---- views -------------------------------------------------------------- */
 
 /* resolves 0 (copy) and -1 (deduce) of Reshape */
 static bool reshape_dims(const Node *n, const Type *x, Type *t)

@@ -4,7 +4,7 @@
  */
 #include "kernel.h"
 
-/* ---- Slice -------------------------------------------------------------------- */
+/* ---- Slice -------------------------------------------------------------- */
 
 /* where a slice of an axis of d elements begins */
 KERNEL int64_t mcu_slice_first(int64_t d, int64_t start)
@@ -68,7 +68,7 @@ KERNEL void mcu_slice_T(T *y, const T *x, int rank, const int64_t *xdim,
     } while (a >= 0);
 }
 
-/* ---- Pad ------------------------------------------------------------------------ */
+/* ---- Pad ---------------------------------------------------------------- */
 
 /* pads beyond 2^40 are no tensor's: keeps sums from overflowing */
 KERNEL int64_t mcu_pad_limit(int64_t pad)
@@ -165,7 +165,7 @@ KERNEL void mcu_pad_T(T *y, const T *x, T value, int mode, int rank,
     } while (a >= 0);
 }
 
-/* ---- Trilu, ReverseSequence -------------------------------------------------------- */
+/* ---- Trilu, ReverseSequence --------------------------------------------- */
 
 /* column where row r of an upper triangle with diagonal k begins */
 KERNEL int64_t mcu_trilu_first(int64_t k, int64_t r, int64_t cols)

@@ -1,6 +1,6 @@
 /* math_test.c - the float kernels of math.c against libm in double, over a
- * stride through all 2^32 floats (every one with MCUFC_LONG set), and the
- * conversions of convert.c against ir/type.c. */
+ * stride through all 2^32 floats (every 53rd with MCUFC_LONG set).
+ */
 #include "test.h"
 
 #include <float.h>
@@ -69,7 +69,7 @@ static double ulps(float got, double want)
 
 static void sweep(const Function *f)
 {
-    uint64_t step = getenv("MCUFC_LONG") ? 1 : 4099;
+    uint64_t step = getenv("MCUFC_LONG") ? 53 : 4099;
     double worst = 0;
     float where = 0;
 
