@@ -46,6 +46,15 @@ static bool match_scores(Value *x, Match *m)
            ATTRS(fusedmatmul, m->scores)->transB == 1;
 }
 
+/* Attention takes a mask that is shorter than the keys for one that hides
+ * the rest, so one that broadcasts over them does not fit. */
+static bool mask_fits(const Type *mask, int rank, int64_t keys)
+{
+    return mask->dt == DT_F32 && mask->rank >= 1 && mask->rank <= 4 &&
+           (rank == 4 || mask->rank <= rank) &&
+           mask->dim[mask->rank - 1] == keys;
+}
+
 /* Equal leading dims, ranks 2 to 4, shapes that belong together. */
 static bool shapes_fit(const Match *m)
 {
@@ -57,8 +66,7 @@ static bool shapes_fit(const Match *m)
     for (int i = 0; i < r - 2; i++)
         if (q->dim[i] != k->dim[i] || q->dim[i] != v->dim[i])
             return false;
-    if (m->mask && (m->mask->type.dt != DT_F32 || m->mask->type.rank > 4 ||
-                    (r < 4 && m->mask->type.rank > r)))
+    if (m->mask && !mask_fits(&m->mask->type, r, k->dim[r - 2]))
         return false;
     return q->dim[r - 1] == k->dim[r - 1] && k->dim[r - 2] == v->dim[r - 2];
 }

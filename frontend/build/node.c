@@ -298,6 +298,15 @@ static void find_hint(Build *b, Draft *d)
 
 /* ---- the draft becomes a node ------------------------------------------------- */
 
+/* The file's name for a result, within the bodies it is in. */
+static const char *result_name(Build *b, const Draft *d, int i)
+{
+    const char *prefix = b->scope->prefix;
+
+    return *prefix ? arena_printf(b->g->arena, "%s%s", prefix, d->m->out[i])
+                   : d->m->out[i];
+}
+
 static bool node_make(Build *b, Draft *d)
 {
     Node *n = node_new(b->g, d->id, d->name, d->nin, d->in, d->nout);
@@ -306,9 +315,12 @@ static bool node_make(Build *b, Draft *d)
     if (!attrs_fill(b, d, n))
         return false;
     for (int i = 0; i < d->nout; i++) {
-        if (!d->want[i])
+        if (!d->want[i]) {
             node_set_output(n, i, NULL);
-        else if (type_known(&d->declared[i]))
+            continue;
+        }
+        value_rename(b, n->out[i], result_name(b, d, i));
+        if (type_known(&d->declared[i]))
             n->out[i]->type = d->declared[i];
     }
     if (!node_finish(b, n, d->out))
@@ -340,21 +352,16 @@ static bool build_standard(Build *b, Draft *d)
 
 static bool bind_results(Build *b, Draft *d)
 {
-    const char *prefix = b->scope->prefix;
-
     for (int i = 0; i < d->nout; i++) {
         Value *v = d->out[i];
-        const char *name = d->m->out[i];
         if (!d->want[i])
             continue;
         if (!v)
             return draft_error(b, d, "does not make output %d, '%s'", i,
-                               name);
-        scope_bind(b->scope, name, v);
-        if (*prefix)
-            name = arena_printf(b->g->arena, "%s%s", prefix, name);
+                               d->m->out[i]);
+        scope_bind(b->scope, d->m->out[i], v);
         if (v->id >= b->first_id)
-            value_rename(b, v, name);
+            value_rename(b, v, result_name(b, d, i));
     }
     return true;
 }
