@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-/* ---- opsets ----------------------------------------------------------------- */
+/* ---- opsets ------------------------------------------------------------- */
 
 static bool check_opset(const Build *b, const ModelOpset *o)
 {
@@ -34,7 +34,7 @@ static bool check_opsets(const Build *b)
     return true;
 }
 
-/* ---- names ------------------------------------------------------------------ */
+/* ---- names -------------------------------------------------------------- */
 
 static void reserve(Build *b, const char *name)
 {
@@ -56,7 +56,7 @@ static void reserve_names(Build *b)
             reserve(b, mg->node[i].out[k]);
 }
 
-/* ---- the graph ---------------------------------------------------------------- */
+/* ---- the graph ---------------------------------------------------------- */
 
 static bool build_order(Build *b, int **order, int *count)
 {

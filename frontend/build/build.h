@@ -128,25 +128,25 @@ bool output_wanted(const Build *b, const char *name);
 bool info_type(Build *b, const ModelInfo *info, Type *t);
 void graph_prune(Graph *g);             /* drop what no output needs */
 
-/* ---- dims.c: symbolic dimensions ----------------------------------------- */
+/* ---- dims.c: symbolic dimensions ---------------------------------------- */
 
 Symbol *symbol_get(Build *b, const char *name);
 void symbol_collect(Build *b, const char *name);    /* and what it names */
 int64_t symbol_value(Build *b, const char *name);   /* -1: none */
 
-/* ---- hints.c ----------------------------------------------------------------- */
+/* ---- hints.c ------------------------------------------------------------ */
 
 /* dims of a value of the main graph, from an output made of it */
 bool shape_hint(Build *b, const char *name, Type *t);
 
-/* ---- order.c: which nodes, in which order -------------------------------- */
+/* ---- order.c: which nodes, in which order ------------------------------- */
 
 /* Indices of nodes in an order that defines names before their use: all of
  * the graph, or with `need` only what those names depend on. */
 bool nodes_order(Build *b, const ModelNode *node, int n, const char **need,
                  int nneed, int **order, int *count);
 
-/* ---- walk.c: nodes, functions, subgraphs --------------------------------- */
+/* ---- walk.c: nodes, functions, subgraphs -------------------------------- */
 
 bool walk_nodes(Build *b, const ModelNode *node, const int *order, int n);
 bool constants_bind(Build *b, const ModelGraph *mg);
@@ -161,7 +161,7 @@ bool function_inline(Build *b, Draft *d, const ModelFunction *f);
 bool walk_body(Build *b, const ModelGraph *mg, const char *tag, Value **in,
                int nin, Value **out, int nout);
 
-/* ---- node.c: one node ------------------------------------------------------ */
+/* ---- node.c: one node --------------------------------------------------- */
 
 bool draft_error(Build *b, const Draft *d, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -172,7 +172,7 @@ bool node_build(Build *b, const ModelNode *mn);
 /* n becomes part of the graph: infer, fold; out[i] are its results. */
 bool node_finish(Build *b, Node *n, Value **out);
 
-/* ---- attrs.c: attributes of a draft --------------------------------------- */
+/* ---- attrs.c: attributes of a draft ------------------------------------- */
 
 const ModelAttr *draft_attr(const Draft *d, const char *name);
 /* These look up, check the kind and take the attribute off the draft. */
@@ -187,7 +187,7 @@ void drop_attr(Draft *d, const char *name);
 bool attrs_known(Build *b, const Draft *d);     /* nothing is left over */
 bool attrs_fill(Build *b, const Draft *d, Node *n);
 
-/* ---- upgrade.c, expand_*.c: opset.def and expand.def ------------------------ */
+/* ---- upgrade.c, expand_*.c: opset.def and expand.def -------------------- */
 
 typedef bool UpgradeFn(Build *b, Draft *d);
 
@@ -209,20 +209,20 @@ bool draft_arity(Build *b, const Draft *d, int imin, int imax, int omax);
 #include "opset.def"
 #undef UPGRADE
 
-/* ---- facts.c: what a printed text says about its graph -------------------- */
+/* ---- facts.c: what a printed text says about its graph ------------------ */
 
 bool facts_build(Build *b);     /* states, the plan; after the nodes */
 void facts_places(Build *b, const ModelNode *mn, Node *n);
 
-/* ---- support.c: what there is -------------------------------------------- */
+/* ---- support.c: what there is ------------------------------------------- */
 
 bool node_known(const ModelNode *n, int64_t version, Buf *why);
 
-/* ---- expand_seq.c ----------------------------------------------------------- */
+/* ---- expand_seq.c ------------------------------------------------------- */
 
 bool takes_sequences(const char *op);
 
-/* ---- builder.c: nodes that expansions make ------------------------------- */
+/* ---- builder.c: nodes that expansions make ------------------------------ */
 
 Node *b_node(Build *b, Op op, int nin, Value **in, int nout);
 Value *b_end(Build *b, Node *n);        /* its first result */

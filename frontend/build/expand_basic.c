@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* ---- many operands ----------------------------------------------------------- */
+/* ---- many operands ------------------------------------------------------ */
 
 static Value *chain(Build *b, Draft *d, Op op)
 {
@@ -57,7 +57,7 @@ bool expand_mean(Build *b, Draft *d)
     return true;
 }
 
-/* ---- casts, renamed ops ---------------------------------------------------------- */
+/* ---- casts, renamed ops ------------------------------------------------- */
 
 bool expand_castlike(Build *b, Draft *d)
 {
@@ -129,7 +129,7 @@ bool expand_upsample(Build *b, Draft *d)
     return true;
 }
 
-/* ---- Dropout: inference keeps everything ------------------------------------------- */
+/* ---- Dropout: inference keeps everything -------------------------------- */
 
 static bool scalar_is_zero(const Value *v)
 {
@@ -169,7 +169,7 @@ bool expand_dropout(Build *b, Draft *d)
     return true;
 }
 
-/* ---- normalization -------------------------------------------------------------- */
+/* ---- normalization ------------------------------------------------------ */
 
 /* (x - mean) / sqrt(var + epsilon) * scale + bias over matching shapes */
 static Value *affine_normalize(Build *b, Draft *d, float epsilon)
@@ -284,7 +284,7 @@ bool expand_mvn(Build *b, Draft *d)
     return true;
 }
 
-/* ---- CenterCropPad-18: crop what is too long, pad what is too short ------------------ */
+/* ---- CenterCropPad-18: crop what is too long, pad what is too short ----- */
 
 static bool crop_pad_targets(Build *b, Draft *d, int64_t *to)
 {

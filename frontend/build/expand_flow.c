@@ -7,7 +7,7 @@
 
 enum { MAX_TURNS = 4096 };
 
-/* ---- If ------------------------------------------------------------------------ */
+/* ---- If ----------------------------------------------------------------- */
 
 static bool const_bool(const Value *v, bool *out)
 {
@@ -57,7 +57,7 @@ bool expand_if(Build *b, Draft *d)
            choose(b, d, d->in[0], then_out, else_out);
 }
 
-/* ---- what a loop collects --------------------------------------------------------- */
+/* ---- what a loop collects ----------------------------------------------- */
 
 typedef struct Collect {
     int n, cap;
@@ -102,7 +102,7 @@ static Value *stacked(Build *b, const Collect *c, int64_t axis, bool reverse)
     return b_concat(b, (int)axis, c->n, v);
 }
 
-/* ---- Loop -------------------------------------------------------------------------- */
+/* ---- Loop --------------------------------------------------------------- */
 
 typedef struct Loop {
     ModelGraph *body;
@@ -232,7 +232,7 @@ bool expand_loop(Build *b, Draft *d)
     return loop_results(b, d, &l);
 }
 
-/* ---- Scan -------------------------------------------------------------------------- */
+/* ---- Scan --------------------------------------------------------------- */
 
 typedef struct Scan {
     ModelGraph *body;

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* ---- ops that ONNX has too ---------------------------------------------------- */
+/* ---- ops that ONNX has too ---------------------------------------------- */
 
 static bool renamed(Build *b, Draft *d, Op op, int imin, int imax)
 {
@@ -60,7 +60,7 @@ bool expand_ms_expanddims(Build *b, Draft *d)
     return renamed(b, d, OP_Unsqueeze, 2, 2);
 }
 
-/* ---- activations ---------------------------------------------------------------- */
+/* ---- activations -------------------------------------------------------- */
 
 static Value *gelu(Build *b, Value *x, const char *approximate)
 {
@@ -142,7 +142,7 @@ bool expand_ms_biassplitgelu(Build *b, Draft *d)
     return true;
 }
 
-/* ---- fused activations: by name, with up to two parameters --------------------------- */
+/* ---- fused activations: by name, with up to two parameters -------------- */
 
 typedef struct Act {
     const char *name;           /* NULL: none */
@@ -249,7 +249,7 @@ bool expand_ms_fusedmatmul(Build *b, Draft *d)
     return true;
 }
 
-/* ---- normalizations ------------------------------------------------------------------- */
+/* ---- normalizations ----------------------------------------------------- */
 
 static bool layernorm(Build *b, Draft *d, Value *x, Value *gamma, Value *beta,
                       float epsilon)
@@ -347,7 +347,7 @@ static Value *normalized(Build *b, Value *x, Value *gamma, Value *beta,
     return b_end(b, n);
 }
 
-/* ---- EmbedLayerNormalization: word + position + segment, then normalized ---------------- */
+/* ---- EmbedLayerNormalization: word + position + segment, then normalized */
 
 static Value *position_rows(Build *b, Draft *d)
 {

@@ -69,7 +69,7 @@ static bool check_result_scale(Build *b, Draft *d, int i)
     return true;
 }
 
-/* ---- one operand ------------------------------------------------------------------- */
+/* ---- one operand -------------------------------------------------------- */
 
 static bool unary_check(Build *b, Draft *d)
 {
@@ -145,7 +145,7 @@ bool expand_ql_reducemean(Build *b, Draft *d)
     return true;
 }
 
-/* ---- pools, also with channels last --------------------------------------------------- */
+/* ---- pools, also with channels last ------------------------------------- */
 
 /* NHWC -> NCHW, or back */
 static Value *move_channels(Build *b, Value *x, bool last)
@@ -200,7 +200,7 @@ bool expand_ql_conv(Build *b, Draft *d)
     return true;
 }
 
-/* ---- two operands and more --------------------------------------------------------------- */
+/* ---- two operands and more ---------------------------------------------- */
 
 static bool binary(Build *b, Draft *d, Op op)
 {
@@ -254,7 +254,7 @@ bool expand_ql_concat(Build *b, Draft *d)
     return true;
 }
 
-/* ---- products ---------------------------------------------------------------------------- */
+/* ---- products ----------------------------------------------------------- */
 
 /* QGemm: (A, scale, zero, B, scale, zero, C, scale, zero). C counts in
  * alpha * scale of A * scale of B; without a result scale Y is float. */

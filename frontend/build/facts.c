@@ -49,7 +49,7 @@ static bool add_state(Build *b, const ModelState *ms)
     return true;
 }
 
-/* ---- places ---------------------------------------------------------------- */
+/* ---- places ------------------------------------------------------------- */
 
 static void place(Graph *g, Value *v, int64_t offset)
 {

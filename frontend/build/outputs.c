@@ -122,7 +122,7 @@ bool outputs_build(Build *b)
     return true;
 }
 
-/* ---- what nobody needs ------------------------------------------------------ */
+/* ---- what nobody needs -------------------------------------------------- */
 
 static bool is_dead(const Node *n)
 {

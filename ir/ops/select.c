@@ -11,7 +11,7 @@
 #include "../hooks.h"
 #include "reduce.h"
 
-/* ---- NonMaxSuppression ------------------------------------------------------ */
+/* ---- NonMaxSuppression -------------------------------------------------- */
 
 static bool check_scalar(const Node *n, int i, DType dt)
 {
@@ -202,7 +202,7 @@ bool eval_nms(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- Unique ------------------------------------------------------------------- */
+/* ---- Unique ------------------------------------------------------------- */
 
 bool unique_walk(const Node *n, const Type *x, Walk *w)
 {
