@@ -20,7 +20,7 @@ typedef struct Printer {
     const PrintOptions *opt;
 } Printer;
 
-/* ---- names ------------------------------------------------------------------- */
+/* ---- names -------------------------------------------------------------- */
 
 static bool is_identifier(const char *s)
 {
@@ -57,7 +57,7 @@ static void put_name(Buf *b, const char *s)
         put_quoted(b, s);
 }
 
-/* ---- types and constants ------------------------------------------------------ */
+/* ---- types and constants ------------------------------------------------ */
 
 /* As type_print, but a scalar has no brackets: float[] is an unknown rank. */
 static void put_type(Buf *b, const Type *t)
@@ -134,7 +134,7 @@ static void put_constant(Printer *p, const Value *v)
         buf_printf(p->b, "@elided(\"%016llx\")", fingerprint(v));
 }
 
-/* ---- attributes ----------------------------------------------------------------- */
+/* ---- attributes --------------------------------------------------------- */
 
 static void put_ints(Buf *b, const Ints *a)
 {
@@ -212,7 +212,7 @@ static void put_attrs(Buf *b, const Node *n)
         buf_putc(b, '>');
 }
 
-/* ---- nodes ---------------------------------------------------------------------- */
+/* ---- nodes -------------------------------------------------------------- */
 
 static void put_values(Buf *b, Value *const *v, int n)
 {
@@ -283,7 +283,7 @@ void node_print(Buf *b, const Node *n)
     put_types(b, n);
 }
 
-/* ---- where things live ------------------------------------------------------------ */
+/* ---- where things live -------------------------------------------------- */
 
 static void put_place(Buf *b, const Value *v)
 {
@@ -314,7 +314,7 @@ static void put_plan(Buf *b, const Plan *p)
                p->peak_step, p->nsteps);
 }
 
-/* ---- the graph -------------------------------------------------------------------- */
+/* ---- the graph ---------------------------------------------------------- */
 
 static bool shows_plan(const Printer *p)
 {

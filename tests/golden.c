@@ -62,7 +62,7 @@ static void complain(Test *t, const char *fmt, ...)
     putchar('\n');
 }
 
-/* ---- running ------------------------------------------------------------------ */
+/* ---- running ------------------------------------------------------------ */
 
 static char *read_all(FILE *f)
 {
@@ -138,7 +138,7 @@ static void run(Test *t, const char *cmd)
         printf("+ %s\n%s", line, t->out);
 }
 
-/* ---- matching ------------------------------------------------------------------- */
+/* ---- matching ----------------------------------------------------------- */
 
 /* `text {{regex}} text`, blanks standing for any run of blanks. */
 static bool compile(const char *pattern, regex_t *re, char *error)
@@ -261,7 +261,7 @@ static void check_count(Test *t, int want, const char *pattern)
                  n, want);
 }
 
-/* ---- a file ----------------------------------------------------------------------- */
+/* ---- a file ------------------------------------------------------------- */
 
 /* The text behind `# NAME:` in a comment line, or NULL. */
 static char *directive(char *line, const char *name)
@@ -372,7 +372,7 @@ static void test_file(const char *path)
     free(t.text);
 }
 
-/* ---- folders ------------------------------------------------------------------------ */
+/* ---- folders ------------------------------------------------------------ */
 
 static int by_name(const void *a, const void *b)
 {

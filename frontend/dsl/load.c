@@ -6,23 +6,28 @@
 
 #include "text_parse.h"
 
-/* ---- messages -------------------------------------------------------------- */
+/* ---- messages ----------------------------------------------------------- */
 
-static const Token *token_at(const Text *t, uint32_t at)
+static const Token *token_at(Text *t, uint32_t at)
 {
     int low = 0, high = t->ntoken;
 
+    for (int i = t->near; i < t->near + 64 && i + 1 < high; i++)
+        if (tok(t, i)->start <= at && tok(t, i + 1)->start > at)
+            return tok(t, t->near = i);
+
     while (high - low > 1) {
         int mid = (low + high) / 2;
-        if (t->token[mid].start <= at)
+        if (tok(t, mid)->start <= at)
             low = mid;
         else
             high = mid;
     }
-    return t->ntoken ? &t->token[low] : NULL;
+    t->near = low;
+    return t->ntoken ? tok(t, low) : NULL;
 }
 
-void text_place(const Text *t, uint32_t at, int *line, int *column)
+void text_place(Text *t, uint32_t at, int *line, int *column)
 {
     enum { LONGEST = 4096 };
     const Token *k = token_at(t, at);
@@ -72,7 +77,7 @@ void text_hint(Text *t, const char *fmt, ...)
         diag_hint(t->diag, "%s", text);
 }
 
-/* ---- loading ----------------------------------------------------------------- */
+/* ---- loading ------------------------------------------------------------ */
 
 static void hash_bytes(const FileBytes *f, uint32_t hash[2])
 {

@@ -22,7 +22,7 @@ Vec *vec_add(Text *t, Vec *v, void *item)
     return v;
 }
 
-/* ---- names and numbers --------------------------------------------------------- */
+/* ---- names and numbers -------------------------------------------------- */
 
 const char *text_checked(Text *t, Span at, const char *name)
 {
@@ -46,7 +46,7 @@ Literal *make_literal(Text *t, int kind, Span at)
     const Number *x;
 
     l->at = at;
-    if (t->computed) {
+    if (t->computed && kind != IDENT && kind != STRING) {
         l->has_value = true;
         l->num = t->value;
     } else if (kind == INT || kind == FLOAT) {
@@ -57,7 +57,7 @@ Literal *make_literal(Text *t, int kind, Span at)
         l->name = text_string(t, at, s + 1, n - 2);
     } else {
         l->name = text_string(t, at, s, n);
-        x = kind == IDENT ? constant_find(t, s, n) : NULL;
+        x = constant_find(t, s, n);
         if (x)
             l->num = *x;
         l->has_value = x || (n <= 8 && number_scan(s, s + n, &l->num) == n);
@@ -103,7 +103,7 @@ bool literal_float(Text *t, const Literal *l, float *out)
     return true;
 }
 
-/* ---- types --------------------------------------------------------------------- */
+/* ---- types -------------------------------------------------------------- */
 
 static DType dtype_find(const char *name)
 {
@@ -135,15 +135,15 @@ static const char *check_shape(Text *t, const ModelInfo *info)
     return NULL;
 }
 
-ModelInfo *make_type(Text *t, const Literal *name, Vec *dims, int rank)
+ModelInfo *make_type(Text *t, const char *name, Vec *dims, int rank)
 {
     ModelInfo *m = NEW(t->arena, ModelInfo);
 
-    m->dt = dtype_find(literal_name(name));
+    m->dt = dtype_find(name);
     m->rank = rank;
     if (m->dt == DT_NONE)
         m->problem = arena_printf(t->arena, "element type %s is not "
-                                  "supported", literal_name(name));
+                                  "supported", name);
     if (rank > MAX_RANK) {
         m->problem = arena_printf(t->arena, "has %d dimensions, at most %d "
                                   "are supported", rank, MAX_RANK);
@@ -158,13 +158,13 @@ ModelInfo *make_type(Text *t, const Literal *name, Vec *dims, int rank)
     return m;
 }
 
-ModelInfo *make_container(Text *t, const Literal *name)
+ModelInfo *make_container(Text *t, const char *name)
 {
     ModelInfo *m = NEW(t->arena, ModelInfo);
 
     m->rank = -1;
     m->problem = arena_printf(t->arena, "is of type %s, which is not "
-                              "supported", literal_name(name));
+                              "supported", name);
     return m;
 }
 
@@ -184,7 +184,7 @@ ModelDim *make_dim(Text *t, const Literal *l, const char *symbol)
     return d;
 }
 
-/* ---- tensors and declarations ----------------------------------------------------- */
+/* ---- tensors and declarations ------------------------------------------- */
 
 static ModelTensor *make_tensor(Text *t, const ModelInfo *type,
                                 const char *name, const Body *body, Span at)
@@ -249,7 +249,7 @@ int64_t *make_places(Text *t, const Vec *list)
     return at;
 }
 
-/* ---- attributes -------------------------------------------------------------------- */
+/* ---- attributes --------------------------------------------------------- */
 
 ModelAttr *attr_new(Text *t, ModelAttrKind kind)
 {
@@ -405,7 +405,7 @@ ModelAttr *make_attr(Text *t, const char *name, const char *kind,
     return value;
 }
 
-/* ---- nodes ------------------------------------------------------------------------- */
+/* ---- nodes -------------------------------------------------------------- */
 
 static const char **names_of(Text *t, const Vec *v, int *count)
 {
@@ -453,7 +453,10 @@ ModelNode *make_node(Text *t, const char *label, const Vec *out,
     n->overload = overload;
     n->in = names_of(t, in, &n->nin);
     n->out = names_of(t, out, &n->nout);
-    n->attr = vec_flatten(t, attr, sizeof *n->attr, &n->nattr);
+    n->nattr = 1;
+    n->attr = attr && attr->n == 1      /* one is an array of one already */
+                  ? attr->v[0]
+                  : vec_flatten(t, attr, sizeof *n->attr, &n->nattr);
     text_place(t, at.start, &n->line, &n->column);
     check_attrs(t, n, at);
     return n;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- bodies ------------------------------------------------------------------------- */
+/* ---- bodies ------------------------------------------------------------- */
 
 void body_open(Text *t, Span at, Vec **pending)
 {
@@ -75,7 +75,7 @@ ModelAttr *make_graph_attr(Text *t, const Unit *u)
     return a;
 }
 
-/* ---- headers ------------------------------------------------------------------------ */
+/* ---- headers ------------------------------------------------------------ */
 
 static ModelOpset *opsets_of(Text *t, const Vec *list, int *count)
 {
@@ -164,7 +164,7 @@ static void model_header(Text *t, Model *m, const Vec *header)
     }
 }
 
-/* ---- functions ---------------------------------------------------------------------- */
+/* ---- functions ---------------------------------------------------------- */
 
 static void function_header(Text *t, ModelFunction *f, const Vec *header)
 {

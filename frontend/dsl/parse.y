@@ -47,9 +47,9 @@ enum { STACK = 4096 };
     Pair *pair;
 }
 
-%token <lit> IDENT "a name" TYPE "an element type" INT "an integer"
-%token <lit> FLOAT "a number" CONTAINER "a container type"
-%token <s> STRING "a string"
+%token <s> IDENT "a name" TYPE "an element type" STRING "a string"
+%token <s> CONTAINER "a container type"
+%token <lit> INT "an integer" FLOAT "a number"
 %token DATA "a list of numbers" ARROW "'=>'"
 %token QUANT "'@q('" RESYNC "a new line" BAD "a stray character"
 %token END 0 "the end of the text"
@@ -115,25 +115,25 @@ header_items
 header_item
     : IDENT ':' INT                 {
         $$ = text_new(t, sizeof *$$);
-        $$->key = literal_name($1);
+        $$->key = $1;
         literal_int(t, $3, &$$->i);
         $$->at = @$;
     }
     | IDENT ':' STRING              {
         $$ = text_new(t, sizeof *$$);
-        $$->key = literal_name($1);
+        $$->key = $1;
         $$->s = $3;
         $$->at = @$;
     }
     | IDENT ':' '[' pairs ']'       {
         $$ = text_new(t, sizeof *$$);
-        $$->key = literal_name($1);
+        $$->key = $1;
         $$->list = $4;
         $$->at = @$;
     }
     | IDENT ':' '[' ']'             {
         $$ = text_new(t, sizeof *$$);
-        $$->key = literal_name($1);
+        $$->key = $1;
         $$->list = text_new(t, sizeof *$$->list);
         $$->at = @$;
     }
@@ -176,15 +176,15 @@ fn_attr
     ;
 
 /* ---- names and types */
-word: IDENT                         { $$ = literal_name($1); }
-    | TYPE                          { $$ = literal_name($1); }
-    | CONTAINER                     { $$ = literal_name($1); }
+word: IDENT
+    | TYPE
+    | CONTAINER
     ;
 name: word
     | STRING                        { $$ = text_checked(t, @1, $1); }
     ;
 text_name
-    : IDENT                         { $$ = literal_name($1); }
+    : IDENT
     | STRING                        { $$ = text_checked(t, @1, $1); }
     ;
 type: shaped
@@ -216,8 +216,10 @@ dims: dim                           { $$ = vec_add(t, NULL, $1); }
     | dims ',' dim                  { $$ = vec_add(t, $1, $3); }
     ;
 dim : INT                           { $$ = make_dim(t, $1, NULL); }
-    | IDENT                         { $$ = make_dim(t, $1, NULL); }
-    | TYPE                          { $$ = make_dim(t, $1, NULL); }
+    | IDENT                         {
+        $$ = make_dim(t, make_literal(t, IDENT, @1), NULL);
+    }
+    | TYPE                          { $$ = make_dim(t, NULL, $1); }
     | STRING                        { $$ = make_dim(t, NULL, $1); }
     | '?'                           { $$ = make_dim(t, NULL, NULL); }
     ;
@@ -310,13 +312,13 @@ braces
     | '@' IDENT                     {
         $$ = text_new(t, sizeof *$$);
         $$->kind = BODY_RULE;
-        $$->name = literal_name($2);
+        $$->name = $2;
         $$->at = @$;
     }
     | '@' IDENT '(' literals ')'    {
         $$ = text_new(t, sizeof *$$);
         $$->kind = BODY_RULE;
-        $$->name = literal_name($2);
+        $$->name = $2;
         $$->list = $4;
         $$->at = @$;
     }
@@ -331,7 +333,12 @@ literals
         $$ = vec_add(t, $1, make_literal(t, STRING, @3));
     }
     ;
-number: INT | FLOAT | IDENT
+/* what follows a number is never in another turn of a repeat, so looking
+ * up its variable here is in time */
+number
+    : INT
+    | FLOAT
+    | IDENT                         { $$ = make_literal(t, IDENT, @1); }
     ;
 
 /* ---- nodes */
@@ -352,7 +359,7 @@ nodes
 node: statement
     | node '@' IDENT '(' places ')' {
         $$ = $1;
-        node_annotate(t, $1, literal_name($3), $5, @3);
+        node_annotate(t, $1, $3, $5, @3);
     }
     ;
 statement
@@ -474,7 +481,10 @@ static int text_yyplex(YYSTYPE *v, Span *at, Text *t)
     int kind = stream_next(t, at);
 
     switch (kind) {
-    case IDENT: case TYPE: case CONTAINER: case INT: case FLOAT:
+    case IDENT: case TYPE: case CONTAINER:
+        v->s = text_string(t, *at, t->s + at->start, at->end - at->start);
+        break;
+    case INT: case FLOAT:
         v->lit = make_literal(t, kind, *at);
         break;
     case STRING:
@@ -493,7 +503,7 @@ static void text_yyperror(const Span *at, Text *t, const char *what)
     t->fatal = true;
 }
 
-/* ---- what was expected, in words ------------------------------------------------ */
+/* ---- what was expected, in words ---------------------------------------- */
 
 static bool expects(const yysymbol_kind_t *list, int n, yysymbol_kind_t k)
 {
@@ -544,7 +554,8 @@ static void describe_expected(Buf *b, yysymbol_kind_t *list, int n)
 /* At a line's beginning the mistake is at the end of the line before. */
 static void report(Text *t, Span at, const char *expected)
 {
-    const Token *k = &t->token[t->last], *before = k - 1;
+    const Token *k = tok(t, t->last);
+    const Token *before = tok(t, t->last ? t->last - 1 : 0);
     int n = (int)(k->end - k->start > 40 ? 40 : k->end - k->start);
 
     if (t->last > 0 && at.start == k->start && k->first) {

@@ -11,7 +11,7 @@
 
 static bool is_word(const Text *t, int i, const char *word)
 {
-    const Token *k = &t->token[i];
+    const Token *k = tok(t, i);
     size_t n = strlen(word);
 
     return k->kind == IDENT && k->end - k->start == n &&
@@ -23,7 +23,7 @@ static Span span_of(const Token *k)
     return (Span){ k->start, k->end };
 }
 
-/* ---- const --------------------------------------------------------------------- */
+/* ---- const -------------------------------------------------------------- */
 
 const Number *constant_find(Text *t, const char *name, size_t n)
 {
@@ -48,14 +48,14 @@ static void go_to(Text *t, const char *s)
 {
     uint32_t at = (uint32_t)(s - t->s);
 
-    while (t->token[t->pos].kind != END && t->token[t->pos].start < at)
+    while (tok(t, t->pos)->kind != END && tok(t, t->pos)->start < at)
         t->pos++;
 }
 
 static bool define_constant(Text *t)
 {
-    const Token *name = &t->token[t->pos + 1];
-    const char *s = t->s + t->token[t->pos + 2].end;
+    const Token *name = tok(t, t->pos + 1);
+    const char *s = t->s + tok(t, t->pos + 2)->end;
     Literal *l = NEW(t->scratch, Literal);
 
     if (!expr_eval(t, &s, t->s + t->n, &l->num))
@@ -66,7 +66,7 @@ static bool define_constant(Text *t)
     return true;
 }
 
-/* ---- repeat -------------------------------------------------------------------- */
+/* ---- repeat ------------------------------------------------------------- */
 
 static const char *skip_blank(const Text *t, const char *s)
 {
@@ -90,8 +90,8 @@ static int closing(const Text *t, int i)
 {
     int depth = 0;
 
-    for (; t->token[i].kind != END; i++) {
-        depth += (t->token[i].kind == '{') - (t->token[i].kind == '}');
+    for (; tok(t, i)->kind != END; i++) {
+        depth += (tok(t, i)->kind == '{') - (tok(t, i)->kind == '}');
         if (!depth)
             return i;
     }
@@ -100,8 +100,8 @@ static int closing(const Text *t, int i)
 
 static bool loop_bounds(Text *t, Loop *l)
 {
-    const char *s = t->s + t->token[t->pos + 2].end, *end = t->s + t->n;
-    Span at = span_of(&t->token[t->pos]);
+    const char *s = t->s + tok(t, t->pos + 2)->end, *end = t->s + t->n;
+    Span at = span_of(tok(t, t->pos));
     Number first, last;
 
     if (!expr_eval(t, &s, end, &first))
@@ -123,8 +123,8 @@ static bool loop_bounds(Text *t, Loop *l)
 
 static bool start_loop(Text *t)
 {
-    const Token *var = &t->token[t->pos + 1];
-    Span at = span_of(&t->token[t->pos]);
+    const Token *var = tok(t, t->pos + 1);
+    Span at = span_of(tok(t, t->pos));
     Loop l;
 
     l.var = arena_strndup(t->scratch, t->s + var->start,
@@ -134,8 +134,8 @@ static bool start_loop(Text *t)
                           MAX_LOOPS);
     if (!loop_bounds(t, &l))
         return false;
-    if (t->token[t->pos].kind != '{')
-        return text_error(t, span_of(&t->token[t->pos]),
+    if (tok(t, t->pos)->kind != '{')
+        return text_error(t, span_of(tok(t, t->pos)),
                           "expected '{' after the range of repeat");
     l.first = t->pos + 1;
     l.end = closing(t, t->pos);
@@ -159,14 +159,14 @@ static void next_turn(Text *t)
     if (l->i < l->last && !t->fatal) {
         l->i++;
         t->pos = l->first;
-        charge(t, span_of(&t->token[l->end]), 1);
+        charge(t, span_of(tok(t, l->end)), 1);
     } else {
         t->pos = l->end + 1;
         t->nloop--;
     }
 }
 
-/* ---- after an error ---------------------------------------------------------------- */
+/* ---- after an error ----------------------------------------------------- */
 
 void stream_recover(Text *t)
 {
@@ -177,7 +177,7 @@ void stream_recover(Text *t)
 
 static bool is_promising(const Text *t, int i)
 {
-    const Token *k = &t->token[i];
+    const Token *k = tok(t, i);
 
     if (t->nloop && i == t->loop[t->nloop - 1].end)
         return true;
@@ -192,18 +192,19 @@ static int resync(Text *t, Span *at)
     int i = t->pos;
 
     t->recover = false;
-    if (t->last < t->pos && t->token[t->last].first && t->last != t->resynced)
+    if (t->last < t->pos && tok(t, t->last)->first &&
+        t->last != t->resynced)
         i = t->last;
-    while (t->token[i].kind != END && !is_promising(t, i))
+    while (tok(t, i)->kind != END && !is_promising(t, i))
         i++;
     while (t->nloop && i > t->loop[t->nloop - 1].end)
         t->nloop--;
     t->pos = t->resynced = i;
-    *at = (Span){ t->token[i].start, t->token[i].start };
-    return t->token[i].kind == END ? END : RESYNC;
+    *at = (Span){ tok(t, i)->start, tok(t, i)->start };
+    return tok(t, i)->kind == END ? END : RESYNC;
 }
 
-/* ---- tokens ------------------------------------------------------------------------ */
+/* ---- tokens ------------------------------------------------------------- */
 
 static bool is_operator(const Text *t, const Token *k)
 {
@@ -216,9 +217,9 @@ static bool is_operator(const Text *t, const Token *k)
 
 static int take_expression(Text *t, Span *at)
 {
-    const char *s = t->s + t->token[t->pos].start;
+    const char *s = t->s + tok(t, t->pos)->start;
 
-    at->start = t->token[t->pos].start;
+    at->start = tok(t, t->pos)->start;
     if (!expr_eval(t, &s, t->s + t->n, &t->value)) {
         t->fatal = true;
         return END;
@@ -236,9 +237,10 @@ int stream_next(Text *t, Span *at)
     if (t->recover)
         return resync(t, at);
     for (;;) {
-        const Token *k = &t->token[t->pos];
-        bool word = k->kind == IDENT && k[1].kind == IDENT &&
-                    k[2].kind == '=';
+        const Token *k = tok(t, t->pos);
+        const Token *next = tok(t, t->pos + 1);
+        bool word = k->kind == IDENT && next->kind == IDENT &&
+                    tok(t, t->pos + 2)->kind == '=';
         if (t->fatal)
             return *at = span_of(k), END;
         if (t->nloop && t->pos == t->loop[t->nloop - 1].end) {
@@ -248,7 +250,7 @@ int stream_next(Text *t, Span *at)
         } else if (word && is_word(t, t->pos, "const")) {
             t->fatal = !define_constant(t);
         } else if ((k->kind == IDENT || k->kind == INT ||
-                    k->kind == FLOAT) && is_operator(t, &k[1])) {
+                    k->kind == FLOAT) && is_operator(t, next)) {
             return take_expression(t, at);
         } else {
             *at = span_of(k);

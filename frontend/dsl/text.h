@@ -53,8 +53,9 @@ typedef struct Text {
     const char *path;
     char *s;                    /* the text, two zeros behind it */
     size_t n;
-    Token *token;               /* ends with END */
-    int ntoken, captoken;
+    Token **token;              /* in blocks; the last one is END */
+    int ntoken, nblock, capblock;
+    int near;                   /* the token that was looked for last */
     int pos, last;              /* next token; the one handed out last */
     Loop loop[MAX_LOOPS];
     int nloop;
@@ -75,19 +76,28 @@ typedef struct Text {
     Model *model;
 } Text;
 
-/* ---- messages: file:line:column, the line, a caret ------------------------ */
+enum { BLOCK = 4096 };          /* tokens in one piece of memory */
+
+/* Token i; behind the last one it is the last one. */
+static inline const Token *tok(const Text *t, int i)
+{
+    i = i < t->ntoken ? i : t->ntoken - 1;
+    return &t->token[i / BLOCK][i % BLOCK];
+}
+
+/* ---- messages: file:line:column, the line, a caret ---------------------- */
 
 bool text_error(Text *t, Span at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void text_hint(Text *t, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-void text_place(const Text *t, uint32_t at, int *line, int *column);
+void text_place(Text *t, uint32_t at, int *line, int *column);
 
-/* ---- lex.l ------------------------------------------------------------------ */
+/* ---- lex.l -------------------------------------------------------------- */
 
 bool text_tokens(Text *t);      /* false after a message */
 
-/* ---- stream.c, expr.c ------------------------------------------------------- */
+/* ---- stream.c, expr.c --------------------------------------------------- */
 
 int stream_next(Text *t, Span *at);     /* kind; its token is t->last */
 void stream_recover(Text *t);
@@ -100,7 +110,7 @@ const char *text_string(Text *t, Span at, const char *s, size_t n);
 /* the same for what is used as a name: one printable line */
 const char *text_checked(Text *t, Span at, const char *name);
 
-/* ---- tensor.c, weights.c ---------------------------------------------------- */
+/* ---- tensor.c, weights.c ------------------------------------------------ */
 
 typedef struct Body {           /* what stands behind the `=` of a tensor */
     enum { BODY_DATA, BODY_LIST, BODY_FILE, BODY_RULE } kind;
@@ -118,7 +128,7 @@ bool element_set(Text *t, DType dt, const Number *x, Span at, void *data,
 bool weights_find(Text *t, ModelTensor *m, const Body *b);
 bool weights_make(Text *t, ModelTensor *m, const Body *b);
 
-/* ---- make.c, model.c: what the grammar builds ----------------------------------- */
+/* ---- make.c, model.c: what the grammar builds --------------------------- */
 
 typedef struct Param {          /* of a signature, or a declaration */
     ModelInfo info;
@@ -154,8 +164,8 @@ Literal *make_literal(Text *t, int kind, Span at);
 const char *literal_name(const Literal *l);
 bool literal_int(Text *t, const Literal *l, int64_t *out);
 bool literal_float(Text *t, const Literal *l, float *out);
-ModelInfo *make_type(Text *t, const Literal *name, Vec *dims, int rank);
-ModelInfo *make_container(Text *t, const Literal *name);
+ModelInfo *make_type(Text *t, const char *name, Vec *dims, int rank);
+ModelInfo *make_container(Text *t, const char *name);
 ModelDim *make_dim(Text *t, const Literal *l, const char *symbol);
 Param *make_param(Text *t, const ModelInfo *type, const char *name, Span at,
                   const Body *body);

@@ -21,7 +21,7 @@ typedef struct WeightFile {
     NpyFile npz;
 } WeightFile;
 
-/* ---- files ----------------------------------------------------------------------- */
+/* ---- files -------------------------------------------------------------- */
 
 /* realpath into the scratch arena, NULL when there is no such file. */
 static const char *real(Text *t, const char *path)
@@ -106,7 +106,7 @@ static WeightFile *open_file(Text *t, Span at, const char *name)
     return f;
 }
 
-/* ---- arrays of numpy --------------------------------------------------------------- */
+/* ---- arrays of numpy ---------------------------------------------------- */
 
 static DType numpy_dtype(const NpyArray *a)
 {
@@ -160,7 +160,7 @@ static bool from_numpy(Text *t, ModelTensor *m, Span at, const NpyFile *f,
                       want.s);
 }
 
-/* ---- plain bytes -------------------------------------------------------------------- */
+/* ---- plain bytes -------------------------------------------------------- */
 
 static bool from_bytes(Text *t, ModelTensor *m, Span at, const FileBytes *f,
                        uint64_t offset, uint64_t length)
@@ -245,7 +245,7 @@ bool weights_find(Text *t, ModelTensor *m, const Body *b)
     return ok;
 }
 
-/* ---- ONNX's external data ------------------------------------------------------------ */
+/* ---- ONNX's external data ----------------------------------------------- */
 
 static bool external(Text *t, ModelTensor *m, const Body *b)
 {
@@ -276,7 +276,7 @@ static bool external(Text *t, ModelTensor *m, const Body *b)
     return true;
 }
 
-/* ---- rules --------------------------------------------------------------------------- */
+/* ---- rules -------------------------------------------------------------- */
 
 /* Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014 */
 static uint64_t split_mix(uint64_t *state)
