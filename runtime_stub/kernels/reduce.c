@@ -154,7 +154,8 @@ KERNEL T mcu_vec_prod_T(const T *x, size_t n)
     return p[0];
 }
 
-KERNEL T mcu_vec_max_T(const T *x, size_t n)
+/* Greatest and least, NaN passed over: the lanes stay one instruction. */
+KERNEL T mcu_vec_top_T(const T *x, size_t n)
 {
     T p[16];
     size_t i, j;
@@ -163,16 +164,16 @@ KERNEL T mcu_vec_max_T(const T *x, size_t n)
         p[j] = T_LOWEST;
     for (i = 0; i < n / 16 * 16; i += 16)
         for (j = 0; j < 16; j++)
-            p[j] = mcu_acc_max_T(p[j], x[i + j]);
+            p[j] = x[i + j] > p[j] ? x[i + j] : p[j];
     for (i = n - n % 16; i < n; i++)
-        p[0] = mcu_acc_max_T(p[0], x[i]);
+        p[0] = x[i] > p[0] ? x[i] : p[0];
     for (j = 8; j > 0; j /= 2)
         for (i = 0; i < j; i++)
-            p[i] = mcu_acc_max_T(p[i], p[i + j]);
+            p[i] = p[i + j] > p[i] ? p[i + j] : p[i];
     return p[0];
 }
 
-KERNEL T mcu_vec_min_T(const T *x, size_t n)
+KERNEL T mcu_vec_bottom_T(const T *x, size_t n)
 {
     T p[16];
     size_t i, j;
@@ -181,13 +182,41 @@ KERNEL T mcu_vec_min_T(const T *x, size_t n)
         p[j] = T_HIGHEST;
     for (i = 0; i < n / 16 * 16; i += 16)
         for (j = 0; j < 16; j++)
-            p[j] = mcu_acc_min_T(p[j], x[i + j]);
+            p[j] = x[i + j] < p[j] ? x[i + j] : p[j];
     for (i = n - n % 16; i < n; i++)
-        p[0] = mcu_acc_min_T(p[0], x[i]);
+        p[0] = x[i] < p[0] ? x[i] : p[0];
     for (j = 8; j > 0; j /= 2)
         for (i = 0; i < j; i++)
-            p[i] = mcu_acc_min_T(p[i], p[i + j]);
+            p[i] = p[i + j] < p[i] ? p[i + j] : p[i];
     return p[0];
+}
+
+/* NaN if there is one in x, else v. */
+KERNEL inline T mcu_nan_or_T(const T *x, size_t n, T v)
+{
+    (void)x;
+    (void)n;
+    return v;
+}
+
+KERNEL float mcu_nan_or_f32(const float *x, size_t n, float v)
+{
+    uint32_t bad = 0;
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        bad |= (uint32_t)(x[i] != x[i]);
+    return bad ? NAN : v;
+}
+
+KERNEL double mcu_nan_or_f64(const double *x, size_t n, double v)
+{
+    uint32_t bad = 0;
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        bad |= (uint32_t)(x[i] != x[i]);
+    return bad ? (double)NAN : v;
 }
 
 /* ---- rows: y[outer] from x[outer][n] ------------------------------------- */
@@ -230,7 +259,7 @@ KERNEL void mcu_max_rows_T(T *restrict y, const T *x, size_t outer, size_t n)
     size_t o;
 
     for (o = 0; o < outer; o++)
-        y[o] = mcu_vec_max_T(x + o * n, n);
+        y[o] = mcu_nan_or_T(x + o * n, n, mcu_vec_top_T(x + o * n, n));
 }
 
 KERNEL void mcu_min_rows_T(T *restrict y, const T *x, size_t outer, size_t n)
@@ -238,7 +267,7 @@ KERNEL void mcu_min_rows_T(T *restrict y, const T *x, size_t outer, size_t n)
     size_t o;
 
     for (o = 0; o < outer; o++)
-        y[o] = mcu_vec_min_T(x + o * n, n);
+        y[o] = mcu_nan_or_T(x + o * n, n, mcu_vec_bottom_T(x + o * n, n));
 }
 
 /* ---- columns: y[outer][inner] from x[outer][n][inner] -------------------- */

@@ -5,23 +5,25 @@
  */
 #include "kernel.h"
 
-/* Greatest of a vector; NaN elements are passed over. */
-KERNEL T mcu_vec_top_T(const T *x, size_t n)
+/* exp(x) for x <= 0, as mcu_exp_f32 but in one factor: what would be below
+ * the normal range is 0. NaN stays NaN. */
+KERNEL inline float mcu_expneg_f32(float x)
 {
-    T p[16];
-    size_t i, j;
+    const float t = x * 1.44269504f + 12582912.0f;      /* n in low bits */
+    const float n = t - 12582912.0f;
+    const float r = (x - n * 0.693145752f) - n * 1.42860677e-6f;
+    const float q = 0.49999994f + r * (0.166665196f + r * (0.0416684039f +
+                    r * (0.00836889911f + r * 0.00138142216f)));
+    const float p = 1.0f + (r + r * r * q);
+    const float f = mcu_float((mcu_bits(t) + 127u) << 23);      /* 2^n */
+    const uint32_t keep = (uint32_t)(x < -87.0f) - 1u;
 
-    for (j = 0; j < 16; j++)
-        p[j] = T_LOWEST;
-    for (i = 0; i < n / 16 * 16; i += 16)
-        for (j = 0; j < 16; j++)
-            p[j] = x[i + j] > p[j] ? x[i + j] : p[j];
-    for (i = n - n % 16; i < n; i++)
-        p[0] = x[i] > p[0] ? x[i] : p[0];
-    for (j = 8; j > 0; j /= 2)
-        for (i = 0; i < j; i++)
-            p[i] = p[i + j] > p[i] ? p[i + j] : p[i];
-    return p[0];
+    return mcu_float(mcu_bits(p * f) & keep);
+}
+
+KERNEL inline double mcu_expneg_f64(double x)
+{
+    return exp(x);
 }
 
 /* y = exp(x - top); returns the sum. */
@@ -32,11 +34,11 @@ KERNEL T mcu_vec_expsum_T(T *y, const T *x, size_t n, T top)
     if (y != x)
         memcpy(y, x, n * sizeof *y);
     for (i = 0; i < n; i++)
-        y[i] = mcu_exp_T(y[i] - top);
+        y[i] = mcu_expneg_T(y[i] - top);
     return mcu_vec_sum_T(y, n);
 }
 
-/* Sum of exp(x - top). Stack: 512 bytes. */
+/* Sum of exp(x - top). Stack: 608 bytes. */
 KERNEL T mcu_vec_sumexp_T(const T *x, size_t n, T top)
 {
     T e[64], sum = 0;
@@ -45,7 +47,7 @@ KERNEL T mcu_vec_sumexp_T(const T *x, size_t n, T top)
     for (i = 0; i < n; i += w) {
         w = n - i < 64 ? n - i : 64;
         for (j = 0; j < w; j++)
-            e[j] = mcu_exp_T(x[i + j] - top);
+            e[j] = mcu_expneg_T(x[i + j] - top);
         sum += mcu_vec_sum_T(e, w);
     }
     return sum;
@@ -75,7 +77,7 @@ KERNEL void mcu_logsoftmax_rows_T(T *y, const T *x, size_t rows, size_t n)
 }
 
 /* x[outer][n][inner] along n, 32 columns at a time; `log_of` chooses
- * LogSoftmax. Stack: 768 bytes. */
+ * LogSoftmax. Stack: 1088 bytes. */
 KERNEL void mcu_softmax_cols_T(T *y, const T *x, size_t outer, size_t n,
                                size_t inner, int log_of)
 {
@@ -96,7 +98,7 @@ KERNEL void mcu_softmax_cols_T(T *y, const T *x, size_t outer, size_t n,
                 }
             for (i = 0; i < n; i++) {
                 for (j = 0; j < w; j++)
-                    e[j] = mcu_exp_T(x[i * inner + k + j] - top[j]);
+                    e[j] = mcu_expneg_T(x[i * inner + k + j] - top[j]);
                 for (j = 0; j < w; j++)
                     sum[j] += e[j];
                 if (!log_of)

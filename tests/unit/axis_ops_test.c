@@ -57,6 +57,7 @@ static Type shape(Random *r, DType dt, int rank, bool may_be_empty)
 
 static void *numbers(Random *r, const Type *t, int low, int high)
 {
+    static const double special[] = { NAN, INFINITY, -INFINITY };
     int64_t n = type_elems(t);
     void *p = arena_alloc(r->g->arena, (size_t)type_bytes(t) + 16);
 
@@ -65,6 +66,8 @@ static void *numbers(Random *r, const Type *t, int low, int high)
             elem_set(t->dt, p, i, low + (high - low) * below(r, 1000) * 1e-3);
         else
             elem_set_int(t->dt, p, i, low + below(r, high - low + 1));
+    if (n && dtype_is_float(t->dt) && one_in(r, 8))
+        elem_set(t->dt, p, below(r, (int)n), special[below(r, 3)]);
     return p;
 }
 
