@@ -17,6 +17,48 @@ static void *tensor_room(Arena *a, const Type *t)
     return arena_alloc(a, (size_t)type_bytes(t) + 16);
 }
 
+/* bytes that folding made, elements and multiplications it took */
+enum { FOLD_BYTES = 1 << 30, FOLD_WORK = 2000000000 };
+
+static int64_t fold_bytes(const Node *n)
+{
+    int64_t sum = 0;
+
+    for (int i = 0; i < n->nout; i++)
+        if (n->out[i])
+            sum += type_bytes(&n->out[i]->type);
+    return sum;
+}
+
+static int64_t fold_work(const Node *n)
+{
+    int64_t sum = node_macs(n);
+
+    for (int i = 0; i < n->nin && sum < FOLD_WORK; i++)
+        if (n->in[i])
+            sum += type_elems(&n->in[i]->type);
+    for (int i = 0; i < n->nout && sum < FOLD_WORK; i++)
+        if (n->out[i])
+            sum += type_elems(&n->out[i]->type);
+    return sum;
+}
+
+bool node_fold_affordable(const Graph *g, const Node *n)
+{
+    return op_has(n->op, T_VIEW) ||
+           (fold_bytes(n) <= FOLD_BYTES - g->fold_bytes &&
+            fold_work(n) <= FOLD_WORK - g->fold_work);
+}
+
+/* A view of a constant is the same bytes. */
+static bool fold_view(Node *n)
+{
+    if (!op_has(n->op, T_VIEW) || n->nout != 1 || !n->out[0])
+        return false;
+    value_set_const(n->out[0], n->in[0]->data);
+    return true;
+}
+
 bool node_fold(Graph *g, Node *n)
 {
     Tensor *t = NEW_ARRAY(g->scratch, Tensor, n->nin + n->nout);
@@ -32,6 +74,10 @@ bool node_fold(Graph *g, Node *n)
         t[i].data = (void *)(uintptr_t)n->in[i]->data;
         in[i] = &t[i];
     }
+    if (fold_view(n))
+        return true;
+    g->fold_bytes += fold_bytes(n);
+    g->fold_work += fold_work(n);
     for (int i = 0; i < n->nout; i++) {
         Tensor *o = &t[n->nin + i];
         if (!n->out[i])

@@ -185,6 +185,7 @@ struct Graph {
     uint32_t hash[2];           /* of the model file, for the header */
     struct Map *names;          /* value name -> Value */
     int next_id;                /* for made-up names */
+    int64_t fold_bytes, fold_work;      /* spent by node_fold */
     struct State *state;        /* --state pairs, a list */
     struct Plan *plan;          /* NULL until planned */
     const char *source;         /* the model file's name, for the header */
@@ -312,6 +313,9 @@ bool node_eval(const Node *n, const Tensor *const *in, Tensor *const *out,
                Arena *scratch, Diag *diag);
 /* If every input is constant, make every output constant. */
 bool node_fold(Graph *g, Node *n);
+/* May it be folded, given what the graph's folds have cost so far? Models
+ * come from strangers; what is not folded is computed at run time. */
+bool node_fold_affordable(const Graph *g, const Node *n);
 
 typedef void EvalHook(void *user, const Node *n, const Tensor *const *in,
                       Tensor *const *out);

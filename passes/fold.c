@@ -37,7 +37,8 @@ bool pass_fold(Graph *g, const PassOptions *opt, bool *changed)
 {
     (void)opt;
     for EACH_NODE_SAFE(n, g) {
-        if (op_has(n->op, T_RANDOM) || !all_constant(n) || !worth_it(n))
+        if (op_has(n->op, T_RANDOM) || !all_constant(n) ||
+            !worth_it(n) || !node_fold_affordable(g, n))
             continue;
         if (!node_fold(g, n))
             return false;

@@ -18,8 +18,11 @@
 /* Bounds for hostile models: nested graphs and calls, nodes in all. */
 enum { MAX_DEPTH = 32, MAX_NODES = 100000 };
 enum { OPSET_NEWEST = OPSET_IR };
-/* Constants up to this size are folded while building. */
-#define FOLD_BYTES ((int64_t)64 << 20)
+/* Constants of so many bytes are folded while building, larger ones when
+ * they have not grown by more. */
+enum { FOLD_ALWAYS = 1 << 20, FOLD_GROWTH = 8 };
+/* Tables that expansions make: rows at most. */
+enum { MAX_TABLE = 1 << 20 };
 
 /* Names of one graph or function body. */
 typedef struct Scope {

@@ -33,8 +33,14 @@ static Value *compare_ints(Build *b, Op op, Value *a, Value *c)
 
 Value *counting(Build *b, int64_t n)
 {
-    int64_t *v = NEW_ARRAY(b->g->arena, int64_t, n + 1);
+    int64_t *v;
 
+    if (n > MAX_TABLE) {
+        draft_error(b, b->draft, "%lld tokens, at most %d are supported",
+                    (long long)n, MAX_TABLE);
+        return b->poison;
+    }
+    v = NEW_ARRAY(b->g->arena, int64_t, n + 1);
     for (int64_t i = 0; i < n; i++)
         v[i] = i;
     return b_ints(b, (int)n, v);

@@ -90,25 +90,29 @@ static bool fold_shape(Build *b, Node *n)
     return true;
 }
 
+/* What grows much (Expand, Tile, ConstantOfShape) stays a computation. */
 static bool small_enough(const Node *n)
 {
-    int64_t sum = 0;
+    int64_t in = 0, out = 0;
 
+    for (int i = 0; i < n->nin; i++)
+        if (n->in[i])
+            in += type_bytes(&n->in[i]->type);
     for (int i = 0; i < n->nout; i++)
         if (n->out[i])
-            sum += type_bytes(&n->out[i]->type);
-    return sum <= FOLD_BYTES;
+            out += type_bytes(&n->out[i]->type);
+    return out <= FOLD_ALWAYS || out / FOLD_GROWTH <= in;
 }
 
 /* A constant weight that is dequantized stays so: passes look for that. */
-static bool may_fold(const Node *n)
+static bool may_fold(const Build *b, const Node *n)
 {
     if (n->op == OP_DequantizeLinear || op_has(n->op, T_RANDOM))
         return false;
     for (int i = 0; i < n->nin; i++)
         if (n->in[i] && !value_is_const(n->in[i]))
             return false;
-    return n->nin > 0 && small_enough(n);
+    return n->nin > 0 && small_enough(n) && node_fold_affordable(b->g, n);
 }
 
 static bool all_const(Value *const *out, int n)
@@ -137,7 +141,7 @@ bool node_finish(Build *b, Node *n, Value **out)
     else if (n->op == OP_Shape || n->op == OP_Size)
         ok = fold_shape(b, n);
     else
-        ok = !may_fold(n) || node_fold(g, n);
+        ok = !may_fold(b, n) || node_fold(g, n);
     arena_reset(g->scratch);
     if (ok && all_const(out, n->nout))
         graph_remove(g, n);
