@@ -154,6 +154,7 @@ static void dump(void *user, const char *pass, Graph *g, bool changed)
                         .inline_weights = c->opt->inline_weights };
     Buf b;
 
+    prove_pass(c, pass, g);
     if (writes_text(c->opt))
         return;
     if (!(which && (!strcmp(which, "all") || !strcmp(which, pass))) &&
@@ -165,8 +166,9 @@ static void dump(void *user, const char *pass, Graph *g, bool changed)
     fputs(b.s, stdout);
 }
 
-static bool optimize(Compile *c)
+static int optimize(Compile *c)
 {
+    const char *broke = NULL;
     PassOptions po = {
         .keep_inputs = c->opt->keep_inputs,
         .no_reuse = c->opt->no_reuse,
@@ -182,14 +184,24 @@ static bool optimize(Compile *c)
         .user = c,
     };
 
-    return passes_run(c->g, &po);
+    if (c->opt->prove && !prove_begin(c))
+        return EXIT_BAD;
+    po.broke = &broke;
+    if (!passes_run(c->g, &po) && !broke)
+        return EXIT_BAD;
+    if (prove_failed(c))
+        broke = prove_failed(c);
+    if (!broke)
+        return EXIT_OK;
+    write_reproducer(c, broke, &po);
+    return EXIT_BUG;
 }
 
 /* Is there anything to do behind the passes? */
 static bool wants_code(const Options *o)
 {
     return o->output || o->header || o->weights_file || o->report ||
-           o->verify || o->selftest || !(o->dump_after || o->dump_change);
+           o->verify || o->selftest || !(o->dump_after || o->dump_change || o->prove);
 }
 
 /* One pseudo-random input and what the interpreter makes of it, on the graph
@@ -308,14 +320,17 @@ int compile_run(Compile *c)
         return rc;
     if (o->run)
         return run_interpreter(c);
-    if (writes_text(o) && o->dump_after && !optimize(c))
-        return EXIT_BAD;
+    if (writes_text(o) && o->dump_after)
+        rc = optimize(c);
+    if (rc != EXIT_OK)
+        return rc;
     if (writes_text(o))
         return write_text(c, o->output);
     if (o->output && has_suffix(o->output, ".onnx"))
         return write_onnx(c, o->output);
-    if (!optimize(c))
-        return EXIT_BAD;
+    rc = optimize(c);
+    if (rc != EXIT_OK)
+        return rc;
     if (!wants_code(o))
         return EXIT_OK;
     if (!codegen_supported(c->g))

@@ -15,6 +15,7 @@ typedef struct Compile {
     BuildOptions build;
     Graph *g;
     const char *name;           /* prefix of symbols */
+    struct Proof *proof;        /* --prove, or NULL */
 } Compile;
 
 /* The model as a fresh graph, before any pass; NULL after a message. */
@@ -33,6 +34,12 @@ int run_interpreter(Compile *c);
 int verify_model(Compile *c, Codegen *cg);
 /* budget.c: EXIT_OK or EXIT_BUDGET after the explanation */
 int budget_check(Compile *c, const Codegen *cg);
+/* prove.c: --prove; the pass that changed the results, or NULL */
+bool prove_begin(Compile *c);
+void prove_pass(Compile *c, const char *pass, Graph *g);
+const char *prove_failed(const Compile *c);
+/* the graph before `pass` as mcufc-reproducer.mcu */
+void write_reproducer(Compile *c, const char *pass, const PassOptions *opt);
 /* info.c: --info */
 int print_info(Compile *c);
 

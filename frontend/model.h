@@ -9,6 +9,7 @@
 #define MCUFC_MODEL_H
 
 #include "../ir/ir.h"
+#include "../support/file.h"
 
 typedef struct ModelDim {
     int64_t value;              /* >= 0, or -1: symbolic or unknown */
@@ -115,6 +116,9 @@ bool onnx_load_tensor(const char *path, Arena *arena, Diag *diag,
                       ModelTensor *out);
 /* dsl/load.c: the text form */
 bool text_load(const char *path, Arena *arena, Diag *diag, Model *out);
+/* a text in memory; weights are looked for in the folder of path */
+bool text_read(const char *path, FileBytes bytes, Arena *arena, Diag *diag,
+               Model *out);
 /* onnx/save.c: write a graph as an ONNX file */
 bool onnx_save(Graph *g, Buf *out);
 

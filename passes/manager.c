@@ -73,6 +73,14 @@ static const PassInfo *first_pass(const Graph *g)
     return pass_list;
 }
 
+/* A bug of ours: what was found has been said. */
+static bool broken(const PassOptions *opt, const PassInfo *p)
+{
+    if (opt->broke)
+        *opt->broke = p->name;
+    return false;
+}
+
 bool passes_run(Graph *g, const PassOptions *opt)
 {
     int nth = 0;
@@ -85,13 +93,14 @@ bool passes_run(Graph *g, const PassOptions *opt)
             continue;
         nth += !p->required;
         if (!p->run(g, opt, &changed))
-            return false;
+            return p->run == pass_plan ? broken(opt, p) : false;
         g->after = p->name;
         graph_tidy(g);
         arena_reset(g->scratch);
-        if (opt->check && !graph_verify(g))
-            return diag_error(g->diag, "pass '%s' left a broken graph",
-                              p->name);
+        if (opt->check && !graph_verify(g)) {
+            diag_error(g->diag, "pass '%s' left a broken graph", p->name);
+            return broken(opt, p);
+        }
         if (opt->time)
             fprintf(g->diag->out, "%10.3f ms  %s\n",
                     (seconds() - start) * 1e3, p->name);

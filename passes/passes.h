@@ -16,6 +16,7 @@ typedef struct PassOptions {
     int bisect;                 /* run the first N optional passes; -1 all */
     bool time;                  /* --time-passes */
     bool check;                 /* graph_verify after each pass */
+    const char **broke;         /* set to the pass that left a broken graph */
     /* called before planning: node->scratch from the code generator */
     void (*scratch)(Graph *g);
     /* called after each pass that ran; NULL: nobody listens */

@@ -99,23 +99,9 @@ static void text_init(Text *t, const FileBytes *f)
     map_init(&t->file, t->scratch);
 }
 
-static bool load(Text *t)
+bool text_read(const char *path, FileBytes bytes, Arena *arena, Diag *diag,
+               Model *out)
 {
-    Diag *d = t->diag;
-    FileBytes file;
-
-    if (!file_read(t->path, MAX_TEXT, t->scratch, d, &file))
-        return false;
-    hash_bytes(&file, t->model->hash);
-    text_init(t, &file);
-    d->source = t->s;           /* for messages about nodes, too */
-    d->source_n = t->n;
-    return text_tokens(t) && text_yypparse(t) == 0 && !t->errors;
-}
-
-bool text_load(const char *path, Arena *arena, Diag *diag, Model *out)
-{
-    const char *file = diag->file;
     Text *t = NEW(arena, Text);
     bool ok;
 
@@ -125,9 +111,26 @@ bool text_load(const char *path, Arena *arena, Diag *diag, Model *out)
     t->diag = diag;
     t->path = path;
     t->model = out;
-    diag->file = path;
-    ok = load(t);
-    diag->file = file;
+    hash_bytes(&bytes, out->hash);
+    text_init(t, &bytes);
+    diag->source = t->s;        /* for messages about nodes, too */
+    diag->source_n = t->n;
+    ok = text_tokens(t) && text_yypparse(t) == 0 && !t->errors;
     arena_free(t->scratch);
+    return ok;
+}
+
+bool text_load(const char *path, Arena *arena, Diag *diag, Model *out)
+{
+    const char *file = diag->file;
+    Arena *scratch = arena_child(arena);
+    FileBytes bytes;
+    bool ok;
+
+    diag->file = path;
+    ok = file_read(path, MAX_TEXT, scratch, diag, &bytes) &&
+         text_read(path, bytes, arena, diag, out);
+    diag->file = file;
+    arena_free(scratch);
     return ok;
 }
