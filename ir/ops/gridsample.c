@@ -63,7 +63,8 @@ bool grid_read(const Node *n, Grid *g, Type *y)
     for (int i = 0; i < g->rank; i++) {
         g->in[i] = x->dim[i + 2];
         y->dim[i + 2] = t->dim[i + 1];
-        if (g->in[i] < 1 || g->in[i] > INT_MAX / 4)
+        if (g->in[i] < 1 || g->in[i] > INT_MAX / 4 ||
+            g->plane > INT_MAX / 4 || g->points > INT_MAX / 4)
             return node_error(n, "spatial axis %d has %lld elements", i,
                               (long long)g->in[i]);
     }
@@ -262,8 +263,7 @@ bool infer_affinegrid(Graph *graph, Node *n)
     return true;
 }
 
-/* point i of n on -1..1 */
-static double spread(int64_t i, int64_t n, bool align)
+double affine_spread(int64_t i, int64_t n, bool align)
 {
     if (align)
         return n == 1 ? 0 : 2 * (double)i / (double)(n - 1) - 1;
@@ -285,8 +285,8 @@ bool eval_affinegrid(const Node *n, const Tensor *const *in,
         double at[3] = { 0 };
         int64_t rest = p % points;
         for (int a = rank - 1; a >= 0; a--) {   /* x first, then y, z */
-            at[rank - 1 - a] = spread(rest % t->dim[a + 1], t->dim[a + 1],
-                                      align);
+            at[rank - 1 - a] = affine_spread(rest % t->dim[a + 1],
+                                             t->dim[a + 1], align);
             rest /= t->dim[a + 1];
         }
         for (int k = 0; k < rank; k++, row += rank + 1) {

@@ -17,6 +17,8 @@ typedef struct Grid {
 } Grid;
 
 bool grid_read(const Node *n, Grid *g, Type *y);
+/* AffineGrid: point i of n on -1..1 */
+double affine_spread(int64_t i, int64_t n, bool align);
 
 /* x [.., channels, h, w], regions [count, 4] */
 typedef struct Roi {

@@ -22,7 +22,7 @@ static const char *const nearest_modes[] = { "round_prefer_floor",
     "round_prefer_ceil", "floor", "ceil", NULL };
 static const char *const coord_modes[] = { "half_pixel", "align_corners",
     "half_pixel_symmetric", "pytorch_half_pixel", "asymmetric",
-    "tf_crop_and_resize", NULL };
+    "tf_crop_and_resize", "tf_half_pixel_for_nn", NULL };
 static const char *const policies[] = { "stretch", "not_larger",
     "not_smaller", NULL };
 

@@ -14,6 +14,8 @@ static double source(const Node *n, const ResizeAxis *a, int64_t j)
         return width == 1 ? 0 : x * (in - 1) / (width - 1);
     if (coords == COORDS_ASYMMETRIC)
         return x / a->scale;
+    if (coords == COORDS_TF_HALF)
+        return (x + 0.5) / a->scale;
     if (coords == COORDS_TF_CROP) {
         double span = (a->roi1 - a->roi0) * (in - 1);
         double at = width == 1 ? span / 2

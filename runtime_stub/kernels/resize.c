@@ -70,7 +70,7 @@ KERNEL void mcu_resize_round_T_I(T *y, const I *x, const int32_t *index,
 
 /* Where output j lies on an axis of `in` elements. mode: 0 half_pixel,
  * 1 align_corners, 2 half_pixel_symmetric, 3 pytorch_half_pixel,
- * 4 asymmetric, 5 tf_crop_and_resize. */
+ * 4 asymmetric, 5 tf_crop_and_resize, 6 tf_half_pixel_for_nn. */
 KERNEL double mcu_resize_source(int mode, double j, double in, double out,
                                 double scale, double from, double to)
 {
@@ -81,6 +81,8 @@ KERNEL double mcu_resize_source(int mode, double j, double in, double out,
         return one ? 0.0 : j * (in - 1.0) / (width - 1.0);
     if (mode == 4)
         return j / scale;
+    if (mode == 6)
+        return (j + 0.5) / scale;
     if (mode == 5)
         return (one ? (to - from) * (in - 1.0) / 2.0
                     : j * (to - from) * (in - 1.0) / (width - 1.0)) +
