@@ -20,7 +20,15 @@ GEN_OBJ = $(BUILD)/gen/kernels_embedded.o $(BUILD)/gen/onnx.pb-c.o \
 	$(BUILD)/gen/text_parse.o $(BUILD)/gen/text_lex.o
 LIB_OBJ = $(LIB_SRC:%.c=$(BUILD)/%.o) $(GEN_OBJ)
 
-all: $(BUILD)/mcufc
+all: $(BUILD)/mcufc $(BUILD)/mcufc-plan
+
+# the allocator alone
+PLAN_OBJ = $(BUILD)/compiler/plan_main.o $(patsubst %.c,$(BUILD)/%.o,\
+	$(wildcard passes/dsa*.c)) $(BUILD)/support/arena.o \
+	$(BUILD)/support/buf.o $(BUILD)/support/map.o
+
+$(BUILD)/mcufc-plan: $(PLAN_OBJ)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
 $(BUILD)/mcufc: $(BUILD)/compiler/main.o $(LIB_OBJ)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -107,7 +115,8 @@ doc/ops.md: $(BUILD)/mcufc
 
 install: all $(BUILD)/mcufc.1
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 755 $(BUILD)/mcufc $(DESTDIR)$(PREFIX)/bin/mcufc
+	install -m 755 $(BUILD)/mcufc $(BUILD)/mcufc-plan \
+		$(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(BUILD)/mcufc.1 \
 		$(DESTDIR)$(PREFIX)/share/man/man1/mcufc.1
 
@@ -116,4 +125,5 @@ clean:
 
 .PHONY: all help deps demo check check-long layers install clean
 .SUFFIXES:
--include $(LIB_SRC:%.c=$(BUILD)/%.d) $(BUILD)/compiler/main.d
+-include $(LIB_SRC:%.c=$(BUILD)/%.d) $(BUILD)/compiler/main.d \
+	$(BUILD)/compiler/plan_main.d

@@ -284,6 +284,11 @@ bool weights_write_blob(const Weights *w, FILE *out)
     return true;
 }
 
+int64_t weights_blob_bytes(const Weights *w)
+{
+    return w->blob;
+}
+
 uint32_t weights_crc(const Weights *w)
 {
     static const uint8_t zero[16];

@@ -19,7 +19,8 @@ const char *weights_add(Weights *w, const char *hint, DType dt, int64_t n,
 int64_t weights_bytes(const Weights *w);
 /* Definitions, streamed: a model's text may be larger than memory allows. */
 bool weights_write(const Weights *w, FILE *out);
-/* CONST_FILE: the blob itself, and its CRC-32 */
+/* CONST_FILE: the blob itself, its size with padding, its CRC-32 */
+int64_t weights_blob_bytes(const Weights *w);
 bool weights_write_blob(const Weights *w, FILE *out);
 uint32_t weights_crc(const Weights *w);
 void weights_layout(const Weights *w, Buf *out);  /* table, as a comment */

@@ -338,9 +338,9 @@ static void write_head(Codegen *cg)
     for (int i = 0; i < g->nout; i++)
         declare_io(cg, g->out[i], cg->out_name[i], false);
     if (cg->opt.form == CONST_FILE)
-        buf_printf(b, "/* Where the constants are (flash, XIP, mapped file);"
-                   " kept in the arena.\n * Checks size-independent CRC-32; 0,"
-                   " or %s_EINVAL. */\nint %s_set_weights(%s_arena *a, "
+        buf_printf(b, "/* Where the constants are (flash, XIP, mapped file),"
+                   " 8-byte aligned; kept in\n * the arena. 0, or %s_EINVAL:"
+                   " misaligned, or another CRC-32. */\nint %s_set_weights(%s_arena *a, "
                    "const void *weights);\n#define %s_WEIGHTS_CRC 0x%08xu\n\n",
                    u, n, n, u, weights_crc(cg->state.weights));
     buf_printf(b, "/* Clears the state region. */\nvoid %s_reset(%s_arena *a)"
@@ -462,7 +462,7 @@ static void write_base(const Codegen *cg, FILE *out)
             "    if ((crc ^ 0xffffffffu) != %s_WEIGHTS_CRC)\n"
             "        return %s_EINVAL;\n    memcpy(a->bytes, &p, sizeof p);\n"
             "    return 0;\n}\n\n", n, n, u, u,
-            (long long)weights_bytes(cg->state.weights), u, u);
+            (long long)weights_blob_bytes(cg->state.weights), u, u);
 }
 
 Codegen *codegen_new(Graph *g, Arena *arena, const CodegenOptions *opt)

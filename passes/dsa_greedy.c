@@ -8,22 +8,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MANY = 4000 };           /* blocks: one member of the portfolio */
+
 /* Offsets a block must not take: open interval (from, to). */
 typedef struct Ban {
     int64_t from, to;
 } Ban;
 
+typedef struct List {           /* placed blocks, by offset */
+    int *block;
+    int n;
+} List;
+
+/* Besides the list of all placed blocks there is one for each span of
+ * sections: a short-lived block only looks at the list of its span. */
 typedef struct Greedy {
     Dsa *d;
-    int64_t *offset;            /* per block, -1: not placed yet */
-    int *placed;                /* blocks by offset */
-    int nplaced;
+    int64_t *offset;            /* per block, in units */
+    List all;
+    List *span;
+    int nspan, span_len;        /* 0 spans for few sections */
     Ban *ban;
     const int *order;
 } Greedy;
 
 typedef enum Key {
-    K_SIZE, K_AREA, K_WIDTH, K_LOAD, K_START, K_END, K_SIZE_WIDTH, NKEYS
+    K_SIZE, K_AREA, K_WIDTH, K_LOAD, K_START, K_END
 } Key;
 
 typedef struct Ranked {
@@ -65,14 +75,12 @@ static Ranked rank_of(const Dsa *d, int i, Key k, const int64_t *load)
     Ranked r = { 0, b->size * width, i };
 
     switch (k) {
-    case K_SIZE:       r.key = b->size; break;
-    case K_AREA:       r.key = b->size * width; break;
-    case K_WIDTH:      r.key = width; break;
-    case K_LOAD:       r.key = load[i]; break;
-    case K_START:      r.key = -b->lo; r.tie = b->size; break;
-    case K_END:        r.key = b->hi; r.tie = b->size; break;
-    case K_SIZE_WIDTH: r.key = b->size; r.tie = width; break;
-    case NKEYS:        break;
+    case K_SIZE:   r.key = b->size; break;
+    case K_AREA:   r.key = b->size * width; break;
+    case K_WIDTH:  r.key = width; break;
+    case K_LOAD:   r.key = load[i]; break;
+    case K_START:  r.key = -b->lo; r.tie = b->size; break;
+    case K_END:    r.key = b->hi; r.tie = b->size; break;
     }
     return r;
 }
@@ -99,16 +107,26 @@ static int ban_cmp(const void *pa, const void *pb)
     return a->from < b->from ? -1 : a->from > b->from;
 }
 
+static const List *list_for(const Greedy *g, const Block *b)
+{
+    int k = g->nspan ? b->lo / g->span_len : 0;
+
+    if (!g->nspan || (b->hi - 1) / g->span_len != k)
+        return &g->all;
+    return &g->span[k];
+}
+
 /* Forbidden offsets of block i, by their lower ends. Without declared pairs
  * the placed list, which is by offset, yields them in order. */
 static int collect_bans(Greedy *g, int i)
 {
     Dsa *d = g->d;
     const Block *b = &d->b[i];
+    const List *list = list_for(g, b);
     int n = 0;
 
-    for (int k = 0; k < g->nplaced; k++) {
-        int j = g->placed[k];
+    for (int k = 0; k < list->n; k++) {
+        int j = list->block[k];
         const Block *o = &d->b[j];
         int64_t up = b->size, down = o->size;
         if (!block_meets(b, o))
@@ -150,57 +168,133 @@ static int64_t find_gap(const Greedy *g, int i, int nban, bool tight)
     return best >= 0 ? best : at;
 }
 
-static void insert_placed(Greedy *g, int i)
+static void insert(List *l, const int64_t *offset, int i)
 {
-    int k = g->nplaced++;
+    int lo = 0, hi = l->n;
 
-    while (k > 0 && g->offset[g->placed[k - 1]] > g->offset[i]) {
-        g->placed[k] = g->placed[k - 1];
-        k--;
+    while (lo < hi) {
+        int mid = (lo + hi) / 2;
+        if (offset[l->block[mid]] <= offset[i])
+            lo = mid + 1;
+        else
+            hi = mid;
     }
-    g->placed[k] = i;
+    memmove(l->block + lo + 1, l->block + lo,
+            (size_t)(l->n - lo) * sizeof *l->block);
+    l->block[lo] = i;
+    l->n++;
 }
 
-/* Decode g->order. False when a block has no place (fixed ones clash). */
-static bool decode(Greedy *g, bool tight)
+static void place(Greedy *g, int i, int64_t at)
 {
-    g->nplaced = 0;
-    for (int k = 0; k < g->d->n; k++) {
+    const Block *b = &g->d->b[i];
+
+    g->offset[i] = at;
+    insert(&g->all, g->offset, i);
+    if (g->nspan)
+        for (int k = b->lo / g->span_len; k <= (b->hi - 1) / g->span_len; k++)
+            insert(&g->span[k], g->offset, i);
+}
+
+static void lift_all(Greedy *g)
+{
+    g->all.n = 0;
+    for (int k = 0; k < g->nspan; k++)
+        g->span[k].n = 0;
+}
+
+/* Places order[from..]. False when a block has no place (fixed clash). */
+static bool decode(Greedy *g, int from, bool tight)
+{
+    for (int k = from; k < g->d->n; k++) {
         int i = g->order[k];
-        int nban = collect_bans(g, i);
-        g->offset[i] = find_gap(g, i, nban, tight);
-        if (g->offset[i] < 0)
+        int64_t at = find_gap(g, i, collect_bans(g, i), tight);
+        if (at < 0)
             return false;
-        insert_placed(g, i);
+        place(g, i, at);
     }
     return true;
 }
 
-static void greedy_init(Greedy *g, Dsa *d)
+static void make_spans(Greedy *g)
 {
-    g->d = d;
-    g->offset = NEW_ARRAY(d->arena, int64_t, d->n + 1);
-    g->placed = NEW_ARRAY(d->arena, int, d->n + 1);
-    g->ban = NEW_ARRAY(d->arena, Ban, d->n + 1);
+    Dsa *d = g->d;
+
+    g->nspan = d->nsec / 64 < 64 ? d->nsec / 64 : 64;
+    if (g->nspan < 4) {
+        g->nspan = 0;
+        return;
+    }
+    g->span_len = d->nsec / g->nspan + 1;
+    g->span = NEW_ARRAY(d->arena, List, g->nspan);
+    for (int i = 0; i < d->n; i++)
+        for (int k = d->b[i].lo / g->span_len;
+             k <= (d->b[i].hi - 1) / g->span_len; k++)
+            g->span[k].n++;
+    for (int k = 0; k < g->nspan; k++)
+        g->span[k].block = NEW_ARRAY(d->arena, int, g->span[k].n + 1);
 }
 
+static void greedy_init(Greedy *g, Dsa *d)
+{
+    *g = (Greedy){ .d = d };
+    g->offset = NEW_ARRAY(d->arena, int64_t, d->n + 1);
+    g->all.block = NEW_ARRAY(d->arena, int, d->n + 1);
+    g->ban = NEW_ARRAY(d->arena, Ban, d->n + 1);
+    make_spans(g);
+    lift_all(g);
+}
+
+/* The members that were best on some real graph come first. */
 void dsa_greedy(Dsa *d)
 {
+    static const struct { Key key; bool tight; } member[] = {
+        { K_SIZE, false }, { K_WIDTH, true }, { K_AREA, false },
+        { K_SIZE, true }, { K_WIDTH, false }, { K_AREA, true },
+        { K_LOAD, true }, { K_START, true }, { K_START, false },
+        { K_END, false }, { K_LOAD, false },
+    };
     Ranked *r = NEW_ARRAY(d->arena, Ranked, d->n + 1);
     int *order = NEW_ARRAY(d->arena, int, d->n + 1);
     int64_t *load = block_loads(d);
+    size_t n = d->n > MANY ? 1 : sizeof member / sizeof *member;
     Greedy g;
 
     greedy_init(&g, d);
     g.order = order;
-    for (Key k = 0; k < NKEYS && d->height > d->goal; k++) {
-        make_order(d, k, load, r, order);
-        for (int tight = 0; tight < 2 && d->height > d->goal; tight++)
-            if (decode(&g, tight))
-                dsa_offer(d, g.offset);
-        if (d->n > 4000 || dsa_out_of_time(d))
+    for (size_t k = 0; k < n && d->height > d->goal; k++) {
+        if (k > 0 && dsa_out_of_time(d))
             break;
+        make_order(d, member[k].key, load, r, order);
+        lift_all(&g);
+        if (decode(&g, 0, member[k].tight))
+            dsa_offer(d, g.offset);
     }
+}
+
+/* The blocks with core[i] >= 0 stay there, the others follow by size. */
+void dsa_complete(Dsa *d, const int64_t *core)
+{
+    Ranked *r = NEW_ARRAY(d->arena, Ranked, d->n + 1);
+    int *order = NEW_ARRAY(d->arena, int, d->n + 1);
+    int from = 0;
+    Greedy g;
+
+    greedy_init(&g, d);
+    g.order = order;
+    for (int i = 0; i < d->n; i++) {
+        r[i] = rank_of(d, i, K_SIZE, NULL);
+        if (core[i] >= 0)
+            r[i].key = INT64_MAX;
+        from += core[i] >= 0;
+    }
+    qsort(r, (size_t)d->n, sizeof *r, ranked_cmp);
+    for (int i = 0; i < d->n; i++)
+        order[i] = r[i].block;
+    for (int i = 0; i < from; i++)
+        place(&g, order[i], core[order[i]]);
+    if (decode(&g, from, false))
+        dsa_offer(d, g.offset);
 }
 
 /* ---- local improvement -------------------------------------------------- */
@@ -290,7 +384,8 @@ void dsa_improve(Dsa *d, long tries)
         if (from == 0)
             from = d->n - 1;
         move_front(order, from, (int)(next_random(&seed) % (uint32_t)from));
-        if (!decode(&g, next_random(&seed) & 1) ||
+        lift_all(&g);
+        if (!decode(&g, 0, next_random(&seed) & 1) ||
             (now = plan_height(d, g.offset)) > h) {
             memcpy(order, keep, (size_t)d->n * sizeof *keep);
             continue;

@@ -35,9 +35,16 @@ typedef struct Net {
     int *queue;                 /* blocks whose range changed */
     bool *queued;
     int nqueue;
-    int order;
-    long nodes, limit;
+    int order, depth;
+    bool stop;                  /* limit reached within a propagation */
+    long nodes, limit, steps;
 } Net;
+
+enum {
+    MAX_LINKS = 400000,         /* beyond: leave it to the heuristics */
+    MAX_DEPTH = 20000,          /* of the recursion */
+    STEPS = 4096                /* of propagation that count as a node */
+};
 
 /* ---- ranges ------------------------------------------------------------- */
 
@@ -137,6 +144,10 @@ static bool propagate(Net *t)
     while (t->nqueue) {
         int i = t->queue[--t->nqueue];
         t->queued[i] = false;
+        if (++t->steps % STEPS == 0 && ++t->nodes >= t->limit) {
+            t->stop = true;
+            ok = false;
+        }
         for (int k = t->first[i]; k >= 0 && ok;
              k = t->link[k].a == i ? t->link[k].next_a : t->link[k].next_b)
             ok = revise(t, k);
@@ -184,7 +195,7 @@ static Verdict branch(Net *t)
     enum Order first;
     int k, mark = t->ntrail;
 
-    if (++t->nodes >= t->limit ||
+    if (++t->nodes >= t->limit || t->depth >= MAX_DEPTH ||
         (t->nodes % 1024 == 0 && dsa_out_of_time(t->d)))
         return V_LIMIT;
     k = choose_link(t);
@@ -197,10 +208,15 @@ static Verdict branch(Net *t)
         bool ok = decide(t, k, o);
         /* even after a clash: propagate empties the queue */
         if (propagate(t) && ok) {
-            Verdict v = branch(t);
+            Verdict v;
+            t->depth++;
+            v = branch(t);
+            t->depth--;
             if (v != V_NO)
                 return v;
         }
+        if (t->stop)
+            return V_LIMIT;
         undo_to(t, mark);
     }
     return V_NO;
@@ -215,7 +231,7 @@ static void add_links(Net *t)
     for (int a = 0; a < d->n; a++)
         t->first[a] = -1;
     for (int a = 0; a < d->n; a++)
-        for (int b = a + 1; b < d->n; b++) {
+        for (int b = a + 1; b < d->n && t->nlink < MAX_LINKS; b++) {
             Link l = { .a = a, .b = b };
             if (!dsa_pair(d, a, b, &l.ab, &l.ba))
                 continue;
@@ -226,11 +242,15 @@ static void add_links(Net *t)
         }
 }
 
-/* False when a block has no place at all. */
+/* All pairs open, every block anywhere in `cap` bytes. False when a block
+ * has no place at all. */
 static bool set_ranges(Net *t, int64_t cap)
 {
     Dsa *d = t->d;
 
+    t->ntrail = t->nqueue = 0;
+    for (int k = 0; k < t->nlink; k++)
+        t->link[k].order = OPEN;
     for (int i = 0; i < d->n; i++) {
         const Block *b = &d->b[i];
         int64_t hi = cap < b->bytes ? -1 : (cap - b->bytes) / d->unit;
@@ -249,22 +269,40 @@ static bool set_ranges(Net *t, int64_t cap)
     return true;
 }
 
+static Net *new_net(Dsa *d)
+{
+    Net *t = NEW(d->arena, Net);
+
+    t->d = d;
+    t->lo = NEW_ARRAY(d->arena, int64_t, d->n + 1);
+    t->hi = NEW_ARRAY(d->arena, int64_t, d->n + 1);
+    t->first = NEW_ARRAY(d->arena, int, d->n + 1);
+    t->queue = NEW_ARRAY(d->arena, int, d->n + 1);
+    t->queued = NEW_ARRAY(d->arena, bool, d->n + 1);
+    add_links(t);
+    return t;
+}
+
 Verdict dsa_search_pairs(Dsa *d, int64_t cap, int order, long limit)
 {
-    Net t = { .d = d, .order = order, .limit = limit };
-    Verdict v;
+    Verdict v = V_NO;
+    Net *t;
 
-    t.lo = NEW_ARRAY(d->arena, int64_t, d->n + 1);
-    t.hi = NEW_ARRAY(d->arena, int64_t, d->n + 1);
-    t.first = NEW_ARRAY(d->arena, int, d->n + 1);
-    t.queue = NEW_ARRAY(d->arena, int, d->n + 1);
-    t.queued = NEW_ARRAY(d->arena, bool, d->n + 1);
-    add_links(&t);
-    if (!set_ranges(&t, cap) || !propagate(&t))
-        return V_NO;
-    v = branch(&t);
-    d->nodes += t.nodes;
+    if (!d->net)
+        d->net = new_net(d);
+    t = d->net;
+    t->order = order;
+    t->nodes = t->depth = 0;
+    t->limit = limit;
+    t->stop = false;
+    if (t->nlink >= MAX_LINKS)
+        t->nodes = limit;
+    if (t->nodes == 0 && set_ranges(t, cap) && propagate(t))
+        v = branch(t);
+    if (t->stop || t->nlink >= MAX_LINKS)
+        v = V_LIMIT;
+    d->nodes += t->nodes + 1;
     if (v == V_YES)
-        dsa_offer(d, t.lo);
+        dsa_offer(d, t->lo);
     return v;
 }

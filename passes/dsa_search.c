@@ -15,77 +15,16 @@
  *  - independent parts in time, solved one by one; a part that fails without
  *    having been touched by the last placement fails the whole node.
  */
-#include "dsa_int.h"
+#include "dsa_search.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum { FAR = 0x3f3f3f3f };      /* memset fills it in */
-
-typedef struct Item {
-    int32_t lo, hi;             /* sections */
-    int32_t size, align;        /* units */
-    int32_t min, max;           /* lowest and highest offset */
-    int32_t id;                 /* block */
-    int32_t twin;               /* equal buffers share it */
-    int32_t below, below_top;   /* of a held one: lowest top, and whose */
-    bool held;                  /* must rest on an unplaced buffer */
-} Item;
-
-typedef struct Part {           /* of time, independent of the others */
-    Item *it;
-    int n, lo, hi;
-    int32_t tight;              /* highest floor + total of a section */
-} Part;
-
-typedef struct Sorted {         /* for the preorder */
-    int64_t key[3];
-    int64_t lo, size;
-    int block;
-} Sorted;
-
-typedef struct Search {
-    Dsa *d;
-    int32_t cap;                /* units */
-    int32_t *total;             /* per section: unplaced units */
-    int32_t *level[32];         /* see spread */
-    int32_t *next;              /* per section: lowest min above the level */
-    int *log2;                  /* floor of it, per length */
-    int32_t *top_of;            /* per block: min + size, FAR when placed */
-    int32_t *ways;              /* per section: buffers that may start */
-    int32_t *weight;           /* per section: 1 + times it overflowed */
-    int32_t *cross;             /* per boundary: unplaced buffers across */
-    int64_t *offset;
-    Sorted *sorted;
-    Item *stack;                /* items of the nodes on the path */
-    size_t top, cap_items;
-    Part *part;                 /* stack of the parts on the path */
-    size_t top_part;
-    int words;                  /* of a set of blocks */
-    uint64_t *who, *rest;       /* why the last node failed */
-    uint64_t *meets;            /* per block: the set of those it meets */
-    uint64_t *sets;             /* stack of the sets on the path */
-    size_t top_set;
-    long nodes, limit;
-} Search;
-
-static Verdict solve_parts(Search *s, Item *it, int n);
 
 /* ---- reasons ------------------------------------------------------------ */
 
 /* Why a node failed: `who`, the items whose mins were used, and `rest`, the
  * held ones among them whose having to rest on an unplaced neighbour was
  * used. A placement that changed none of them cannot be to blame. */
-
-static inline void set_bit(uint64_t *set, int i)
-{
-    set[i / 64] |= (uint64_t)1 << (i % 64);
-}
-
-static inline bool has_bit(const uint64_t *set, int i)
-{
-    return set[i / 64] >> (i % 64) & 1;
-}
 
 static bool disjoint(const Search *s, const uint64_t *a, const uint64_t *b)
 {
@@ -104,11 +43,6 @@ static void unite(const Search *s, uint64_t *to, const uint64_t *from)
 static void clear_set(const Search *s, uint64_t *set)
 {
     memset(set, 0, (size_t)s->words * sizeof *set);
-}
-
-static inline bool meet(const Item *a, const Item *b)
-{
-    return a->lo < b->hi && b->lo < a->hi;
 }
 
 /* The min of a held item depends on all unplaced items that it meets. */
@@ -131,19 +65,15 @@ static void close_reason(Search *s, const Item *it, int n)
     }
 }
 
-static void add_section(const Item *it, int n, int section, uint64_t *who)
+/* The items of a section with a min of `from` or more. */
+static Verdict blame_section(Search *s, const Item *it, int n, Overload o)
 {
-    for (int i = 0; i < n; i++)
-        if (it[i].lo <= section && section < it[i].hi)
-            set_bit(who, it[i].id);
-}
-
-static Verdict blame_section(Search *s, const Item *it, int n, int section)
-{
-    s->weight[section]++;
     clear_set(s, s->who);
     clear_set(s, s->rest);
-    add_section(it, n, section, s->who);
+    for (int i = 0; i < n; i++)
+        if (it[i].lo <= o.section && o.section < it[i].hi &&
+            it[i].min >= o.from)
+            set_bit(s->who, it[i].id);
     close_reason(s, it, n);
     return V_NO;
 }
@@ -167,12 +97,10 @@ static inline int32_t align_to(int32_t x, int32_t align)
 /* Lowest offset at which some item may start now; FAR if there is none. */
 static int32_t find_level(const Item *it, int n)
 {
-    int32_t x = FAR;
-
     for (int i = 0; i < n; i++)
-        if (!it[i].held && it[i].min < x)
-            x = it[i].min;
-    return x;
+        if (!it[i].held)
+            return it[i].min;
+    return FAR;
 }
 
 /* The lowest top that item i could rest on, and whose. */
@@ -180,12 +108,22 @@ static int32_t rest_on(const Item *it, int n, int i, int32_t *whose)
 {
     int32_t low = FAR;
 
-    for (int j = 0; j < n; j++)
+    for (int j = 0; j < n && it[j].min < low; j++)
         if (meet(&it[i], &it[j]) && j != i && it[j].min + it[j].size < low) {
             low = it[j].min + it[j].size;
             *whose = it[j].id;
         }
     return low;
+}
+
+/* Put item i, whose min has risen, in its place. */
+static void sink(Item *it, int n, int i)
+{
+    Item moved = it[i];
+
+    for (; i + 1 < n && it[i + 1].min < moved.min; i++)
+        it[i] = it[i + 1];
+    it[i] = moved;
 }
 
 /* A held item rests on an unplaced neighbour. Tops only rise on the way
@@ -213,134 +151,89 @@ static int raise_held(Search *s, Item *it, int n)
             s->top_of[p->id] = low + p->size;
             if (low > p->max)
                 return i;
+            sink(it, n, i--);
             more = true;
         }
     }
     return -1;
 }
 
-/* Range minimum the cheap way round: spread(v over [lo, hi)) touches two
- * cells of the level of its length; settle pushes the levels down once. */
-static void spread_begin(Search *s, int lo, int hi)
+Item *push_items(Search *s, int n)
 {
-    for (int l = 0; l <= s->log2[hi - lo]; l++)
-        memset(&s->level[l][lo], 0x3f,
-               (size_t)(hi - lo) * sizeof(int32_t));
-}
+    ItemChunk *c = s->chunk;
 
-static inline void spread(Search *s, int lo, int hi, int32_t v)
-{
-    int l = s->log2[hi - lo];
-    int32_t *a = &s->level[l][lo], *b = &s->level[l][hi - (1 << l)];
-
-    *a = v < *a ? v : *a;
-    *b = v < *b ? v : *b;
-}
-
-static void settle(Search *s, int lo, int hi)
-{
-    for (int l = s->log2[hi - lo]; l > 0; l--) {
-        int half = 1 << (l - 1);
-        const int32_t *from = s->level[l];
-        int32_t *a = s->level[l - 1], *b = a + half;
-        for (int k = lo; k <= hi - 2 * half; k++)
-            a[k] = from[k] < a[k] ? from[k] : a[k];
-        for (int k = lo; k <= hi - 2 * half; k++)
-            b[k] = from[k] < b[k] ? from[k] : b[k];
+    if (c->cap - c->used < (size_t)n) {
+        if (!c->next) {
+            c->next = arena_alloc(s->d->arena, sizeof *c +
+                                  c->cap * sizeof *c->item);
+            c->next->cap = c->cap;
+        }
+        s->chunk = c = c->next;
+        c->used = 0;
     }
+    c->used += (size_t)n;
+    return c->item + c->used - n;
 }
 
-/* Fills in next (level 0) and ways. The section that cannot hold its
- * unplaced buffers any more, or -1. */
-static int look_at_sections(Search *s, const Item *it, int n, int32_t x,
-                            int lo, int hi)
+static ItemMark mark_items(const Search *s)
 {
-    int32_t open = 0;
+    return (ItemMark){ s->chunk, s->chunk->used };
+}
 
-    for (int k = lo; k <= hi; k++)
-        s->ways[k] = 0;
-    spread_begin(s, lo, hi);
-    for (int i = 0; i < n; i++) {
-        if (it[i].min == x && !it[i].held) {
-            s->ways[it[i].lo]++;
-            s->ways[it[i].hi]--;
+static void pop_items(Search *s, ItemMark m)
+{
+    s->chunk = m.chunk;
+    s->chunk->used = m.used;
+}
+
+/* The n items of `out` and the m of s->moved, sorted, together in `out`. */
+static void merge_moved(const Search *s, Item *out, int n, int m)
+{
+    const Item *moved = s->moved;
+
+    while (m > 0) {
+        if (n > 0 && out[n - 1].min > moved[m - 1].min) {
+            out[n + m - 1] = out[n - 1];
+            n--;
         } else {
-            spread(s, it[i].lo, it[i].hi, it[i].min);
+            out[n + m - 1] = moved[m - 1];
+            m--;
         }
     }
-    settle(s, lo, hi);
-    for (int k = lo; k < hi; k++) {
-        open += s->ways[k];
-        s->ways[k] = open;
-        if (s->total[k] && (open ? x : s->next[k]) + s->total[k] > s->cap)
-            return k;
-    }
-    return -1;
-}
-
-/* The section with the fewest ways on; leaving it empty at x is one of them
- * unless its sizes forbid. Sections that overflowed often come first, as in
- * constraint solvers (Boussemart et al., ECAI'04: dom/wdeg). */
-static int choose_section(const Search *s, int lo, int hi, int32_t x)
-{
-    int best = -1;
-    int64_t least = INT64_MAX;
-
-    for (int k = lo; k < hi; k++) {
-        int32_t gap;
-        int64_t key;
-        if (!s->ways[k])
-            continue;
-        gap = s->next[k] < FAR ? s->next[k] : x + 1;
-        key = s->ways[k] + (gap + s->total[k] <= s->cap);
-        key = key * key * FAR / s->weight[k];
-        if (key < least) {
-            least = key;
-            best = k;
-        }
-    }
-    return best;
-}
-
-/* Children live above their parents on one stack. */
-static Item *push_items(Search *s, int n)
-{
-    Item *p = s->stack + s->top;
-
-    if (s->top + (size_t)n > s->cap_items)
-        return NULL;
-    s->top += (size_t)n;
-    return p;
 }
 
 /* Copy all items but `put`, which now sits at x; notes in `touched` whom
  * that changed. Index of an item without a place left, or -1. */
-static int drop_onto(const Item *it, int n, int put, int32_t x, Item *out,
-                     uint64_t *touched)
+static int drop_onto(Search *s, const Item *it, int n, int put, int32_t x,
+                     Item *out, uint64_t *touched)
 {
     const Item *p = &it[put];
     int32_t top = x + p->size;
-    int bad = -1;
+    int kept = 0, m = 0;
 
     for (int i = 0; i < n; i++) {
-        Item *o;
-        int32_t at;
+        Item o = it[i];
+        int32_t at = align_to(top, o.align);
+        int k = m;
         if (i == put)
             continue;
-        o = out++;
-        *o = it[i];
-        if (!meet(o, p))
+        if (!meet(&o, p) || at < o.min || (at == o.min && !o.held)) {
+            out[kept++] = o;
             continue;
-        at = align_to(top, o->align);
-        if (at > o->min || (at == o->min && o->held)) {
-            o->min = at;
-            o->held = false;
-            set_bit(touched, o->id);
-            if (at > o->max)
-                bad = i - (i > put);
         }
+        o.min = at;
+        o.held = false;
+        set_bit(touched, o.id);
+        for (; k > 0 && s->moved[k - 1].min > at; k--)
+            s->moved[k] = s->moved[k - 1];
+        s->moved[k] = o;
+        m++;
     }
-    return bad;
+    merge_moved(s, out, kept, m);
+    for (int i = 0; i < n - 1; i++)
+        if (out[i].min > out[i].max)
+            return i;
+    return -1;
 }
 
 static void count_item(Search *s, const Item *p, int32_t size)
@@ -354,16 +247,14 @@ static Verdict try_item(Search *s, const Item *it, int n, int put, int32_t x,
                         uint64_t *touched, bool *dead)
 {
     const Item *p = &it[put];
-    size_t mark = s->top;
+    ItemMark mark = mark_items(s);
     Item *child = push_items(s, n);
     Verdict v;
     int bad;
 
     *dead = false;
-    if (!child)
-        return V_LIMIT;
     clear_set(s, touched);
-    bad = drop_onto(it, n, put, x, child, touched);
+    bad = drop_onto(s, it, n, put, x, child, touched);
     if (bad >= 0) {
         v = blame_item(s, child, n - 1, bad);
     } else {
@@ -373,7 +264,7 @@ static Verdict try_item(Search *s, const Item *it, int n, int put, int32_t x,
         v = solve_parts(s, child, n - 1);
         count_item(s, p, p->size);
     }
-    s->top = mark;
+    pop_items(s, mark);
     if (v == V_NO)
         *dead = disjoint(s, touched, s->who) &&
                 disjoint(s, s->meets + (size_t)p->id * (size_t)s->words,
@@ -412,16 +303,30 @@ typedef struct Frame {          /* sets of one node */
     uint64_t *touched;          /* scratch */
 } Frame;
 
+/* Index of the next way on in preorder after `rank`, or -1. */
+static int next_way(const Item *it, int n, int section, int32_t x, int rank)
+{
+    int best = -1;
+
+    for (int i = 0; i < n && it[i].min <= x; i++)
+        if (it[i].rank > rank && may_start(&it[i], section, x) &&
+            (best < 0 || it[i].rank < it[best].rank))
+            best = i;
+    return best;
+}
+
 /* Try the items that may start at x in `section`, in preorder. */
 static Verdict try_section(Search *s, Item *it, int n, int section, int32_t x,
                            Frame *f, bool *dead)
 {
     int32_t twin = -1;
+    int i = -1, rank = -1;
 
     *dead = false;
-    for (int i = 0; i < n; i++) {
+    while ((i = next_way(it, n, section, x, rank)) >= 0) {
         Verdict v;
-        if (!may_start(&it[i], section, x) || it[i].twin == twin)
+        rank = it[i].rank;
+        if (it[i].twin == twin)
             continue;
         twin = it[i].twin;
         v = try_item(s, it, n, i, x, f->touched, dead);
@@ -450,14 +355,16 @@ static Verdict solve_frame(Search *s, Item *it, int n, int lo, int hi,
         bool dead;
         int section, bad = raise_held(s, it, n);
         int32_t x = find_level(it, n);
+        Overload o;
         Verdict v;
         if (bad >= 0) {
             blame_item(s, it, n, bad);
             return conclude(s, f);
         }
-        bad = look_at_sections(s, it, n, x, lo, hi);
-        if (bad >= 0) {
-            blame_section(s, it, n, bad);
+        o = look_at_sections(s, it, n, x, lo, hi);
+        if (o.section >= 0) {
+            s->weight[o.section]++;
+            blame_section(s, it, n, o);
             return conclude(s, f);
         }
         if (++s->nodes >= s->limit ||
@@ -469,7 +376,7 @@ static Verdict solve_frame(Search *s, Item *it, int n, int lo, int hi,
             return v;
         if (dead)
             return conclude(s, f);
-        blame_section(s, it, n, section);
+        blame_section(s, it, n, (Overload){ section, 0 });
         unite(s, f->who, s->who);
         unite(s, f->rest, s->rest);
         bad = hold(it, n, section, x, f->held);
@@ -485,12 +392,18 @@ static Verdict solve(Search *s, Item *it, int n, int lo, int hi)
     size_t w = (size_t)s->words;
     uint64_t *set = s->sets + s->top_set;
     Frame f = { set, set + w, set + 2 * w, set + 3 * w };
+    uint64_t key[2];
     Verdict v;
 
+    memo_key(it, n, key);
+    if (memo_find(s, n, key))
+        return V_NO;
     s->top_set += 4 * w;
     memset(set, 0, 4 * w * sizeof *set);
     v = solve_frame(s, it, n, lo, hi, &f);
     s->top_set -= 4 * w;
+    if (v == V_NO)
+        memo_put(s, n, key);
     return v;
 }
 
@@ -519,20 +432,6 @@ static int find_parts(Search *s, const Item *it, int n, int *from, int *to)
     *from = lo;
     *to = hi;
     return parts;
-}
-
-static int32_t tightness(Search *s, const Item *it, int n, int lo, int hi)
-{
-    int32_t t = 0;
-
-    spread_begin(s, lo, hi);
-    for (int i = 0; i < n; i++)
-        spread(s, it[i].lo, it[i].hi, it[i].min);
-    settle(s, lo, hi);
-    for (int k = lo; k < hi; k++)
-        if (s->next[k] < FAR && s->next[k] + s->total[k] > t)
-            t = s->next[k] + s->total[k];
-    return t;
 }
 
 /* Copies the items of each part, in order, side by side. */
@@ -569,11 +468,11 @@ static int part_cmp(const void *pa, const void *pb)
     return a->lo - b->lo;
 }
 
-static Verdict solve_parts(Search *s, Item *it, int n)
+Verdict solve_parts(Search *s, Item *it, int n)
 {
     int lo, hi, np;
-    size_t mark = s->top, mark_part = s->top_part;
-    Item *copy;
+    ItemMark mark = mark_items(s);
+    size_t mark_part = s->top_part;
     Part *part;
     Verdict v = V_YES;
 
@@ -582,160 +481,14 @@ static Verdict solve_parts(Search *s, Item *it, int n)
     np = find_parts(s, it, n, &lo, &hi);
     if (np == 1)
         return solve(s, it, n, lo, hi);
-    copy = push_items(s, n);
-    if (!copy)
-        return V_LIMIT;
     part = s->part + s->top_part;
     s->top_part += (size_t)np;
-    np = make_parts(s, it, n, lo, hi, copy, part);
+    np = make_parts(s, it, n, lo, hi, push_items(s, n), part);
     qsort(part, (size_t)np, sizeof *part, part_cmp);
     for (int i = 0; i < np && v == V_YES; i++)
         v = solve(s, part[i].it, part[i].n, part[i].lo, part[i].hi);
-    s->top = mark;
+    pop_items(s, mark);
     s->top_part = mark_part;
     return v;
 }
 
-/* ---- the call ----------------------------------------------------------- */
-
-/* What a preorder compares, most important first, larger first. */
-static void preorder_key(const Dsa *d, int order, int i, int64_t total,
-                         int64_t key[3])
-{
-    static const int perm[3][3] = { { 0, 2, 1 }, { 1, 2, 0 }, { 1, 0, 2 } };
-    const Block *b = &d->b[i];
-    int64_t v[3];
-
-    v[0] = b->hi - b->lo;
-    v[1] = total;
-    v[2] = b->size * v[0];
-    for (int k = 0; k < 3; k++)
-        key[k] = v[perm[order % 3][k]];
-}
-
-static int sorted_cmp(const void *pa, const void *pb)
-{
-    const Sorted *a = pa, *b = pb;
-
-    for (int k = 0; k < 3; k++)
-        if (a->key[k] != b->key[k])
-            return a->key[k] > b->key[k] ? -1 : 1;
-    if (a->size != b->size)
-        return a->size > b->size ? -1 : 1;
-    if (a->lo != b->lo)
-        return a->lo < b->lo ? -1 : 1;
-    return a->block - b->block;
-}
-
-static bool twins(const Block *a, const Block *b)
-{
-    return a->lo == b->lo && a->hi == b->hi && a->size == b->size &&
-           a->align == b->align && a->bytes == b->bytes;
-}
-
-static void load_items(Search *s, int64_t cap, int order, Item *it)
-{
-    Dsa *d = s->d;
-    Sorted *r = s->sorted;
-
-    s->cap = 0;
-    for (int k = 0; k < d->nsec; k++)
-        s->total[k] = 0;
-    for (int i = 0; i < d->n; i++)
-        for (int k = d->b[i].lo; k < d->b[i].hi; k++)
-            s->total[k] += (int32_t)d->b[i].size;
-    for (int i = 0; i < d->n; i++) {
-        int32_t most = 0;
-        for (int k = d->b[i].lo; k < d->b[i].hi; k++)
-            if (s->total[k] > most)
-                most = s->total[k];
-        preorder_key(d, order, i, most, r[i].key);
-        r[i].size = d->b[i].size;
-        r[i].lo = d->b[i].lo;
-        r[i].block = i;
-    }
-    qsort(r, (size_t)d->n, sizeof *r, sorted_cmp);
-    for (int i = 0; i < d->n; i++) {
-        const Block *b = &d->b[r[i].block];
-        bool same = i > 0 && twins(b, &d->b[it[i - 1].id]);
-        it[i] = (Item){ .lo = b->lo, .hi = b->hi, .id = r[i].block,
-                        .size = (int32_t)b->size, .align = (int32_t)b->align,
-                        .twin = same ? it[i - 1].twin : i };
-        it[i].max = (int32_t)((cap - b->bytes) / d->unit);
-        if (cap < b->bytes)
-            it[i].max = -1;
-        if (it[i].max + it[i].size > s->cap)
-            s->cap = it[i].max + it[i].size;
-    }
-}
-
-/* Most items on the stack at once: a path, with one copy per split. */
-static size_t stack_items(size_t n)
-{
-    size_t most = n * (n + 1) / 2 * 3 + 4 * n;
-
-    return most < 4000000 ? most : 4000000;
-}
-
-static Search *new_search(Dsa *d)
-{
-    Search *s = NEW(d->arena, Search);
-
-    s->d = d;
-    s->total = NEW_ARRAY(d->arena, int32_t, d->nsec + 2);
-    s->log2 = NEW_ARRAY(d->arena, int, d->nsec + 2);
-    for (int k = 2; k <= d->nsec; k++)
-        s->log2[k] = s->log2[k / 2] + 1;
-    for (int l = 0; l <= s->log2[d->nsec]; l++)
-        s->level[l] = NEW_ARRAY(d->arena, int32_t, d->nsec + 2);
-    s->next = s->level[0];
-    s->top_of = NEW_ARRAY(d->arena, int32_t, d->n + 1);
-    s->ways = NEW_ARRAY(d->arena, int32_t, d->nsec + 2);
-    s->cross = NEW_ARRAY(d->arena, int32_t, d->nsec + 2);
-    s->offset = NEW_ARRAY(d->arena, int64_t, d->n + 1);
-    s->weight = NEW_ARRAY(d->arena, int32_t, d->nsec + 2);
-    for (int k = 0; k < d->nsec; k++)
-        s->weight[k] = 1;
-    s->words = d->n / 64 + 1;
-    s->who = NEW_ARRAY(d->arena, uint64_t, s->words);
-    s->rest = NEW_ARRAY(d->arena, uint64_t, s->words);
-    s->sets = NEW_ARRAY(d->arena, uint64_t, 4 * s->words * (d->n + 1));
-    s->meets = NEW_ARRAY(d->arena, uint64_t, s->words * d->n);
-    for (int i = 0; i < d->n; i++)
-        for (int j = 0; j < d->n; j++)
-            if (i != j && block_meets(&d->b[i], &d->b[j]))
-                set_bit(s->meets + i * s->words, j);
-    s->sorted = NEW_ARRAY(d->arena, Sorted, d->n + 1);
-    s->cap_items = stack_items((size_t)d->n);
-    s->stack = NEW_ARRAY(d->arena, Item, s->cap_items);
-    s->part = NEW_ARRAY(d->arena, Part, 2 * d->n + d->nsec + 2);
-    return s;
-}
-
-Verdict dsa_search(Dsa *d, int64_t cap, int order, long limit)
-{
-    Search *s;
-    Item *it;
-    Verdict v;
-
-    if (cap / d->unit >= FAR / 2)
-        return V_LIMIT;
-    if (!d->search)
-        d->search = new_search(d);
-    s = d->search;
-    s->nodes = 0;
-    s->limit = limit;
-    s->top = s->top_part = s->top_set = 0;
-    for (int k = 0; k < d->nsec; k++)           /* old overflows fade */
-        s->weight[k] = 1 + s->weight[k] * 9 / 10;
-    it = push_items(s, d->n);
-    load_items(s, cap, order, it);
-    for (int i = 0; i < d->n; i++)
-        if (it[i].max < 0)
-            return V_NO;
-    v = solve_parts(s, it, d->n);
-    d->nodes += s->nodes;
-    if (v == V_YES)
-        dsa_offer(d, s->offset);
-    return v;
-}

@@ -37,6 +37,7 @@ suite unit tests/suite_unit.sh "$build"
 suite golden make -s golden BUILD="$build"
 suite cli tests/e2e/cli.sh "$build"
 suite models tests/e2e/models.sh "$build"
+suite plan tests/e2e/plan.sh "$build"
 suite twins tests/e2e/twins.sh "$build"
 suite stack tests/e2e/stack.sh "$build"
 suite ops tests/e2e/ops.sh "$build" ${long:+long}

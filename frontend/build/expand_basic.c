@@ -177,8 +177,8 @@ static Value *affine_normalize(Build *b, Draft *d, float epsilon)
     Value *x = d->in[0];
     Value *var = b_op2(b, OP_Add, d->in[4], b_like(b, d->in[4],
                                                    (double)epsilon));
-    Value *y = b_op2(b, OP_Div, b_op2(b, OP_Sub, x, d->in[3]),
-                     b_op1(b, OP_Sqrt, var));
+    Value *centred = b_op2(b, OP_Sub, x, d->in[3]);
+    Value *y = b_op2(b, OP_Div, centred, b_op1(b, OP_Sqrt, var));
 
     return b_op2(b, OP_Add, b_op2(b, OP_Mul, y, d->in[1]), d->in[2]);
 }
@@ -197,8 +197,8 @@ static Value *running(Build *b, Value *old, Value *current, float momentum)
     Value *keep = b_like(b, old, (double)momentum);
     Value *take = b_like(b, old, 1 - (double)momentum);
 
-    return b_op2(b, OP_Add, b_op2(b, OP_Mul, old, keep),
-                 b_op2(b, OP_Mul, current, take));
+    keep = b_op2(b, OP_Mul, old, keep);
+    return b_op2(b, OP_Add, keep, b_op2(b, OP_Mul, current, take));
 }
 
 /* BatchNormalization-15 in training: statistics of this batch. */

@@ -36,7 +36,8 @@ static Value *repeat_heads(Build *b, const Flex *f, Value *x)
 
     if (f->groups == 1)
         return x;
-    x = b_op2(b, OP_Expand, b_reshape(b, x, 5, split), b_ints(b, 5, wide));
+    x = b_reshape(b, x, 5, split);
+    x = b_op2(b, OP_Expand, x, b_ints(b, 5, wide));
     return b_reshape(b, x, 4, all);
 }
 
@@ -87,8 +88,9 @@ bool expand_flexattention(Build *b, Draft *d)
         return false;
     k = repeat_heads(b, &f, d->in[1]);
     v = repeat_heads(b, &f, d->in[2]);
-    s = b_op2(b, OP_MatMul, b_cast(b, d->in[0], f.precision),
-              b_transpose(b, b_cast(b, k, f.precision), transposed));
+    s = b_cast(b, d->in[0], f.precision);
+    k = b_transpose(b, b_cast(b, k, f.precision), transposed);
+    s = b_op2(b, OP_MatMul, s, k);
     s = b_op2(b, OP_Mul, s, b_like(b, s, (double)f.scale));
     if (!modify(b, d, f.score, "score_mod", &s))
         return false;

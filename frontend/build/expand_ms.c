@@ -137,8 +137,9 @@ bool expand_ms_biassplitgelu(Build *b, Draft *d)
     if (last < 0 || x->type.dim[last] % 2)
         return draft_error(b, d, "the last dimension is not even");
     half = x->type.dim[last] / 2;
-    d->out[0] = b_op2(b, OP_Mul, b_slice(b, x, last, 0, half),
-                      gelu(b, b_slice(b, x, last, half, 2 * half), "none"));
+    d->out[0] = b_slice(b, x, last, 0, half);
+    x = gelu(b, b_slice(b, x, last, half, 2 * half), "none");
+    d->out[0] = b_op2(b, OP_Mul, d->out[0], x);
     return true;
 }
 
@@ -173,9 +174,10 @@ static Value *act_apply(Build *b, Draft *d, Value *x, const Act *a)
         return b_op1(b, OP_Tanh, x);
     if (!strcmp(a->name, "LeakyRelu"))
         return leaky(b, x, a);
-    if (!strcmp(a->name, "Clip") && a->given[0] && a->given[1])
-        return b_op3(b, OP_Clip, x, b_like(b, x, (double)a->p[0]),
-                     b_like(b, x, (double)a->p[1]));
+    if (!strcmp(a->name, "Clip") && a->given[0] && a->given[1]) {
+        Value *low = b_like(b, x, (double)a->p[0]);
+        return b_op3(b, OP_Clip, x, low, b_like(b, x, (double)a->p[1]));
+    }
     if (!strcmp(a->name, "HardSigmoid")) {
         n = b_node(b, OP_HardSigmoid, 1, &x, 1);
         ATTRS(hardsigmoid, n)->alpha = a->given[0] ? a->p[0] : 0.2f;

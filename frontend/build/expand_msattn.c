@@ -28,7 +28,8 @@ void attend(Build *b, const Heads *h, bool present, Value **out)
 /* bool: where `a` compares with `c` */
 static Value *compare_ints(Build *b, Op op, Value *a, Value *c)
 {
-    return b_op2(b, op, b_cast(b, a, DT_I64), b_cast(b, c, DT_I64));
+    a = b_cast(b, a, DT_I64);
+    return b_op2(b, op, a, b_cast(b, c, DT_I64));
 }
 
 Value *counting(Build *b, int64_t n)

@@ -208,7 +208,8 @@ static bool binary(Build *b, Draft *d, Op op)
 
     if (!check_triples(b, d, 0, 2) || !check_result_scale(b, d, 6))
         return false;
-    y = b_op2(b, op, dequantized(b, d, 0), dequantized(b, d, 3));
+    y = dequantized(b, d, 0);
+    y = b_op2(b, op, y, dequantized(b, d, 3));
     d->out[0] = requantized(b, d, y, 6, d->in[0]->type.dt);
     return true;
 }
@@ -231,8 +232,8 @@ bool expand_ql_where(Build *b, Draft *d)
         return draft_error(b, d, "input 0 is missing");
     if (!check_triples(b, d, 1, 2) || !check_result_scale(b, d, 7))
         return false;
-    y = b_op3(b, OP_Where, d->in[0], dequantized(b, d, 1),
-              dequantized(b, d, 4));
+    y = dequantized(b, d, 1);
+    y = b_op3(b, OP_Where, d->in[0], y, dequantized(b, d, 4));
     d->out[0] = requantized(b, d, y, 7, d->in[1]->type.dt);
     return true;
 }
@@ -264,7 +265,8 @@ static Value *qgemm_bias(Build *b, Draft *d, float alpha)
 
     if (!draft_in(d, 6))
         return NULL;
-    scale = b_op2(b, OP_Mul, as_scalar(b, d->in[1]), as_scalar(b, d->in[4]));
+    scale = as_scalar(b, d->in[1]);
+    scale = b_op2(b, OP_Mul, scale, as_scalar(b, d->in[4]));
     if (alpha != 1)
         scale = b_op2(b, OP_Mul, scale, b_like(b, scale, (double)alpha));
     return dequantize(b, d->in[6], scale, NULL, d->in[6]->type.rank - 1);
@@ -310,7 +312,7 @@ static Value *integer_product(Build *b, Value **in, Value *scale, Value *bias)
 /* (A, B, scale of A, scale of B, zero of A, zero of B, bias) */
 bool expand_matmulintegertofloat(Build *b, Draft *d)
 {
-    Value *in[4];
+    Value *in[4], *scale;
 
     if (!draft_arity(b, d, 4, 7, 1))
         return false;
@@ -318,10 +320,9 @@ bool expand_matmulintegertofloat(Build *b, Draft *d)
     in[1] = d->in[1];
     in[2] = as_scalar(b, draft_in(d, 4));
     in[3] = as_scalar(b, draft_in(d, 5));
-    d->out[0] = integer_product(b, in, b_op2(b, OP_Mul,
-                                             as_scalar(b, d->in[2]),
-                                             as_scalar(b, d->in[3])),
-                                draft_in(d, 6));
+    scale = as_scalar(b, d->in[2]);
+    scale = b_op2(b, OP_Mul, scale, as_scalar(b, d->in[3]));
+    d->out[0] = integer_product(b, in, scale, draft_in(d, 6));
     return true;
 }
 

@@ -14,10 +14,12 @@ static Value *padded(Build *b, Value *x, int axis, int64_t before,
 {
     int64_t pads[2 * MAX_RANK] = { 0 };
     int rank = x->type.rank;
+    Value *amounts;
 
     pads[axis] = before;
     pads[rank + axis] = after;
-    return b_op3(b, OP_Pad, x, b_ints(b, 2 * rank, pads), b_like(b, x, c));
+    amounts = b_ints(b, 2 * rank, pads);
+    return b_op3(b, OP_Pad, x, amounts, b_like(b, x, c));
 }
 
 /* ---- CumProd-26 --------------------------------------------------------- */
@@ -238,11 +240,12 @@ static bool linear_state(Build *b, Draft *d, Linear *l)
         return draft_error(b, d, "past_state is not [%lld, %lld, %lld, %lld]",
                            (long long)dim[0], (long long)dim[1],
                            (long long)dim[2], (long long)dim[3]);
-    if (past)
+    if (past) {
         l->state = b_cast(b, past, DT_F32);
-    else
-        l->state = b_op2(b, OP_Expand, b_scalar(b, DT_F32, 0),
-                         b_ints(b, 4, dim));
+    } else {
+        Value *zero = b_scalar(b, DT_F32, 0);
+        l->state = b_op2(b, OP_Expand, zero, b_ints(b, 4, dim));
+    }
     return true;
 }
 

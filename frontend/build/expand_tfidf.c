@@ -129,7 +129,8 @@ static Value *count_length(Build *b, const Tfidf *t, int64_t from, int64_t n,
     }
     if (sum)
         return sum;
-    return b_op2(b, OP_Expand, b_scalar(b, DT_F32, 0), b_ints(b, 2, dim));
+    sum = b_scalar(b, DT_F32, 0);
+    return b_op2(b, OP_Expand, sum, b_ints(b, 2, dim));
 }
 
 /* IDF and TFIDF scale each gram's count. */
@@ -156,9 +157,10 @@ static Value *placed(Build *b, const Tfidf *t, Value *count)
     Value *in[3];
     Node *n;
 
-    in[0] = b_op2(b, OP_Expand, b_scalar(b, DT_F32, 0), b_ints(b, 2, wide));
-    in[1] = b_op2(b, OP_Expand, b_ints(b, t->indexes.n, t->indexes.v),
-                  b_ints(b, 2, all));
+    in[0] = b_scalar(b, DT_F32, 0);
+    in[0] = b_op2(b, OP_Expand, in[0], b_ints(b, 2, wide));
+    in[1] = b_ints(b, t->indexes.n, t->indexes.v);
+    in[1] = b_op2(b, OP_Expand, in[1], b_ints(b, 2, all));
     in[2] = count;
     n = b_node(b, OP_ScatterElements, 3, in, 1);
     ATTRS(scatterelements, n)->axis = 1;

@@ -162,7 +162,7 @@ KERNEL void mcu_matmul_bt_T(int m, int n, int depth, const T *a, int a_row,
                             int a_col, const T *b, int b_row, const T *bias,
                             int bias_row, int bias_col, T *c, int c_row)
 {
-    enum { TERMS = (int)(1024 / (32 * sizeof(T))) };
+    enum { TERMS = (int)(512 / (32 * sizeof(T))) };
     T tile[TERMS * 32];
     int i, j, k, t, w, terms;
 
