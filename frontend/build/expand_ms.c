@@ -231,6 +231,17 @@ bool expand_ms_fusedgemm(Build *b, Draft *d)
     return true;
 }
 
+/* [rows, batches..., columns] -> [batches..., rows, columns] */
+static Value *batches_first(Build *b, Value *x)
+{
+    int64_t perm[MAX_RANK];
+    int r = x->type.rank;
+
+    for (int i = 0; i < r; i++)
+        perm[i] = i < r - 2 ? i + 1 : i == r - 2 ? 0 : i;
+    return r < 3 ? x : b_transpose(b, x, perm);
+}
+
 /* alpha * op(A) op(B); our op of that name takes the rest */
 bool expand_ms_fusedmatmul(Build *b, Draft *d)
 {
@@ -241,11 +252,11 @@ bool expand_ms_fusedmatmul(Build *b, Draft *d)
     take_int(b, d, "activation_axis", &axis);
     take_int(b, d, "transBatchA", &batch[0]);
     take_int(b, d, "transBatchB", &batch[1]);
-    if (batch[0] || batch[1])
-        return draft_error(b, d, "transBatchA and transBatchB are not "
-                           "supported");
     if (!draft_arity(b, d, 2, 2, 1))
         return false;
+    for (int i = 0; i < 2; i++)
+        if (batch[i])
+            d->in[i] = batches_first(b, d->in[i]);
     d->out[0] = act_apply(b, d, b_attrs(b, d, OP_FusedMatMul, 2, d->in),
                           &act);
     return true;
