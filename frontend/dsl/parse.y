@@ -220,6 +220,7 @@ dim : INT                           { $$ = make_dim(t, $1, NULL); }
         $$ = make_dim(t, make_literal(t, IDENT, @1), NULL);
     }
     | TYPE                          { $$ = make_dim(t, NULL, $1); }
+    | CONTAINER                     { $$ = make_dim(t, NULL, $1); }
     | STRING                        { $$ = make_dim(t, NULL, $1); }
     | '?'                           { $$ = make_dim(t, NULL, NULL); }
     ;
@@ -459,10 +460,10 @@ item
     | type '=' tensor               {
         $$ = make_tensor_attr(t, $1, "", $3, @$);
     }
-    | type text_name braces         {
+    | type name braces         {
         $$ = make_tensor_attr(t, $1, $2, $3, @$);
     }
-    | type text_name '=' tensor     {
+    | type name '=' tensor     {
         $$ = make_tensor_attr(t, $1, $2, $4, @$);
     }
     | subgraph                      { $$ = make_graph_attr(t, $1); }

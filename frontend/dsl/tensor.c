@@ -31,7 +31,7 @@ static bool set_int(Text *t, DType dt, const Number *x, Span at, void *data,
         ((uint64_t *)data)[i] = u;
         return true;
     }
-    low = sign ? -((int64_t)1 << (bits - 1)) : 0;
+    low = !sign ? 0 : bits == 64 ? INT64_MIN : -((int64_t)1 << (bits - 1));
     high = bits == 64 ? INT64_MAX : ((int64_t)1 << (bits - sign)) - 1;
     if (!number_i64(x, &v) || v < low || v > high)
         return range_error(t, dt, at);
