@@ -148,12 +148,14 @@ static bool gqa_first(Build *b, Draft *d, Gqa *a)
         return draft_error(b, d, "seqlens_k has %lld values for a batch of "
                            "%lld", (long long)type_elems(&d->in[5]->type),
                            (long long)a->batch);
-    if (!draft_in(d, 3))
+    if (!draft_in(d, 3)) {
         a->first = b_ints(b, 1, &zero);
-    else
-        a->first = b_op2(b, OP_Sub, b_reshape(b, b_cast(b, d->in[5], DT_I64),
-                                              1, &a->batch),
+    } else {
+        Value *last = b_cast(b, d->in[5], DT_I64);
+        last = b_reshape(b, last, 1, &a->batch);
+        a->first = b_op2(b, OP_Sub, last,
                          b_scalar(b, DT_I64, (double)(a->len - 1)));
+    }
     return true;
 }
 
@@ -199,8 +201,11 @@ static Value *gqa_cache(Build *b, Draft *d, Gqa *a, Value *past, Value *x,
         t->dim[2] - past->type.dim[2] < a->len)
         room = t->dim[2] - past->type.dim[2];
     pads[6] = room;
-    in[0] = room ? b_op3(b, OP_Pad, past, b_ints(b, 8, pads),
-                         b_like(b, past, 0)) : past;
+    in[0] = past;
+    if (room) {
+        Value *amounts = b_ints(b, 8, pads);
+        in[0] = b_op3(b, OP_Pad, past, amounts, b_like(b, past, 0));
+    }
     in[1] = x;
     in[2] = b_op2(b, OP_Expand, a->first, b_ints(b, 1, &a->batch));
     n = b_node(b, OP_TensorScatter, 3, in, 1);
