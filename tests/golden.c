@@ -225,19 +225,22 @@ static void settle(Test *t, Nots *nots, char *to)
     nots->n = 0;
 }
 
-static void check(Test *t, const char *pattern, bool next, Nots *nots)
+typedef enum Where { ANYWHERE, SAME_LINE, NEXT_LINE } Where;
+
+static void check(Test *t, const char *pattern, Where where, Nots *nots)
 {
+    static const char *const kind[] = { "", "-SAME", "-NEXT" };
     char *from = t->at, *end, *hit, *to = t->at + strlen(t->at);
 
-    if (next) {
+    if (where == NEXT_LINE) {
         from = line_end(from);
         from += *from == '\n';
-        to = line_end(from);
     }
+    if (where != ANYWHERE)
+        to = line_end(from);
     hit = find(t, pattern, from, to, &end);
     if (!hit) {
-        complain(t, "CHECK%s: '%s' is not there", next ? "-NEXT" : "",
-                 pattern);
+        complain(t, "CHECK%s: '%s' is not there", kind[where], pattern);
         show_rest(t);
         return;
     }
@@ -309,9 +312,11 @@ static bool do_line(Test *t, char *line, Nots *nots)
     } else if (!t->ran) {
         return true;
     } else if ((s = directive(line, "CHECK"))) {
-        check(t, s, false, nots);
+        check(t, s, ANYWHERE, nots);
+    } else if ((s = directive(line, "CHECK-SAME"))) {
+        check(t, s, SAME_LINE, nots);
     } else if ((s = directive(line, "CHECK-NEXT"))) {
-        check(t, s, true, nots);
+        check(t, s, NEXT_LINE, nots);
     } else if ((s = directive(line, "CHECK-NOT")) && nots->n < 64) {
         nots->line[nots->n] = t->number;
         nots->pattern[nots->n++] = s;
@@ -320,6 +325,8 @@ static bool do_line(Test *t, char *line, Nots *nots)
         if (colon)
             check_count(t, atoi(s + 12), colon + 1 +
                         strspn(colon + 1, " \t"));
+    } else if (strstr(line, "CHECK") && strchr(line, ':')) {
+        complain(t, "no such directive: %s", line);
     }
     return true;
 }
