@@ -101,20 +101,18 @@ static Value *as_parameter(Graph *g, Value *c, const Type *x, int axis)
         t.dim[i] = x->dim[axis + i];
     if (!value_is_const(c) || c->type.dt != x->dt)
         return NULL;
-    if (type_elems(&c->type) == type_elems(&t)) {
-        for (int i = 0; i < t.rank; i++)
-            if (c->type.rank < t.rank ||
-                c->type.dim[c->type.rank - t.rank + i] != t.dim[i])
-                return NULL;
-        return graph_const(g, c->name, t, c->data);
-    }
-    if (const_splat(c, &s) && type_elems(&c->type) == 1) {
+    if (type_elems(&c->type) == 1 && const_splat(c, &s)) {
         float *p = NEW_ARRAY(g->arena, float, type_elems(&t));
         for (int64_t i = 0; i < type_elems(&t); i++)
             p[i] = (float)s;
         return graph_const(g, c->name, t, p);
     }
-    return NULL;
+    if (type_elems(&c->type) != type_elems(&t) || c->type.rank < t.rank)
+        return NULL;
+    for (int i = 0; i < t.rank; i++)
+        if (c->type.dim[c->type.rank - t.rank + i] != t.dim[i])
+            return NULL;
+    return graph_const(g, c->name, t, c->data);
 }
 
 static Value *ones(Graph *g, const Type *x, int axis)
@@ -167,10 +165,14 @@ static bool fuse_norm(Graph *g, Node *n)
     if (!n->out[0] || n->out[0]->type.dt != DT_F32 ||
         !(u = normalized(n, &axis, &eps)))
         return false;
+    if (!type_equal(&u->type, &n->out[0]->type))
+        return false;           /* eps or the exponent widened it */
     x = centered(u, axis);
     rms = !x;
     if (rms)
         x = u;
+    if (!type_equal(&x->type, &u->type))
+        return false;
     scale = take_parameter(g, n, OP_Mul, &x->type, axis, &end);
     if (!rms)
         bias = take_parameter(g, end, OP_Add, &x->type, axis, &end);
