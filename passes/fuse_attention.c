@@ -6,6 +6,7 @@
  */
 #include "edit.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct Match {
@@ -55,6 +56,25 @@ static bool mask_fits(const Type *mask, int rank, int64_t keys)
            mask->dim[mask->rank - 1] == keys;
 }
 
+/* Attention gives zeros for a query that sees no key, Softmax gives NaN. */
+static bool hides_all_keys(const Value *mask)
+{
+    int64_t keys, elems;
+
+    if (!value_is_const(mask) || mask->type.dt != DT_F32)
+        return false;
+    keys = mask->type.dim[mask->type.rank - 1];
+    elems = type_elems(&mask->type);
+    for (int64_t i = 0, hidden = 0; i < elems; i++) {
+        hidden = ((const float *)mask->data)[i] == -INFINITY ? hidden + 1 : 0;
+        if (hidden == keys)
+            return true;
+        if ((i + 1) % keys == 0)
+            hidden = 0;
+    }
+    return false;
+}
+
 /* Equal leading dims, ranks 2 to 4, shapes that belong together. */
 static bool shapes_fit(const Match *m)
 {
@@ -66,7 +86,8 @@ static bool shapes_fit(const Match *m)
     for (int i = 0; i < r - 2; i++)
         if (q->dim[i] != k->dim[i] || q->dim[i] != v->dim[i])
             return false;
-    if (m->mask && !mask_fits(&m->mask->type, r, k->dim[r - 2]))
+    if (m->mask && (!mask_fits(&m->mask->type, r, k->dim[r - 2]) ||
+                    hides_all_keys(m->mask)))
         return false;
     return q->dim[r - 1] == k->dim[r - 1] && k->dim[r - 2] == v->dim[r - 2];
 }

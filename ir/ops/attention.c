@@ -334,11 +334,14 @@ static void softmax(double *x, int64_t n)
     for (int64_t j = 0; j < n; j++)
         max = x[j] > max ? x[j] : max;
     for (int64_t j = 0; j < n; j++) {
-        x[j] = max == -INFINITY ? 0 : exp(x[j] - max);
+        if (x[j] == -INFINITY && max == -INFINITY)
+            x[j] = 0;
+        else
+            x[j] = exp(x[j] - max);
         sum += x[j];
     }
     for (int64_t j = 0; j < n; j++)
-        x[j] = sum > 0 ? x[j] / sum : x[j];
+        x[j] = sum > 0 || isnan(sum) ? x[j] / sum : x[j];
 }
 
 static void attend(const Run *r, int64_t b, int64_t h, int64_t i)

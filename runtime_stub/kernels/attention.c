@@ -36,7 +36,7 @@ KERNEL void mcu_attn_scores_T(T *row, const T *q, const T *k, size_t keys,
         row[j] = scale * mcu_dot_T(q, k, d);
 }
 
-/* softmax of a row in place; a row of -infinity gives zeros */
+/* softmax of a row in place; a row of -infinity gives zeros, NaN stays */
 KERNEL void mcu_attn_softmax_T(T *x, size_t n)
 {
     const T top = mcu_vec_top_T(x, n);
@@ -45,7 +45,7 @@ KERNEL void mcu_attn_softmax_T(T *x, size_t n)
 
     if (top <= T_LOWEST) {
         for (i = 0; i < n; i++)
-            x[i] = 0;
+            x[i] = x[i] <= T_LOWEST ? 0 : x[i];
         return;
     }
     f = (T)1 / mcu_vec_expsum_T(x, x, n, top);
