@@ -63,7 +63,7 @@ KERNEL void mcu_conv_T(const int32_t *g, int m, int channels, const T *x,
 
         n = pixels - p < 32 ? pixels - p : 32;
         mcu_start_T(m, n, bias, 1, 0, y + p, pixels);
-        for (k = 0; k < taps; k += t) {
+        for (k = 0; k < taps; k += TAPS) {
             for (t = 0; t < TAPS && k + t < taps; t++) {
                 mcu_conv_tap_T(g, x + c * image, kz, ky, kx, oz, oy, ox, n,
                                tile + t * 32);
@@ -385,7 +385,7 @@ KERNEL void mcu_mac9_T(int m, int n, const T *t, int dx, int dy, const T *w,
             mcu_mac4x9n_T(n - j, t + j, dx, dy, w, w_row, c0 + j, c1 + j,
                           c2 + j, c3 + j);
     }
-    for (; i < m; i++, w += w_row)
+    for (i = m - m % 4; i < m; i++, w += w_row)
         mcu_mac1x9_T(n, t, dx, dy, w, c + i * c_row);
 }
 
@@ -399,7 +399,7 @@ KERNEL void mcu_conv9_flat_T(int height, int width, int m, int channels,
     T t[3 * SIZE];
     int p, c, n;
 
-    for (p = 0; p < pixels; p += n) {
+    for (p = 0; p < pixels; p += run) {
         n = pixels - p < run ? pixels - p : run;
         mcu_start_T(m, n, bias, 1, 0, y + p, pixels);
         for (c = 0; c < channels; c++) {
@@ -420,8 +420,8 @@ KERNEL void mcu_conv9_wide_T(int height, int width, int m, int channels,
     T t[6 * SIZE];
     int oy, ox, c, r, n, rows;
 
-    for (oy = 0; oy < height; oy += rows)
-        for (ox = 0; ox < width; ox += n) {
+    for (oy = 0; oy < height; oy += 4)
+        for (ox = 0; ox < width; ox += 32) {
             T *to = y + oy * width + ox;
             rows = height - oy < 4 ? height - oy : 4;
             n = width - ox < 32 ? width - ox : 32;
@@ -448,7 +448,7 @@ KERNEL void mcu_depthwise9_flat_T(int height, int width, int images, int m,
     int i, k, p, n;
 
     for (i = 0; i < images; i++, x += pixels)
-        for (p = 0; p < pixels; p += n) {
+        for (p = 0; p < pixels; p += run) {
             n = pixels - p < run ? pixels - p : run;
             mcu_shift3_T(height, width, p, n, x, SIZE, t);
             for (k = i * m; k < i * m + m; k++) {
