@@ -94,4 +94,6 @@ END
 truth "selftest builds" gcc -std=c99 -O1 -DST_SELFTEST -o "$out/st" \
     "$out/st_main.c" -lm
 truth "selftest passes" "$out/st"
+build_ops() { "$mcufc" --ops | cmp -s - doc/ops.md; }
+truth "doc/ops.md is current (make doc/ops.md)" build_ops
 echo "cli: $passed passed, $failed failed"
