@@ -35,6 +35,8 @@ suite()         # name, command...
 suite layers tests/suite_layers.sh
 suite unit tests/suite_unit.sh "$build"
 suite golden make -s golden BUILD="$build"
+suite law tests/law.sh "$build"
+suite skip tests/skip.sh "$build" ${long:+long}
 suite cli tests/e2e/cli.sh "$build"
 suite models tests/e2e/models.sh "$build"
 suite plan tests/e2e/plan.sh "$build"
