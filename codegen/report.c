@@ -43,7 +43,7 @@ static void json_io(Buf *b, const Codegen *cg, Value *const *list, int n,
     for (int i = 0; i < n; i++) {
         const Value *v = list[i];
         buf_puts(b, i ? ",\n    {\"name\": " : "\n    {\"name\": ");
-        buf_quote(b, v->name);
+        buf_quote(b, in ? v->name : value_label(v));
         buf_printf(b, ", \"accessor\": \"%s\", \"dtype\": \"%s\", "
                    "\"shape\": ", codegen_accessor(cg, v, in),
                    dtype_name(v->type.dt));

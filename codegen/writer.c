@@ -55,7 +55,7 @@ static const char **unique_names(Arena *arena, int n, Value **v)
 
     map_init(&taken, arena);
     for (int i = 0; i < n; i++) {
-        const char *base = c_identifier(arena, v[i]->name);
+        const char *base = c_identifier(arena, value_label(v[i]));
         const char *name = base;
         if (*base == '_' && base[1])
             name = base = base + 1;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "samples.h"
@@ -15,7 +16,7 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-static bool has_suffix(const char *path, const char *suffix)
+bool has_suffix(const char *path, const char *suffix)
 {
     size_t n = strlen(path), k = strlen(suffix);
 
@@ -36,11 +37,21 @@ static const char *default_name(Compile *c)
 
 /* ---- files: written aside, then renamed ---------------------------------------- */
 
-bool write_file(Compile *c, const char *path, WriteFn *fn,
-                       const void *what)
+/* /dev/null, /dev/stdout, a named pipe: nothing to be renamed over. */
+static bool is_device(const char *path)
 {
-    const char *aside = arena_printf(c->arena, "%s.tmp%ld", path,
-                                     (long)getpid());
+    struct stat st;
+
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
+bool write_file(Compile *c, const char *path, WriteFn *fn,
+                const void *what)
+{
+    bool direct = is_device(path);
+    const char *aside = direct ? path
+                        : arena_printf(c->arena, "%s.tmp%ld", path,
+                                       (long)getpid());
     FILE *f = fopen(aside, "wb");
     bool ok;
 
@@ -50,10 +61,11 @@ bool write_file(Compile *c, const char *path, WriteFn *fn,
     ok = fn(what, f);
     ok = fflush(f) == 0 && ok;
     ok = fclose(f) == 0 && ok;
-    if (ok && rename(aside, path) == 0)
+    if (ok && (direct || rename(aside, path) == 0))
         return true;
     diag_error(c->diag, "cannot write '%s': %s", path, strerror(errno));
-    remove(aside);
+    if (!direct)
+        remove(aside);
     return false;
 }
 
@@ -72,7 +84,7 @@ static bool write_weights(const void *cg, FILE *out)
     return codegen_write_weights(cg, out);
 }
 
-static bool write_buf(const void *what, FILE *out)
+bool write_buf(const void *what, FILE *out)
 {
     const Buf *b = what;
 
@@ -304,6 +316,20 @@ static int write_onnx(Compile *c, const char *path)
     return EXIT_OK;
 }
 
+/* The suffix of -o chooses what is written. */
+static bool check_output(const Compile *c)
+{
+    const char *out = c->opt->output;
+    bool numpy = out && (has_suffix(out, ".npy") || has_suffix(out, ".npz"));
+
+    if (out && c->opt->run && !numpy && !is_device(out))
+        return diag_error(c->diag, "--run writes .npy or .npz, not '%s'",
+                          out);
+    if (numpy && !c->opt->run)
+        return diag_error(c->diag, "-o '%s' needs --run", out);
+    return true;
+}
+
 int compile_run(Compile *c)
 {
     const Options *o = c->opt;
@@ -311,7 +337,8 @@ int compile_run(Compile *c)
     int rc;
 
     c->name = o->name ? o->name : default_name(c);
-    if (!passes_known(o->skip, c->diag) || !passes_known(o->passes, c->diag) ||
+    if (!check_output(c) || !passes_known(o->skip, c->diag) ||
+        !passes_known(o->passes, c->diag) ||
         (o->dump_after && strcmp(o->dump_after, "all") &&
          !passes_known(o->dump_after, c->diag)))
         return EXIT_USAGE;

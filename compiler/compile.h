@@ -23,6 +23,8 @@ Graph *build_graph(Compile *c);
 /* Written aside and renamed: never half a file. */
 typedef bool WriteFn(const void *what, FILE *out);
 bool write_file(Compile *c, const char *path, WriteFn *fn, const void *what);
+bool write_buf(const void *what, FILE *out);    /* a WriteFn of a Buf */
+bool has_suffix(const char *path, const char *suffix);
 /* Everything a command line asks for; returns the exit code. */
 int compile_run(Compile *c);
 

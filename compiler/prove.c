@@ -99,13 +99,6 @@ const char *prove_failed(const Compile *c)
 
 /* ---- reproducers ---------------------------------------------------------- */
 
-static bool write_buf(const void *what, FILE *out)
-{
-    const Buf *b = what;
-
-    return fwrite(b->s, 1, b->n, out) == b->n;
-}
-
 static void put_options(Buf *b, const Options *o)
 {
     if (o->prove)

@@ -1,5 +1,4 @@
 /* run.c - --run: the reference interpreter on a file of inputs. */
-#include <errno.h>
 #include <string.h>
 
 #include "../support/npz.h"
@@ -35,9 +34,7 @@ static void add_axis(NpyArray *a, int64_t n)
 static bool write_arrays(Compile *c, const char *path, int n,
                          const NpyArray *a)
 {
-    size_t len = strlen(path);
-    bool npy = len > 4 && !strcmp(path + len - 4, ".npy");
-    FILE *f;
+    bool npy = has_suffix(path, ".npy");
     Buf b;
 
     if (npy && n > 1)
@@ -48,11 +45,7 @@ static bool write_arrays(Compile *c, const char *path, int n,
         npy_write(&b, a);
     else
         npz_write(&b, n, a);
-    f = fopen(path, "wb");
-    if (!f || fwrite(b.s, 1, b.n, f) != b.n || fclose(f))
-        return diag_error(c->diag, "cannot write '%s': %s", path,
-                          strerror(errno));
-    return true;
+    return write_file(c, path, write_buf, &b);
 }
 
 static void print_arrays(int n, const NpyArray *a, const Graph *g)
@@ -76,7 +69,7 @@ int run_interpreter(Compile *c)
         return EXIT_BAD;
     for (int i = 0; i < g->nout; i++) {
         describe(&g->out[i]->type, &a[i]);
-        a[i].name = g->out[i]->name;
+        a[i].name = value_label(g->out[i]);
         a[i].data = arena_alloc(c->arena, (size_t)(s.n * a[i].count *
                                                    a[i].size) + 8);
     }

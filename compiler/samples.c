@@ -175,7 +175,8 @@ static bool load_golden(Compile *c, Graph *g, const char *path, Samples *out)
             const Value *v = in ? g->in[i] : g->out[i - g->nin];
             const NpyArray *a = npz_find(
                 &f, arena_printf(c->scratch, in ? "s%d_in__%s"
-                                                : "s%d_out__%s", k, v->name));
+                                                : "s%d_out__%s", k,
+                                in ? v->name : value_label(v)));
             Tensor *t = in ? &s->in[i] : &s->want[i - g->nin];
             if (!a && in)
                 return diag_error(c->diag, "%s: there is no array s%d_in__%s",

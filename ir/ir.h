@@ -120,6 +120,8 @@ typedef struct Buffer Buffer;
 struct Value {
     int id;                     /* dense: graph->value[id] */
     const char *name;           /* unique in the graph, never empty */
+    const char *label;          /* an output's name in the model's file where
+                                   an input has it too; else NULL */
     Type type;
     Node *def;                  /* the node that makes it, or NULL */
     int def_index;              /* which of its outputs */
@@ -240,6 +242,10 @@ static inline Value *node_in(const Node *n, int i)
 static inline Value *node_out(const Node *n, int i)
 {
     return i < n->nout ? n->out[i] : 0;
+}
+static inline const char *value_label(const Value *v)
+{
+    return v->label ? v->label : v->name;
 }
 static inline bool value_is_const(const Value *v)
 {

@@ -4,6 +4,7 @@
  */
 #include "edit.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct Act {
@@ -40,10 +41,11 @@ static float attr_value(const Node *n, const char *name)
 
 static bool clip_bounds(const Node *n, Act *act)
 {
-    double lo = -3.402823466e38, hi = 3.402823466e38;
+    double lo = -INFINITY, hi = INFINITY;   /* no bound on that side */
 
     if ((node_in(n, 1) && !const_splat(n->in[1], &lo)) ||
-        (node_in(n, 2) && !const_splat(n->in[2], &hi)))
+        (node_in(n, 2) && !const_splat(n->in[2], &hi)) ||
+        (isinf(lo) && isinf(hi)))
         return false;
     *act = (Act){ "Clip", (float)lo, (float)hi };
     return true;

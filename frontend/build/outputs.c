@@ -70,6 +70,7 @@ static Value *copy_of(Build *b, Value *v, const char *name)
 
     graph_append(g, n);
     n->out[0]->type = v->type;
+    n->out[0]->label = arena_strdup(g->arena, name);
     return n->out[0];
 }
 

@@ -66,6 +66,11 @@ check "bad dim" 2 '--dim takes' "$mcufc" $model -o "$out/x.c" --dim batch
 check "batch of 2" 0 '' "$mcufc" -q $model -o "$out/b2.c" --dim batch=2
 check "unknown output" 1 'nothing' "$mcufc" $model --outputs nothing
 check "run" 0 '^logits:' "$mcufc" -q $model --run examples/vit-mnist/images.npz
+check "an array needs --run" 2 "needs --run" "$mcufc" $model -o "$out/x.npy"
+check "run writes arrays" 2 "writes .npy or .npz" \
+    "$mcufc" $model --run examples/vit-mnist/images.npz -o "$out/x.c"
+check "to a device" 0 "" "$mcufc" -q $model -o /dev/null
+truth "device is still there" [ -c /dev/null ]
 check "norm wants numbers" 1 'takes MEAN,STD' \
     "$mcufc" -q $model -o "$out/x.c" --input-norm abc
 check "input-norm" 0 '' "$mcufc" -q $model -o "$out/n.c" --input-norm 0,255
