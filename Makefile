@@ -16,8 +16,11 @@ SRC = $(sort $(foreach d,$(DIRS),$(wildcard $(d)/*.c)))
 # plan_main.c is the other program
 LIB_SRC = $(filter-out compiler/main.c compiler/plan_main.c,$(SRC))
 KERNELS = $(sort $(wildcard runtime_stub/kernels/*.c))
-GEN_OBJ = $(BUILD)/gen/kernels_embedded.o $(BUILD)/gen/onnx.pb-c.o \
-	$(BUILD)/gen/text_parse.o $(BUILD)/gen/text_lex.o
+# the HTML report, in the order of its parts
+PAGE = $(addprefix codegen/page/,page.html page.css data.js chart.js \
+	story.js tables.js page.js)
+GEN_OBJ = $(BUILD)/gen/kernels_embedded.o $(BUILD)/gen/page_embedded.o \
+	$(BUILD)/gen/onnx.pb-c.o $(BUILD)/gen/text_parse.o $(BUILD)/gen/text_lex.o
 LIB_OBJ = $(LIB_SRC:%.c=$(BUILD)/%.o) $(GEN_OBJ)
 
 all: $(BUILD)/mcufc $(BUILD)/mcufc-plan
@@ -71,9 +74,13 @@ $(BUILD)/tools/embed: tools/embed.c
 
 $(BUILD)/gen/kernels_embedded.c: $(BUILD)/tools/embed $(KERNELS)
 	@mkdir -p $(@D)
-	$(BUILD)/tools/embed $@ $(KERNELS)
+	$(BUILD)/tools/embed $@ kernel_files $(KERNELS)
 
-$(BUILD)/gen/kernels_embedded.o: $(BUILD)/gen/kernels_embedded.c
+$(BUILD)/gen/page_embedded.c: $(BUILD)/tools/embed $(PAGE)
+	@mkdir -p $(@D)
+	$(BUILD)/tools/embed $@ page_files $(PAGE)
+
+$(BUILD)/gen/%_embedded.o: $(BUILD)/gen/%_embedded.c codegen/kernels.h
 	$(CC) -O0 -w -Icodegen -c -o $@ $<
 
 include tests/Makefile.inc

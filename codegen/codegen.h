@@ -47,12 +47,13 @@ bool codegen_has_step(const Node *n);   /* false: a view, no code */
 /* any text made a C identifier */
 char *c_identifier(Arena *arena, const char *text);
 
-/* report.c */
+/* report.c, report_json.c, report_html.c */
 typedef struct ReportInfo {
     const char *target, *model, *name;
     int64_t budget;             /* 0: none */
 } ReportInfo;
 void report_json(Buf *b, const Codegen *cg, const ReportInfo *info);
+void report_html(Buf *b, const Codegen *cg, const ReportInfo *info);
 void report_text(Buf *b, const Codegen *cg, const ReportInfo *info);
 
 #endif

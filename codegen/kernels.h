@@ -1,5 +1,6 @@
 /* kernels.h - the kernel library: C functions embedded as text at build
- * time, specialised by token replacement and pasted once per variant. */
+ * time, specialised by token replacement and pasted once per variant. The
+ * files of the HTML report are embedded the same way. */
 #ifndef MCUFC_KERNELS_H
 #define MCUFC_KERNELS_H
 
@@ -8,6 +9,7 @@ typedef struct KernelFile {
 } KernelFile;
 
 extern const KernelFile kernel_files[];         /* ends with a NULL name */
+extern const KernelFile page_files[];           /* codegen/page/ */
 
 #ifdef MCUFC_IR_H
 

@@ -2,7 +2,7 @@
  * are a contract: evaluation and users' scripts read them. */
 #include <string.h>
 
-#include "codegen.h"
+#include "report.h"
 
 static long long ll(int64_t x)
 {
@@ -28,14 +28,6 @@ static int64_t live_bytes(const Plan *p, int step)
     return live;
 }
 
-static void put_dims(Buf *b, const Type *t)
-{
-    buf_putc(b, '[');
-    for (int i = 0; i < t->rank; i++)
-        buf_printf(b, "%s%lld", i ? ", " : "", ll(t->dim[i]));
-    buf_putc(b, ']');
-}
-
 static void json_io(Buf *b, const Codegen *cg, Value *const *list, int n,
                     bool in)
 {
@@ -47,7 +39,7 @@ static void json_io(Buf *b, const Codegen *cg, Value *const *list, int n,
         buf_printf(b, ", \"accessor\": \"%s\", \"dtype\": \"%s\", "
                    "\"shape\": ", codegen_accessor(cg, v, in),
                    dtype_name(v->type.dt));
-        put_dims(b, &v->type);
+        json_dims(b, &v->type);
         buf_printf(b, ", \"bytes\": %lld, \"offset\": %lld, "
                    "\"scale\": null, \"zero_point\": null}",
                    ll(type_bytes(&v->type)), ll(codegen_offset(cg, v)));
@@ -81,8 +73,9 @@ static void json_steps(Buf *b, const Graph *g)
                    n == g->first ? "" : ",", n->index);
         buf_quote(b, n->name);
         buf_printf(b, ", \"op\": \"%s\", \"macs\": %lld, \"live_bytes\": "
-                   "%lld}", op_name(n->op), ll(node_macs(n)),
-                   ll(live_bytes(g->plan, n->index)));
+                   "%lld, \"code\": %s}", op_name(n->op), ll(node_macs(n)),
+                   ll(live_bytes(g->plan, n->index)),
+                   codegen_has_step(n) ? "true" : "false");
     }
     buf_puts(b, "\n  ],\n");
 }
@@ -108,7 +101,7 @@ static void json_overlaps(Buf *b, const Graph *g, const Buffer *buf)
     buf_puts(b, "]");
 }
 
-static void json_buffers(Buf *b, const Graph *g)
+static void json_buffers(Buf *b, const Graph *g, const Residents *r)
 {
     const Plan *p = g->plan;
 
@@ -121,6 +114,8 @@ static void json_buffers(Buf *b, const Graph *g)
                    "%d, \"last_step\": %d, ", ll(f->offset), ll(f->bytes),
                    f->first, f->last);
         json_overlaps(b, g, f);
+        buf_puts(b, ",\n      ");
+        json_residents(b, r, f);
         buf_putc(b, '}');
     }
     buf_puts(b, "\n  ]\n");
@@ -129,6 +124,7 @@ static void json_buffers(Buf *b, const Graph *g)
 void report_json(Buf *b, const Codegen *cg, const ReportInfo *info)
 {
     const Graph *g = codegen_graph(cg);
+    Residents *r = residents_new(b->arena, g);
     CodegenSizes s = codegen_sizes(cg);
 
     buf_printf(b, "{\n  \"tool\": \"mcufc\", \"version\": \"%s\",\n  "
@@ -145,7 +141,8 @@ void report_json(Buf *b, const Codegen *cg, const ReportInfo *info)
     json_io(b, cg, g->in, g->nin, true);
     json_io(b, cg, g->out, g->nout, false);
     json_steps(b, g);
-    json_buffers(b, g);
+    json_decisions(b, r);
+    json_buffers(b, g, r);
     buf_puts(b, "}\n");
 }
 

@@ -260,10 +260,14 @@ static bool write_report(Compile *c, const Codegen *cg)
     if (!file)
         return true;
     if (!format)
-        format = has_suffix(file, ".json") ? "json" : "text";
+        format = has_suffix(file, ".json")
+                     ? "json"
+                     : has_suffix(file, ".html") ? "html" : "text";
     buf_init(&b, c->arena);
     if (!strcmp(format, "json"))
         report_json(&b, cg, &info);
+    else if (!strcmp(format, "html"))
+        report_html(&b, cg, &info);
     else
         report_text(&b, cg, &info);
     if (*file)

@@ -155,7 +155,7 @@ static bool check(const Options *o, Diag *d)
     return one_of(o->target, "c99", "--target", d) &&
            one_of(o->io, "declared", "--io", d) &&
            one_of(o->constants, "fast|list", "--constants", d) &&
-           one_of(o->report_format, "text|json", "--report-format", d);
+           one_of(o->report_format, "text|json|html", "--report-format", d);
 }
 
 bool options_parse(Options *o, int argc, char **argv, Arena *arena,

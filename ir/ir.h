@@ -192,6 +192,8 @@ struct Graph {
     struct Plan *plan;          /* NULL until planned */
     const char *source;         /* the model file's name, for the header */
     const char *after;          /* the last pass that ran; NULL: none */
+    int64_t model_order_bound;  /* Plan.lower_bound of the model's own order
+                                   of steps; 0: not compared with another */
 };
 
 /* A graph input and output that are one persistent buffer (--state). */

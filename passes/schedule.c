@@ -130,7 +130,7 @@ bool pass_schedule(Graph *g, const PassOptions *opt, bool *changed)
     graph_number(g);
     for EACH_NODE(n, g)
         s.node[n->index] = n;
-    before = plan_bound(g, opt);
+    before = g->model_order_bound = plan_bound(g, opt);
     greedy(&s, order);
     apply(&s, order);
     if (plan_bound(g, opt) < before)

@@ -1,5 +1,5 @@
-/* embed.c - build tool: turns kernel sources into one C table of strings.
- * usage: embed OUT.c FILE... */
+/* embed.c - build tool: turns text files into one C table of strings.
+ * usage: embed OUT.c TABLE FILE... */
 #include <stdio.h>
 #include <string.h>
 
@@ -36,11 +36,11 @@ int main(int argc, char **argv)
     int bad = 0;
     FILE *out;
 
-    if (argc < 2 || !(out = fopen(argv[1], "w")))
+    if (argc < 3 || !(out = fopen(argv[1], "w")))
         return 2;
-    fputs("/* made by tools/embed.c */\n#include \"kernels.h\"\n\n"
-          "const KernelFile kernel_files[] = {\n", out);
-    for (int i = 2; i < argc; i++)
+    fprintf(out, "/* made by tools/embed.c */\n#include \"kernels.h\"\n\n"
+            "const KernelFile %s[] = {\n", argv[2]);
+    for (int i = 3; i < argc; i++)
         bad |= embed(out, argv[i]);
     fputs("  { 0, 0 }\n};\n", out);
     return fclose(out) || bad;

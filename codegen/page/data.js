@@ -1,0 +1,132 @@
+"use strict";
+/* data.js - the plan, indexed, and small helpers that all parts use. */
+const plan = JSON.parse(document.getElementById("plan").textContent);
+const steps = plan.steps, buffers = plan.buffers, arena = plan.arena;
+/* Time runs from -1, where the caller writes inputs, to END, where it reads
+ * outputs. */
+const END = steps.length;
+const COLUMNS = END + 2;
+
+const KINDS = {
+    input: "input", input_output: "input and output", output: "output",
+    state: "state", activation: "activation", scratch: "scratch",
+};
+
+function $(id)
+{
+    return document.getElementById(id);
+}
+
+function fill(e, attrs, kids)
+{
+    for (const k in attrs)
+        if (k === "text")
+            e.textContent = attrs[k];
+        else if (k.startsWith("on"))
+            e.addEventListener(k.slice(2), attrs[k]);
+        else if (attrs[k] !== null && attrs[k] !== undefined)
+            e.setAttribute(k, attrs[k]);
+    e.append(...kids.filter(x => x !== null && x !== undefined));
+    return e;
+}
+
+function el(tag, attrs, ...kids)
+{
+    return fill(document.createElement(tag), attrs, kids);
+}
+
+const SVG = document.querySelector("svg").namespaceURI;
+
+function svg(tag, attrs, ...kids)
+{
+    return fill(document.createElementNS(SVG, tag), attrs, kids);
+}
+
+function count(n)
+{
+    return n.toLocaleString("en-US");
+}
+
+function short(n)
+{
+    if (n < 1024)
+        return count(n) + " B";
+    if (n < 1024 * 1024)
+        return trim(n / 1024) + " KiB";
+    return trim(n / 1024 / 1024) + " MiB";
+}
+
+function trim(x)
+{
+    return x.toFixed(x < 100 ? 1 : 0).replace(/\.0$/, "");
+}
+
+function bytes(n)
+{
+    return n < 1024 ? count(n) + " B" : `${short(n)} (${count(n)} B)`;
+}
+
+function percent(part, whole)
+{
+    const p = whole ? 100 * part / whole : 0;
+
+    return (p && p < 0.05 ? "< 0.1" : p.toFixed(1)) + " %";
+}
+
+function plural(n, word)
+{
+    return `${count(n)} ${word}${n === 1 ? "" : "s"}`;
+}
+
+function when(t)
+{
+    return t < 0 ? "inputs" : t >= END ? "outputs" : String(t);
+}
+
+function span(b)
+{
+    const from = b.first_step, to = b.last_step;
+
+    if (from === to)
+        return from < 0 ? "only while inputs are handed over"
+            : from >= END ? "only while outputs are read" : `step ${from}`;
+    return (from < 0 ? "from the inputs" : `steps ${from}`) + " to " +
+        (to >= END ? "the outputs" : from < 0 ? `step ${to}` : to);
+}
+
+function stepName(t)
+{
+    return t < 0 ? "inputs" : t >= END ? "outputs"
+        : `step ${t}, ${steps[t].op}`;
+}
+
+function liveAt(t)
+{
+    return buffers.filter(b => b.first_step <= t && t <= b.last_step);
+}
+
+/* the part of a tensor's name that tells it from its neighbours */
+function shortName(name)
+{
+    const parts = name.replace(/_output_\d+$/, "").split("/")
+        .filter(p => p);
+
+    return parts.slice(-2).join("/") || name;
+}
+
+function typeOf(v)
+{
+    return `${v.dtype}[${v.shape.join(", ")}]`;
+}
+
+/* Live bytes of every column, and the rows of the keyboard's order. */
+const live = new Array(COLUMNS).fill(0);
+buffers.forEach((b, i) => {
+    b.id = i;
+    for (let t = b.first_step; t <= b.last_step; t++)
+        live[t + 1] += b.bytes;
+});
+const inOrder = buffers.slice().sort((a, b) =>
+    a.first_step - b.first_step || a.offset - b.offset || a.id - b.id);
+inOrder.forEach((b, i) => { b.rank = i; });
+const totalMacs = steps.reduce((sum, s) => sum + s.macs, 0);

@@ -1,0 +1,165 @@
+/* story.js - the panel: why a buffer is there, what lives at a step. */
+
+function link(b, text)
+{
+    return el("button", {
+        class: "link", type: "button", text: text || b.name,
+        onclick: () => select(b, true),
+    });
+}
+
+function stepLink(t, text)
+{
+    return el("button", {
+        class: "link", type: "button", text: text || stepName(t),
+        onclick: () => selectStep(t, true),
+    });
+}
+
+function term(list, name, ...what)
+{
+    list.append(el("dt", { text: name }), el("dd", {}, ...what));
+}
+
+/* ---- a buffer ------------------------------------------------------------- */
+
+function lastReader(b)
+{
+    let last = -2;
+
+    for (const v of b.values)
+        for (const t of v.read_by)
+            last = Math.max(last, t);
+    return last;
+}
+
+function begins(b)
+{
+    if (b.kind === "state")
+        return ["It keeps its values from one run to the next."];
+    if (b.kind === "scratch")
+        return ["Working memory of ", stepLink(b.first_step), " (",
+            steps[b.first_step].node, "); nobody needs it after that."];
+    if (b.first_step < 0)
+        return ["The caller writes it before the run."];
+    return ["Made by ", stepLink(b.first_step), " (",
+        steps[b.first_step].node, ")."];
+}
+
+function stays(b)
+{
+    const last = lastReader(b);
+
+    if (b.kind === "scratch" || b.kind === "state")
+        return [];
+    if (b.last_step >= END)
+        return b.kind.includes("output")
+            ? [" It stays until the caller has read it."]
+            : [" It stays until the run ends, as --keep-inputs asks."];
+    if (last < 0)
+        return [" Nobody reads it."];
+    if (last === b.first_step)
+        return [" It is done with in the same step."];
+    return [" It stays until ", stepLink(last), " (", steps[last].node,
+        ") has read it."];
+}
+
+function valueLine(v)
+{
+    const how = {
+        in_place: " overwrites ", view: " is a view of ",
+    }[v.how];
+
+    return el("li", {}, el("b", { text: v.name }), ` ${typeOf(v)}`,
+        el("br", {}), el("small", {
+            text: `${bytes(v.bytes)}${v.at ? " at +" + count(v.at) : ""}, ` +
+                span(v) + (how ? ";" + how + v.of : ""),
+        }));
+}
+
+function peakLine(b)
+{
+    const p = arena.peak_step;
+
+    if (b.first_step > p || b.last_step < p)
+        return `not live (${stepName(p)})`;
+    return `live: ${percent(b.bytes, live[p + 1])} of the bytes there`;
+}
+
+function valuesOf(b)
+{
+    const shown = b.values.slice(0, 40), more = b.values.length - 40;
+
+    if (!b.values.length)
+        return [];
+    return [
+        el("h3", {
+            text: b.values.length === 1 ? "The value in it"
+                : `${b.values.length} values share it, one after the other`,
+        }),
+        el("ol", {}, ...shown.map(valueLine)),
+        more > 0 ? el("p", { text: `and ${more} more` }) : null,
+    ];
+}
+
+function tellBuffer(b)
+{
+    const list = el("dl", {});
+
+    term(list, "Kind", el("span", {
+        class: `chip k-${b.kind}`, text: KINDS[b.kind],
+    }));
+    if (b.values.length)
+        term(list, "Type", typeOf(b.values[0]));
+    term(list, "Bytes", bytes(b.bytes));
+    term(list, "Addresses", `${count(b.offset)} to ` +
+        count(b.offset + b.bytes - 1));
+    term(list, "Lifetime", span(b));
+    term(list, "At the peak", peakLine(b));
+    $("panel").replaceChildren(el("h3", { text: b.name }),
+        el("p", {}, ...begins(b), ...stays(b)), list, ...valuesOf(b));
+}
+
+/* ---- a step ----------------------------------------------------------------- */
+
+function tellStep(t)
+{
+    const list = el("dl", {}), s = steps[t];
+    const here = liveAt(t).sort((a, b) => b.bytes - a.bytes);
+
+    term(list, "Live", bytes(live[t + 1]));
+    if (s) {
+        term(list, "Node", s.node);
+        term(list, "MACs", `${count(s.macs)}, ` +
+            percent(s.macs, totalMacs));
+    }
+    $("panel").replaceChildren(
+        el("h3", {
+            text: s ? `Step ${t}: ${s.op}` : t < 0 ? "Before the first step"
+                : "After the last step",
+        }),
+        t === arena.peak_step ? el("p", { text: "The peak: no other step " +
+            "has more bytes live." }) : null,
+        s && !s.code ? el("p", { text: "A view: no code, no bytes." }) : null,
+        list, el("h3", { text: `${plural(here.length, "buffer")} live` }),
+        el("ul", {}, ...here.slice(0, 60).map(b => el("li", {}, link(b),
+            el("br", {}), el("small", {
+                text: `${bytes(b.bytes)}, ${KINDS[b.kind]}, ${span(b)}`,
+            })))));
+}
+
+function tellPlan()
+{
+    const p = arena.peak_step;
+
+    $("panel").replaceChildren(
+        el("h3", { text: "Details" }),
+        el("p", {
+            text: "Each rectangle is a buffer: as wide as it lives, as high " +
+                "as it is big, at its place in the arena. Point at one, " +
+                "click it or reach it with the keyboard.",
+        }),
+        el("p", {}, "Most bytes are live at ", stepLink(p), `: ` +
+            `${bytes(live[p + 1])} in ` +
+            `${plural(liveAt(p).length, "buffer")}.`));
+}

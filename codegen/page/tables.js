@@ -1,0 +1,195 @@
+/* tables.js - the figures above the chart, the decisions and the steps. */
+
+/* ---- tiles ---------------------------------------------------------------- */
+
+function tile(name, big, more, extra)
+{
+    $("tiles").append(el("div", { class: "tile" }, el("dt", { text: name }),
+        el("dd", { class: "big", text: big }),
+        el("dd", { class: "more", text: more }), extra));
+}
+
+function meter()
+{
+    const used = Math.min(100, 100 * arena.bytes / arena.budget);
+
+    return el("dd", {
+        class: "meter" + (arena.bytes > arena.budget ? " over" : ""),
+    }, el("i", { style: `width: ${used}%` }));
+}
+
+function drawTiles()
+{
+    const gap = arena.bytes - arena.lower_bound, f = plan.flash;
+
+    tile("Arena", short(arena.bytes), count(arena.bytes) + " B" +
+        (arena.budget ? `, ${percent(arena.bytes, arena.budget)} of ` +
+            `${short(arena.budget)}` : ", no budget given"),
+        arena.budget ? meter() : null);
+    tile("Lower bound of this order", short(arena.lower_bound),
+        gap ? `gap ${bytes(gap)}, ${percent(gap, arena.lower_bound)}`
+            : "reached: no smaller plan for this order");
+    tile("Peak", stepName(arena.peak_step).replace("step", "Step"),
+        steps[arena.peak_step] ? steps[arena.peak_step].node
+            : "handing over to or from the caller");
+    tile("Flash", short(f.weights + f.tables + f.code_estimate),
+        `${short(f.weights + f.tables)} constants, about ` +
+        `${short(f.code_estimate)} code`);
+    tile("Work", `${count(totalMacs)} MACs`, plural(END, "step"));
+    tile("Stack", `at most ${count(plan.stack_bytes)} B`,
+        arena.state_bytes ? `state ${bytes(arena.state_bytes)}`
+            : "no state between runs");
+}
+
+/* ---- decisions ------------------------------------------------------------ */
+
+function savedRow(name, n, scale, now)
+{
+    const limit = arena.budget && arena.budget <= scale ? el("div", {
+        class: "limit", title: "budget",
+        style: `left: ${100 * arena.budget / scale}%`,
+    }) : null;
+
+    $("saved").append(el("div", { text: name }),
+        el("div", { class: "track" }, el("div", {
+            class: "fill" + (now ? " now" : ""),
+            style: `width: ${Math.max(0.2, 100 * n / scale)}%`,
+        }), limit), el("div", { class: "num", text: bytes(n) }));
+}
+
+function orderLine(d)
+{
+    const saved = d.model_order_bound - d.order_bound;
+
+    if (d.model_order_bound === null)
+        return "The order of steps is the model's own.";
+    if (saved <= 0)
+        return "Other orders of steps were tried: the model's own is kept.";
+    return `The steps are in another order than the model's: at least ` +
+        `${bytes(saved)} less.`;
+}
+
+function inPlaceTable(list)
+{
+    const rows = list.slice(0, 400).map(([b, v]) => el("tr", {
+        onclick: () => select(b, true),
+    }, el("td", { class: "num", text: v.first_step }),
+        el("td", { text: steps[v.first_step].op }),
+        el("td", { class: "name" }, link(b, v.name)),
+        el("td", { class: "name", text: v.of }),
+        el("td", { class: "num", text: count(v.bytes) })));
+
+    return el("div", { class: "table" }, el("table", {},
+        el("thead", {}, el("tr", {},
+            ...["Step", "Op", "Result", "overwrites", "Bytes not needed"].map(
+                (h, i) => el("th", { class: i % 4 ? null : "num",
+                    scope: "col", text: h })))),
+        el("tbody", {}, ...rows)));
+}
+
+function drawDecisions()
+{
+    const d = plan.decisions, over = [];
+    let views = 0, sum = 0;
+    const scale = Math.max(d.apart, arena.bytes, arena.budget || 0);
+
+    for (const b of buffers)
+        for (const v of b.values)
+            if (v.how === "in_place") {
+                over.push([b, v]);
+                sum += v.bytes;
+            } else if (v.how === "view") {
+                views++;
+            }
+    over.sort((a, b) => b[1].bytes - a[1].bytes ||
+        a[1].first_step - b[1].first_step);
+    savedRow("Every value in memory of its own", d.apart, scale);
+    savedRow("Memory reused over time (at least)", d.unshared_bound, scale);
+    if (d.model_order_bound > d.order_bound)
+        savedRow("with views and in-place results, the model's order",
+            d.model_order_bound, scale);
+    savedRow("with views and in-place results: lower bound", d.order_bound,
+        scale);
+    savedRow("This plan", arena.bytes, scale, true);
+    $("inplace").append(el("p", {}, el("br", {}), orderLine(d) + " ",
+        `${plural(over.length, "result")} overwrite an operand in place ` +
+        `(${bytes(sum)} in all), ${plural(views, "view")} cost nothing.`));
+    if (over.length)
+        $("inplace").append(el("details", {}, el("summary",
+            { text: `In-place results, ${over.length}` }),
+            inPlaceTable(over)));
+}
+
+/* ---- steps ------------------------------------------------------------------ */
+
+const rowOf = [];
+
+function stepRow(s)
+{
+    const share = totalMacs ? 100 * s.macs / totalMacs : 0;
+    const peak = s.index === arena.peak_step;
+    const row = el("tr", {
+        tabindex: -1, class: s.code ? null : "none",
+        "aria-selected": "false", onclick: () => selectStep(s.index, false),
+        onfocus: () => selectStep(s.index, false),
+    }, el("td", { class: "num", text: s.index }), el("td", { text: s.op }),
+        el("td", { class: "name", text: s.node }),
+        el("td", { class: "num", text: s.code ? count(s.macs) : "view" }),
+        el("td", {}, el("span", { class: "share" },
+            el("i", { style: `width: ${share}%` })),
+            s.macs ? percent(s.macs, totalMacs) : ""),
+        el("td", {}, el("span", { class: "share" }, el("i", {
+            style: `width: ${100 * s.live_bytes / arena.bytes}%`,
+        })), count(s.live_bytes),
+            peak ? el("span", { class: "badge", text: "peak" }) : null));
+
+    row.step = s.index;
+    rowOf[s.index] = row;
+    return row;
+}
+
+function sortSteps(body, th, key)
+{
+    const down = th.getAttribute("aria-sort") !== "descending" &&
+        key !== "index" || th.getAttribute("aria-sort") === "ascending";
+
+    for (const other of th.parentNode.children)
+        other.removeAttribute("aria-sort");
+    th.setAttribute("aria-sort", down ? "descending" : "ascending");
+    body.append(...steps.slice().sort((a, b) =>
+        (down ? b[key] - a[key] : a[key] - b[key]) || a.index - b.index)
+        .map(s => rowOf[s.index]));
+}
+
+function rowKey(e)
+{
+    const row = e.target.closest("tr");
+    const to = { ArrowDown: row.nextElementSibling,
+        ArrowUp: row.previousElementSibling,
+        Home: row.parentNode.firstChild,
+        End: row.parentNode.lastChild }[e.key];
+
+    if (to) {
+        e.preventDefault();
+        to.focus();
+    }
+}
+
+function drawSteps()
+{
+    const body = el("tbody", { onkeydown: rowKey }, ...steps.map(stepRow));
+    const head = [["Step", "index"], ["Op"], ["Node"], ["MACs", "macs"],
+        ["Share of MACs", "macs"], ["Live bytes", "live_bytes"]];
+    const cells = head.map(([text, key], i) => {
+        const th = el("th", { scope: "col",
+            class: i === 0 || i === 3 ? "num" : null });
+        th.append(key ? el("button", { type: "button", text: text,
+            onclick: () => sortSteps(body, th, key) }) : text);
+        return th;
+    });
+
+    if (rowOf[0])
+        rowOf[0].tabIndex = 0;
+    $("steps").append(el("table", { role: "grid", "aria-label": "Steps" },
+        el("thead", {}, el("tr", {}, ...cells)), body));
+}

@@ -1,0 +1,18 @@
+/* report.h - what the parts of the report share: who lives in which buffer. */
+#ifndef MCUFC_REPORT_H
+#define MCUFC_REPORT_H
+
+#include "codegen.h"
+
+typedef struct Residents Residents;
+
+/* The values of every buffer, in the order in which they come to life. */
+Residents *residents_new(Arena *arena, const Graph *g);
+/* `"kind": ..., "values": [...]` of one buffer */
+void json_residents(Buf *b, const Residents *r, const Buffer *buf);
+/* `"decisions": {...}`: what reuse, sharing and the order are worth */
+void json_decisions(Buf *b, const Residents *r);
+/* [1, 3, 224, 224] */
+void json_dims(Buf *b, const Type *t);
+
+#endif

@@ -1,0 +1,218 @@
+/* report_values.c - the inhabitants of each buffer, for the report.
+ *
+ * The planner places buffers; people think in values. A value is in its
+ * buffer because a step computed it there, or as a view of a value that is
+ * there already, or because it overwrites one that dies (in place).
+ */
+#include "report.h"
+
+struct Residents {
+    const Graph *g;
+    Arena *arena;
+    int *start;                 /* [nbuf + 1]: first row of each buffer */
+    const Value **list;
+};
+
+static int first_step(const Value *v)
+{
+    return v->def ? v->def->index : -1;
+}
+
+static int last_step(const Graph *g, const Value *v)
+{
+    int last = first_step(v);
+
+    if (v->is_output || (v->buf->is_state && !v->def))
+        return g->plan->nsteps;
+    for (int i = 0; i < v->nuse; i++)
+        if (v->use[i]->index > last)
+            last = v->use[i]->index;
+    return last;
+}
+
+/* ---- grouping: a counting sort by buffer -------------------------------- */
+
+static void visit(Residents *r, int *slot, const Value *v)
+{
+    if (!v || !v->buf)
+        return;
+    if (r->list)
+        r->list[slot[v->buf->id]] = v;
+    slot[v->buf->id]++;
+}
+
+static void visit_all(Residents *r, int *slot)
+{
+    for (int i = 0; i < r->g->nin; i++)
+        visit(r, slot, r->g->in[i]);
+    for (const State *s = r->g->state; s; s = s->next)
+        visit(r, slot, s->in);
+    for EACH_NODE(n, r->g)
+        for (int i = 0; i < n->nout; i++)
+            visit(r, slot, n->out[i]);
+}
+
+Residents *residents_new(Arena *arena, const Graph *g)
+{
+    Residents *r = NEW(arena, Residents);
+    int n = g->plan->nbuf, *slot = NEW_ARRAY(arena, int, n + 1);
+
+    r->g = g;
+    r->arena = arena;
+    r->start = NEW_ARRAY(arena, int, n + 1);
+    visit_all(r, slot);
+    for (int i = 0; i < n; i++) {
+        r->start[i + 1] = r->start[i] + slot[i];
+        slot[i] = r->start[i];
+    }
+    r->list = NEW_ARRAY(arena, const Value *, r->start[n] + 1);
+    visit_all(r, slot);
+    return r;
+}
+
+/* ---- JSON ------------------------------------------------------------------ */
+
+/* The operand of v's maker whose place v takes; NULL: none. */
+static const Value *overwritten(const Value *v)
+{
+    for (int i = 0; v->def && i < v->def->nin; i++)
+        if (v->def->in[i] && v->def->in[i]->buf == v->buf)
+            return v->def->in[i];
+    return NULL;
+}
+
+static const char *how(const Value *v)
+{
+    if (!v->def)
+        return v->buf->is_state ? "state" : "input";
+    if (overwritten(v))
+        return codegen_has_step(v->def) ? "in_place" : "view";
+    return node_is_commit(v->def) ? "commit" : "computed";
+}
+
+static const char *kind(const Residents *r, const Buffer *buf)
+{
+    bool in = false, out = false;
+
+    if (buf->is_state || buf->is_scratch)
+        return buf->is_state ? "state" : "scratch";
+    for (int i = r->start[buf->id]; i < r->start[buf->id + 1]; i++) {
+        in |= r->list[i]->is_input;
+        out |= r->list[i]->is_output;
+    }
+    if (in && out)
+        return "input_output";
+    return in ? "input" : out ? "output" : "activation";
+}
+
+void json_dims(Buf *b, const Type *t)
+{
+    buf_putc(b, '[');
+    for (int i = 0; i < t->rank; i++)
+        buf_printf(b, "%s%lld", i ? ", " : "", (long long)t->dim[i]);
+    buf_putc(b, ']');
+}
+
+static void json_readers(Buf *b, const Value *v)
+{
+    const char *comma = "";
+
+    buf_puts(b, ", \"read_by\": [");
+    for (int i = 0; i < v->nuse; i++) {
+        bool again = false;
+        for (int k = i - 1; k >= 0 && k > i - 8; k--)
+            again |= v->use[k] == v->use[i];
+        if (again)
+            continue;
+        buf_printf(b, "%s%d", comma, v->use[i]->index);
+        comma = ", ";
+    }
+    buf_puts(b, "]}");
+}
+
+static void json_value(Buf *b, const Graph *g, const Value *v)
+{
+    const Value *over = overwritten(v);
+
+    buf_puts(b, "\n      {\"name\": ");
+    buf_quote(b, v->name);
+    buf_printf(b, ", \"dtype\": \"%s\", \"shape\": ",
+               dtype_name(v->type.dt));
+    json_dims(b, &v->type);
+    buf_printf(b, ", \"bytes\": %lld, \"at\": %lld, \"first_step\": %d, "
+               "\"last_step\": %d, \"how\": \"%s\"",
+               (long long)type_bytes(&v->type), (long long)v->delta,
+               first_step(v), last_step(g, v), how(v));
+    if (over) {
+        buf_puts(b, ", \"of\": ");
+        buf_quote(b, over->name);
+    }
+    json_readers(b, v);
+}
+
+void json_residents(Buf *b, const Residents *r, const Buffer *buf)
+{
+    buf_printf(b, "\"kind\": \"%s\", \"values\": [", kind(r, buf));
+    for (int i = r->start[buf->id]; i < r->start[buf->id + 1]; i++) {
+        if (i > r->start[buf->id])
+            buf_putc(b, ',');
+        json_value(b, r->g, r->list[i]);
+    }
+    buf_putc(b, ']');
+}
+
+/* ---- decisions ---------------------------------------------------------------- */
+
+static int64_t rounded(int64_t bytes)
+{
+    return (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+}
+
+typedef struct Unshared {
+    int64_t apart;              /* every value in memory of its own */
+    int64_t *change;            /* of live bytes when step t - 1 begins */
+} Unshared;
+
+static void unshared_add(Unshared *u, int64_t bytes, int first, int last)
+{
+    u->apart += rounded(bytes);
+    u->change[first + 1] += rounded(bytes);
+    u->change[last + 2] -= rounded(bytes);
+}
+
+/* No plan is smaller in which no two values share a buffer. */
+static int64_t unshared_peak(const Unshared *u, const Plan *p)
+{
+    int64_t live = 0, peak = 0;
+
+    for (int t = 0; t < p->nsteps + 2; t++) {
+        live += u->change[t];
+        if (live > peak)
+            peak = live;
+    }
+    return peak > p->lower_bound ? peak : p->lower_bound;
+}
+
+void json_decisions(Buf *b, const Residents *r)
+{
+    const Plan *p = r->g->plan;
+    Unshared u = { 0, NEW_ARRAY(r->arena, int64_t, p->nsteps + 3) };
+
+    for (int i = 0; i < p->nbuf; i++) {
+        if (p->buf[i]->is_scratch)
+            unshared_add(&u, p->buf[i]->bytes, p->buf[i]->first,
+                         p->buf[i]->last);
+        for (int k = r->start[i]; k < r->start[i + 1]; k++)
+            unshared_add(&u, type_bytes(&r->list[k]->type),
+                         first_step(r->list[k]),
+                         last_step(r->g, r->list[k]));
+    }
+    buf_printf(b, "  \"decisions\": {\"apart\": %lld, \"unshared_bound\": "
+               "%lld, \"model_order_bound\": ", (long long)u.apart,
+               (long long)unshared_peak(&u, p));
+    if (r->g->model_order_bound)
+        buf_printf(b, "%lld", (long long)r->g->model_order_bound);
+    else
+        buf_puts(b, "null");
+    buf_printf(b, ", \"order_bound\": %lld},\n", (long long)p->lower_bound);
+}

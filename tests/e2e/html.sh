@@ -1,0 +1,115 @@
+#!/bin/sh
+# html.sh BUILD - the HTML report: complete, self-contained, safe against
+# names, and drawn: where chromium is installed, it draws every buffer.
+cd "$(dirname "$0")/../.." || exit 1
+build=${1:-build}
+out=$build/html
+mkdir -p "$out"
+passed=0 failed=0 skipped=0
+
+truth()         # what, command that must succeed
+{
+    what=$1
+    shift
+    if "$@" >"$out/log" 2>&1; then passed=$((passed + 1))
+    else failed=$((failed + 1)); echo "FAIL $what"; head -3 "$out/log"; fi
+}
+skip() { skipped=$((skipped + 1)); echo "SKIP $1"; }
+lacks() { ! grep -nE "$1" "$2"; }
+
+# one op; or N values that all live until they are joined; or names that try
+# to end the script element
+model()
+{
+    case $1 in
+    one) printf '%s\n' '<ir_version: 10, opset_import: ["" : 21]>' \
+        'one (float[4] x) => (float[4] y) { y = Relu(x) }' ;;
+    many) awk -v n="$2" 'BEGIN {
+        print "<ir_version: 10, opset_import: [\"\" : 21]>"
+        print "many (float[64] x) => (float[" 64 * n "] y) {"
+        for (i = 0; i < n; i++) {
+            print "  a" i " = Sin(" (i ? "a" i - 1 : "x") ")"
+            list = list (i ? ", " : "") "a" i
+        }
+        print "  y = Concat <axis = 0> (" list ")\n}" }' ;;
+    names) printf '%s\n' '<ir_version: 10, opset_import: ["" : 21]>' \
+        'm (float[4] x) => (float[4] "</script><b>") {' \
+        '  "<!--<script>" = Sin(x)' \
+        '  "</script><b>" = Add("<!--<script>", x)' '}' ;;
+    esac
+}
+
+json_of()       # HTML file: the plan as the page's script reads it
+{
+    sed -n '/<script type="application\/json"/,/<\/script>/p' "$1" |
+        sed '1d;$d'
+}
+
+same_plan()     # the page holds what --report-format json says
+{
+    json_of "$1" >"$out/page.json"
+    python3 - "$out/page.json" "$2" <<'END'
+import json, sys
+a, b = (json.load(open(f, encoding="utf-8")) for f in sys.argv[1:])
+assert a == b, "the page's plan differs"
+assert all(s["live_bytes"] <= a["arena"]["bytes"] for s in a["steps"])
+for f in a["buffers"]:
+    assert f["kind"] == "scratch" or f["values"], f
+    for v in f["values"]:
+        assert f["first_step"] <= v["first_step"], v
+        assert v["last_step"] <= f["last_step"], v
+        assert 0 <= v["at"] <= f["bytes"] - v["bytes"], v
+END
+}
+
+drawn()         # HTML file, number of buffers
+{
+    timeout 120 "$chromium" --headless --no-sandbox --disable-gpu \
+        --user-data-dir="$PWD/$out/profile" --dump-dom \
+        "file://$PWD/$1" >"$out/dom" 2>"$out/chromium.log"
+    n=$(grep -o 'role="option"' "$out/dom" | wc -l)
+    [ "$n" = "$2" ] || { echo "$n rectangles, not $2"; return 1; }
+    n=$(grep -o 'class="area"' "$out/dom" | wc -l)
+    [ "$n" -gt "$2" ] || { echo "no legend"; return 1; }
+    grep -q '<h3>Details</h3>' "$out/dom"
+}
+
+page()          # name, model file, options...
+{
+    name=$1 file=$2
+    shift 2
+    html=$out/$name.html
+    truth "$name: written" "$build/mcufc" -q "$file" --report="$html" "$@"
+    truth "$name: complete" grep -q '^</html>' "$html"
+    truth "$name: no placeholder is left" lacks '^@[A-Z]+@' "$html"
+    truth "$name: no network" lacks \
+        'https?:|<link|<img|src=|@import|url\([^#]' "$html"
+    truth "$name: names do not end the script" \
+        [ "$(grep -c '</script>' "$html")" = 2 ]
+    "$build/mcufc" -q "$file" --report="$out/$name.json" "$@"
+    if command -v python3 >/dev/null 2>&1; then
+        truth "$name: plan" same_plan "$html" "$out/$name.json"
+    else
+        skip "$name: plan (no python3)"
+    fi
+    if [ -n "$chromium" ]; then
+        truth "$name: drawn" drawn "$html" \
+            "$(grep -c '"kind": "' "$out/$name.json")"
+    else
+        skip "$name: drawn (no chromium)"
+    fi
+}
+
+chromium=$(command -v chromium || command -v chromium-browser)
+for m in one names; do model $m >"$out/$m.mcu"; done
+model many 1000 >"$out/many.mcu"
+page one "$out/one.mcu"
+page names "$out/names.mcu"
+page many "$out/many.mcu" --arena 600K
+page vit examples/vit-mnist/vit_mnist.onnx --arena 64K
+"$build/mcufc" -q "$out/one.mcu" --report --report-format html \
+    >"$out/stdout.html"
+truth "stdout" cmp "$out/stdout.html" "$out/one.html"
+rm -rf "$out/profile"
+echo "html: $passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
