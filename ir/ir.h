@@ -289,6 +289,7 @@ typedef struct OpInfo {
 const OpInfo *op_info(Op op);
 const char *op_name(Op op);
 Op op_by_name(const char *name);        /* OP_NONE when there is none */
+Op op_nearest(const char *name);        /* what was perhaps meant */
 bool op_has(Op op, unsigned trait);
 void attr_set_defaults(const OpInfo *op, void *attr, Arena *arena);
 const AttrInfo *attr_find(const OpInfo *op, const char *name);

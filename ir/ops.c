@@ -44,6 +44,41 @@ Op op_by_name(const char *name)
     return OP_NONE;
 }
 
+/* Changes of one letter that lead from a to b, in any case of letters; 3
+ * stands for more than two. */
+static int distance(const char *a, const char *b, int left)
+{
+    int best;
+
+    while (*a && (*a | 32) == (*b | 32))
+        a++, b++;
+    if (!*a && !*b)
+        return 0;
+    if (!left)
+        return 3;
+    best = *a && *b ? distance(a + 1, b + 1, left - 1) : 3;
+    if (*a && distance(a + 1, b, left - 1) < best)
+        best = distance(a + 1, b, left - 1);
+    if (*b && distance(a, b + 1, left - 1) < best)
+        best = distance(a, b + 1, left - 1);
+    return best < 3 ? best + 1 : 3;
+}
+
+Op op_nearest(const char *name)
+{
+    Op best = OP_NONE;
+    int least = strlen(name) > 5 ? 3 : 2;
+
+    for (int i = 1; i < OP_COUNT; i++) {
+        int d = distance(name, ops[i].name, least - 1);
+        if (d < least) {
+            least = d;
+            best = (Op)i;
+        }
+    }
+    return best;
+}
+
 bool op_has(Op op, unsigned trait)
 {
     return (ops[op].traits & trait) != 0;

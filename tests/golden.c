@@ -435,6 +435,10 @@ static void set_path(const char *mcufc)
     *slash = 0;
     snprintf(path, sizeof path, "%s:%s", folder, getenv("PATH"));
     setenv("PATH", path, 1);
+    real = getenv("MCUFC_SHARED") ? NULL : realpath("../shared", NULL);
+    if (real)
+        setenv("MCUFC_SHARED", real, 1);
+    free(real);
     setenv("MCUFC_CHECK", "1", 1);      /* graph_verify after each pass */
 }
 

@@ -77,6 +77,17 @@ static bool build_order(Build *b, int **order, int *count)
     return nodes_order(b, mg->node, mg->nnode, need, n, order, count);
 }
 
+static bool unknown_op(const Build *b, const ModelNode *n, const char *why)
+{
+    Op meant = domain_is(n->domain, "") && op_by_name(n->op) == OP_NONE
+                   ? op_nearest(n->op) : OP_NONE;
+
+    model_node_error(b, n, "%s", why);
+    if (meant != OP_NONE)
+        diag_hint(b->g->diag, "is %s meant?", op_name(meant));
+    return false;
+}
+
 /* Every op that is not known, before the first of them ends the run. */
 static bool check_known(Build *b, const int *order, int count)
 {
@@ -89,7 +100,7 @@ static bool check_known(Build *b, const int *order, int count)
         buf_init(&why, b->g->arena);
         if (!function_find(&b->function, b->g->arena, n) &&
             !node_known(n, scope_opset(b->scope, n->domain), &why))
-            ok = model_node_error(b, n, "%s", why.s);
+            ok = unknown_op(b, n, why.s);
     }
     return ok;
 }

@@ -6,7 +6,14 @@ cd "$(dirname "$0")/../.." || exit 1
 build=${1:-build}/asan
 count=${2:-1000000}
 log=${1:-build}/text.log
-seeds=$(ls tests/golden/*/*.mcu examples/*/*.mcu 2>/dev/null |
+# what the compiler prints is read without upgrades and folding: seeds as well
+printed=$build/seeds
+mkdir -p "$printed"
+for f in tests/golden/*/*.mcu; do
+    "${1:-build}/mcufc" "$f" -q --inline-weights --dump-after=plan \
+        -o "$printed/$(basename "$f")" 2>/dev/null
+done
+seeds=$(ls "$printed"/*.mcu tests/golden/*/*.mcu examples/*/*.mcu 2>/dev/null |
         grep -v repeat-bounds)
 make -s "$build/tests/fuzz/text" BUILD="$build" \
     CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" ||
