@@ -4,6 +4,7 @@ const TOP = 20, LEFT = 76, RIGHT = 118, PROFILE = 44, AXIS = 84;
 const view = { zoomX: 1, zoomY: 1, col: 0, height: 0, top: 0, max: 1 };
 const shapeOf = [];             /* by buffer: its <g> */
 let band = null;                /* of the step that is looked at */
+let ring = null;                /* round the selected buffer */
 
 function xOf(t)
 {
@@ -67,6 +68,15 @@ function axisY()
     return s;
 }
 
+function tickX(s, t, text)
+{
+    const half = 3.2 * String(text).length;
+    const x = Math.max(half, Math.min(view.width - half, xOf(t + 0.5)));
+
+    s.append(svg("text", { x: x, y: PROFILE + 19, "text-anchor": "middle",
+        text: text }));
+}
+
 /* Live bytes of each column, and the numbers of the steps. */
 function axisX()
 {
@@ -82,13 +92,11 @@ function axisX()
     s.append(svg("path", { class: "profile", d: d + `V${base}Z` }),
         svg("path", { class: "rule", d: `M0 ${base}H${view.width}` }));
     for (let t = 0; t < END; t += step)
-        s.append(svg("text", { x: xOf(t + 0.5), y: base + 15,
-            "text-anchor": "middle", text: t }));
-    if (view.col > 36)
-        s.append(svg("text", { x: xOf(-0.5), y: base + 15,
-            "text-anchor": "middle", text: "in" }),
-        svg("text", { x: xOf(END + 0.5), y: base + 15,
-            "text-anchor": "middle", text: "out" }));
+        tickX(s, t, t);
+    if (view.col > 36) {
+        tickX(s, -1, "in");
+        tickX(s, END, "out");
+    }
     s.append(svg("text", { x: view.width / 2, y: base + 31,
         "text-anchor": "middle", text: "step" }));
     s.addEventListener("click", clickTime);
@@ -108,11 +116,12 @@ function lines()
 {
     const same = arena.lower_bound === arena.bytes;
     const list = [{ at: arena.bytes, cls: "arena",
-        text: [same ? "arena = bound" : "arena", short(arena.bytes)] }];
+        text: [same && view.gutter === RIGHT ? "arena = bound" : "arena",
+            short(arena.bytes)] }];
 
     if (!same)
         list.push({ at: arena.lower_bound, cls: "bound",
-            text: ["lower bound", short(arena.lower_bound)] });
+            text: [view.gutter === RIGHT ? "lower bound" : "bound", short(arena.lower_bound)] });
     if (view.budgetShown)
         list.push({ at: arena.budget, cls: "budget",
             text: ["budget", short(arena.budget)] });
@@ -162,24 +171,43 @@ function boxOf(b)
 
     return { x: x, y: y,
         w: Math.max((b.last_step - b.first_step + 1) * view.col, 1.5),
-        h: Math.max(yOf(b.offset) - y, 1.5) };
+        h: Math.max(yOf(b.offset) - y, 1) };
 }
 
-function label(g, b, box)
+/* A name and its bytes from x on, if there is room. */
+function label(g, box, x, width, name, size)
 {
-    const most = Math.floor((box.w - 10) / 6.1);
-    const name = shortName(b.name);
-    const tall = box.h >= 32;
+    const most = Math.floor((width - 10) / 6.1), tall = box.h >= 32;
     const y = box.y + (tall ? box.h / 2 - 2 : box.h / 2 + 4);
 
     if (most < 4 || box.h < 13)
         return;
-    g.append(svg("text", { x: box.x + 6, y: y,
+    g.append(svg("text", { x: x + 6, y: y,
         text: name.length > most ? name.slice(0, most - 1) + "\u2026"
             : name }));
     if (tall && most >= 8)
-        g.append(svg("text", { x: box.x + 6, y: y + 13,
-            text: short(b.bytes) }));
+        g.append(svg("text", { x: x + 6, y: y + 13, text: short(size) }));
+}
+
+/* Each value that takes the whole buffer over is named where it begins. */
+function labels(g, b, box)
+{
+    const list = b.values.filter((v, i) => !i || v.how === "in_place");
+    const start = list.map((v, i) => i ? xOf(v.first_step) + overWidth()
+        : box.x);
+
+    if (!list.length)
+        label(g, box, box.x, box.w, shortName(b.name), b.bytes);
+    list.forEach((v, i) => {
+        const end = i + 1 < list.length ? xOf(list[i + 1].first_step)
+            : box.x + box.w;
+        label(g, box, start[i], end - start[i], shortName(v.name), v.bytes);
+    });
+}
+
+function overWidth()
+{
+    return Math.max(Math.min(view.col, 10), 2.5);
 }
 
 /* Where a value takes another's place, and parts that views show. */
@@ -192,7 +220,7 @@ function residents(g, b)
         const whole = v.at === 0 && v.bytes === b.bytes;
         if (v.how === "in_place")
             g.append(svg("rect", { class: "over", x: x, y: y, height: h,
-                width: Math.max(Math.min(view.col, 10), 2.5) }));
+                width: overWidth() }));
         else if (view.col < 4)
             continue;
         else if (whole)
@@ -225,13 +253,13 @@ function drawBuffer(b)
         "aria-selected": "false", "data-id": b.id,
         "aria-label": `${b.name}: ${KINDS[b.kind]}, ${count(b.bytes)} ` +
             `bytes at ${count(b.offset)}, ${span(b)}`,
-    }, svg("rect", { class: "area", x: box.x, y: box.y, width: box.w,
-        height: box.h }));
+    }, svg("rect", { class: "area" + (box.h < 5 || box.w < 4 ? " thin" : ""),
+        x: box.x, y: box.y, width: box.w, height: box.h }));
 
     if (b.values.length > 1)
         residents(g, b);
     edges(g, b, box);
-    label(g, b, box);
+    labels(g, b, box);
     shapeOf[b.id] = g;
     return g;
 }
@@ -261,7 +289,8 @@ function plotArea(list)
         width: 0 });
     s.append(all);
     peakMark(s);
-    s.append(band);
+    ring = svg("rect", { class: "ring" });
+    s.append(band, ring);
     for (const l of list)
         s.append(svg("path", { class: "line " + l.cls,
             d: `M0 ${yOf(l.at)}H${view.width}` }));

@@ -66,6 +66,12 @@ function bytes(n)
     return n < 1024 ? count(n) + " B" : `${short(n)} (${count(n)} B)`;
 }
 
+function large(n)
+{
+    return n < 1e4 ? count(n) : n < 1e6 ? trim(n / 1e3) + " k"
+        : n < 1e9 ? trim(n / 1e6) + " M" : trim(n / 1e9) + " G";
+}
+
 function percent(part, whole)
 {
     const p = whole ? 100 * part / whole : 0;

@@ -27,6 +27,16 @@ function showBand(t)
         fill(band, { x: xOf(t), width: Math.max(view.col, 2) }, []);
 }
 
+/* Round the selected buffer, above its neighbours. The buffer itself must
+ * not move in the document: it would lose the focus. */
+function showRing(b)
+{
+    const box = b ? boxOf(b) : { x: 0, y: 0, w: 0, h: 0 };
+
+    fill(ring, { x: box.x, y: box.y, width: box.w, height: box.h,
+        visibility: b ? "visible" : "hidden" }, []);
+}
+
 /* Put the selection into the chart; after it was drawn anew too. */
 function restore()
 {
@@ -39,9 +49,8 @@ function restore()
         shapeOf[x.id].classList.toggle("live", now.step !== null &&
             x.first_step <= now.step && now.step <= x.last_step);
     }
-    if (now.buffer)
-        shapeOf[b.id].parentNode.append(shapeOf[b.id]);
     showBand(now.step);
+    showRing(now.buffer);
 }
 
 function revealColumns(from, to)
@@ -221,6 +230,17 @@ function setTheme(name)
     $("theme").textContent = `Theme: ${name}`;
 }
 
+/* On paper the whole plan has to fit between the margins. */
+function paper(on)
+{
+    const box = $("chart");
+
+    view.zoomX = view.zoomY = 1;
+    box.style.maxHeight = "";
+    box.style.width = on ? "900px" : "";
+    drawChart();
+}
+
 function nextTheme()
 {
     const names = ["auto", "light", "dark"];
@@ -250,6 +270,8 @@ function start()
         view.zoomY = 1;
         zoom("zoomX", 0);
     });
+    addEventListener("beforeprint", () => paper(true));
+    addEventListener("afterprint", () => paper(false));
     drawTiles();
     drawLegend();
     drawDecisions();

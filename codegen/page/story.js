@@ -1,5 +1,11 @@
 /* story.js - the panel: why a buffer is there, what lives at a step. */
 
+function show(...parts)
+{
+    $("panel").replaceChildren(...parts.filter(p => p));
+    $("panel").scrollTop = 0;
+}
+
 function link(b, text)
 {
     return el("button", {
@@ -116,7 +122,7 @@ function tellBuffer(b)
         count(b.offset + b.bytes - 1));
     term(list, "Lifetime", span(b));
     term(list, "At the peak", peakLine(b));
-    $("panel").replaceChildren(el("h3", { text: b.name }),
+    show(el("h3", { text: b.name }),
         el("p", {}, ...begins(b), ...stays(b)), list, ...valuesOf(b));
 }
 
@@ -133,7 +139,7 @@ function tellStep(t)
         term(list, "MACs", `${count(s.macs)}, ` +
             percent(s.macs, totalMacs));
     }
-    $("panel").replaceChildren(
+    show(
         el("h3", {
             text: s ? `Step ${t}: ${s.op}` : t < 0 ? "Before the first step"
                 : "After the last step",
@@ -152,7 +158,7 @@ function tellPlan()
 {
     const p = arena.peak_step;
 
-    $("panel").replaceChildren(
+    show(
         el("h3", { text: "Details" }),
         el("p", {
             text: "Each rectangle is a buffer: as wide as it lives, as high " +

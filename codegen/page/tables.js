@@ -21,6 +21,7 @@ function meter()
 function drawTiles()
 {
     const gap = arena.bytes - arena.lower_bound, f = plan.flash;
+    const peak = steps[arena.peak_step];
 
     tile("Arena", short(arena.bytes), count(arena.bytes) + " B" +
         (arena.budget ? `, ${percent(arena.bytes, arena.budget)} of ` +
@@ -29,13 +30,15 @@ function drawTiles()
     tile("Lower bound of this order", short(arena.lower_bound),
         gap ? `gap ${bytes(gap)}, ${percent(gap, arena.lower_bound)}`
             : "reached: no smaller plan for this order");
-    tile("Peak", stepName(arena.peak_step).replace("step", "Step"),
-        steps[arena.peak_step] ? steps[arena.peak_step].node
-            : "handing over to or from the caller");
+    tile("Peak", peak ? `Step ${peak.index}` : arena.peak_step < 0
+        ? "Inputs" : "Outputs", peak ? `${peak.op}, ${peak.node}`
+        : "handed over " + (arena.peak_step < 0 ? "by" : "to") +
+            " the caller");
     tile("Flash", short(f.weights + f.tables + f.code_estimate),
         `${short(f.weights + f.tables)} constants, about ` +
         `${short(f.code_estimate)} code`);
-    tile("Work", `${count(totalMacs)} MACs`, plural(END, "step"));
+    tile("Work", `${large(totalMacs)} MACs`,
+        `${count(totalMacs)} in ${plural(END, "step")}`);
     tile("Stack", `at most ${count(plan.stack_bytes)} B`,
         arena.state_bytes ? `state ${bytes(arena.state_bytes)}`
             : "no state between runs");
@@ -112,8 +115,9 @@ function drawDecisions()
         scale);
     savedRow("This plan", arena.bytes, scale, true);
     $("inplace").append(el("p", {}, el("br", {}), orderLine(d) + " ",
-        `${plural(over.length, "result")} overwrite an operand in place ` +
-        `(${bytes(sum)} in all), ${plural(views, "view")} cost nothing.`));
+        over.length ? `In place, over an operand that dies: ` +
+            `${plural(over.length, "result")}, ${bytes(sum)} in all. ` : "",
+        views ? `${plural(views, "view")}: no code and no bytes.` : ""));
     if (over.length)
         $("inplace").append(el("details", {}, el("summary",
             { text: `In-place results, ${over.length}` }),
@@ -123,10 +127,11 @@ function drawDecisions()
 /* ---- steps ------------------------------------------------------------------ */
 
 const rowOf = [];
+const mostMacs = steps.reduce((most, s) => Math.max(most, s.macs), 1);
 
 function stepRow(s)
 {
-    const share = totalMacs ? 100 * s.macs / totalMacs : 0;
+    const share = 100 * s.macs / mostMacs;
     const peak = s.index === arena.peak_step;
     const row = el("tr", {
         tabindex: -1, class: s.code ? null : "none",
