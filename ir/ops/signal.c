@@ -152,8 +152,10 @@ bool infer_dft(Graph *g, Node *n)
         !scalar_int(node_in(n, 2), -2, &axis)) {
         if (!infer_declared(n, node_in(n, 2) ? n->in[2] : n->in[1]))
             return false;
-        return y->rank == x->rank && y->dt == x->dt ? true
-            : node_error(n, "output is declared with another rank or type");
+        return y->rank == x->rank && y->dt == x->dt
+                   ? dft_read(n, 0, 1, &d)      /* checks the rest */
+                   : node_error(n, "output is declared with another rank or "
+                                "type");
     }
     if (node_in(n, 1) && len < 1)
         return node_error(n, "dft_length is %lld", (long long)len);
@@ -268,8 +270,9 @@ bool infer_stft(Graph *g, Node *n)
         if (!infer_declared(n, n->in[1]))
             return false;
         return y->rank == 4 && y->dim[0] == x->dim[0] && y->dim[3] == 2 &&
-               y->dt == x->dt ? true
-            : node_error(n, "output is declared with another shape");
+               y->dt == x->dt
+                   ? stft_read(n, 1, node_in(n, 2) ? -1 : 1, &s)
+                   : node_error(n, "output is declared with another shape");
     }
     if (node_in(n, 3) && len < 1)
         return node_error(n, "frame_length is %lld", (long long)len);
