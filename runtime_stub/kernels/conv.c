@@ -267,12 +267,9 @@ KERNEL void mcu_shift3_T(int height, int width, int first, int n, const T *x,
     int k, j;
 
     for (k = 0; k < 3; k++, t += size) {
-        for (j = 0; j < from; j++)
-            t[j] = 0;
-        memcpy(t + from, x + (origin + from),
-               (size_t)(to - from) * sizeof *t);
-        for (j = to; j < room; j++)
-            t[j] = 0;
+        mcu_zero_T(from, t);
+        mcu_copy_T(to - from, x + (origin + from), t + from);
+        mcu_zero_T(room - to, t + to);
         /* left taps must not see the end of the row before, right taps not
          * the begin of the row after */
         j = k ? origin + from : origin + from + 1;
@@ -288,16 +285,15 @@ KERNEL void mcu_shift3_T(int height, int width, int first, int n, const T *x,
 KERNEL void mcu_pad3_T(int height, int width, int oy, int ox, int rows, int n,
                        const T *x, int size, T *t)
 {
-    int iy, j;
+    int iy;
 
     for (iy = oy - 1; iy < oy + rows + 1; iy++, t += size) {
         if (iy < 0 || iy >= height) {
-            for (j = 0; j < n + 2; j++)
-                t[j] = 0;
+            mcu_zero_T(n + 2, t);
             continue;
         }
         t[0] = ox ? x[iy * width + ox - 1] : 0;
-        memcpy(t + 1, x + (iy * width + ox), (size_t)n * sizeof *t);
+        mcu_copy_T(n, x + (iy * width + ox), t + 1);
         t[n + 1] = ox + n < width ? x[iy * width + ox + n] : 0;
     }
 }

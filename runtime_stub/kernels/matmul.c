@@ -7,6 +7,84 @@
  */
 #include "kernel.h"
 
+/* Copies n elements in blocks of 16 or 4, of which the last overlap. (Of a
+ * loop, or a memcpy with a bound, gcc makes `rep movs`, many times slower
+ * for so few.) */
+KERNEL inline void mcu_copy_T(int n, const T *restrict x, T *restrict y)
+{
+    if (n > 112) {
+        memcpy(y, x, (size_t)n * sizeof *y);
+        return;
+    }
+    if (n >= 16) {
+        if (n > 16)
+            memcpy(y, x, 16 * sizeof *y);
+        if (n > 32)
+            memcpy(y + 16, x + 16, 16 * sizeof *y);
+        if (n > 48)
+            memcpy(y + 32, x + 32, 16 * sizeof *y);
+        if (n > 64)
+            memcpy(y + 48, x + 48, 16 * sizeof *y);
+        if (n > 80)
+            memcpy(y + 64, x + 64, 16 * sizeof *y);
+        if (n > 96)
+            memcpy(y + 80, x + 80, 16 * sizeof *y);
+        memcpy(y + n - 16, x + n - 16, 16 * sizeof *y);
+    } else if (n >= 4) {
+        if (n > 4)
+            memcpy(y, x, 4 * sizeof *y);
+        if (n > 8)
+            memcpy(y + 4, x + 4, 4 * sizeof *y);
+        if (n > 12)
+            memcpy(y + 8, x + 8, 4 * sizeof *y);
+        memcpy(y + n - 4, x + n - 4, 4 * sizeof *y);
+    } else if (n > 0) {
+        y[0] = x[0];
+        if (n > 1)
+            y[1] = x[1];
+        if (n > 2)
+            y[2] = x[2];
+    }
+}
+
+/* n zeros, in the same way */
+KERNEL inline void mcu_zero_T(int n, T *y)
+{
+    if (n > 112) {
+        memset(y, 0, (size_t)n * sizeof *y);
+        return;
+    }
+    if (n >= 16) {
+        if (n > 16)
+            memset(y, 0, 16 * sizeof *y);
+        if (n > 32)
+            memset(y + 16, 0, 16 * sizeof *y);
+        if (n > 48)
+            memset(y + 32, 0, 16 * sizeof *y);
+        if (n > 64)
+            memset(y + 48, 0, 16 * sizeof *y);
+        if (n > 80)
+            memset(y + 64, 0, 16 * sizeof *y);
+        if (n > 96)
+            memset(y + 80, 0, 16 * sizeof *y);
+        memset(y + n - 16, 0, 16 * sizeof *y);
+    } else if (n >= 4) {
+        if (n > 4)
+            memset(y, 0, 4 * sizeof *y);
+        if (n > 8)
+            memset(y + 4, 0, 4 * sizeof *y);
+        if (n > 12)
+            memset(y + 8, 0, 4 * sizeof *y);
+        memset(y + n - 4, 0, 4 * sizeof *y);
+    } else if (n > 0) {
+        y[0] = 0;
+        if (n > 1)
+            y[1] = 0;
+        if (n > 2)
+            y[2] = 0;
+    }
+}
+
 /* c[i][j] += sum over k of a[i][k] b[k][j], i < 4, j < 32 */
 KERNEL void mcu_mac4_T(int depth, const T *restrict a, int a_row, int a_col,
                        const T *restrict b, int b_row, T *restrict c0,
@@ -130,11 +208,13 @@ KERNEL void mcu_start_T(int m, int n, const T *bias, int bias_row,
     for (i = 0; i < m; i++) {
         const T *from = bias ? bias + i * bias_row : NULL;
         T *to = c + i * c_row;
-        if (from && bias_col == 1)
-            memcpy(to, from, (size_t)n * sizeof *to);
+        if (!from)
+            mcu_zero_T(n, to);
+        else if (bias_col == 1)
+            mcu_copy_T(n, from, to);
         else
             for (j = 0; j < n; j++)
-                to[j] = from ? from[0] : 0;
+                to[j] = from[0];
     }
 }
 
