@@ -230,7 +230,7 @@ static void write_step(Codegen *cg, const Node *n)
                    (long long)n->scratch_buf->offset);
     buf_putc(&cg->steps, '\n');
     buf_write(&cg->steps, body.s, body.n);
-    buf_puts(&cg->steps, "}\n\n");
+    buf_printf(&cg->steps, "    %s_STEP_KEEP();\n}\n\n", cg->upper);
     buf_printf(&cg->run, "    %s_STEP_BEGIN(%d);\n    %s_step_%d(a);\n"
                "    %s_STEP_END(%d);\n", cg->upper, n->index, cg->name,
                n->index, cg->upper, n->index);
@@ -434,6 +434,11 @@ static void write_guards(const Codegen *cg, FILE *out)
             "#ifndef %s_STEP_BEGIN\n#define %s_STEP_BEGIN(i)\n#endif\n"
             "#ifndef %s_STEP_END\n#define %s_STEP_END(i)\n#endif\n\n",
             u, u, u, u, u, u);
+    fprintf(out, "/* gcc 12 can take a loop from one part of the arena to "
+            "another for one\n * without effect, and drop its step; not "
+            "with this. */\n#if defined(__GNUC__) && !defined(__clang__)\n"
+            "#define %s_STEP_KEEP() __asm__ volatile (\"\" ::: \"memory\")"
+            "\n#else\n#define %s_STEP_KEEP() ((void)0)\n#endif\n\n", u, u);
     fprintf(out, "typedef char %s_assert_size[sizeof(%s_arena) == "
             "%s_ARENA_BYTES ? 1 : -1];\ntypedef char %s_assert_float"
             "[sizeof(float) == 4 && sizeof(double) == 8 ? 1 : -1];\n\n",
