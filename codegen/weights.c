@@ -143,7 +143,8 @@ static void make_escapes(Escape *table)
 static bool write_chunk(FILE *out, const uint8_t *p, int64_t n,
                         const Escape *table, const char *end)
 {
-    char buf[4 * CHUNK + CHUNK / 16 + 64], *q = buf;
+    /* four characters for a byte, three for the end of a line every 100 */
+    char buf[4 * CHUNK + 3 * (4 * CHUNK / 100 + 1) + 8], *q = buf;
     int col = 0;
 
     *q++ = '"';

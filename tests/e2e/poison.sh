@@ -1,0 +1,166 @@
+#!/bin/sh
+# poison.sh BUILD [NAME...] - after each step every byte that the report calls
+# dead is filled with 0xa5: outputs and state must be the same bytes as
+# without, in three runs on one arena. Live ranges come from the report's
+# buffers, so this checks plan, report and kernels against each other.
+cd "$(dirname "$0")/../.." || exit 1
+build=${1:-build}
+[ $# -gt 0 ] && shift
+shared=${MCUFC_SHARED:-../shared}
+out=$build/poison
+mkdir -p "$out"
+passed=0 failed=0 skipped=0
+
+# rows of one list of the report: fields "offset", "bytes" and what follows
+rows()          # list, fields... -> { a, b, ... }, per element
+{
+    list=$1
+    shift
+    sed -n "/^  \"$list\": \[/,/^  \]/p" "$out/m.json" | awk -v want="$*" '
+        /"offset"/ {
+            n = split(want, key, " "); s = "{"
+            for (i = 1; i <= n; i++) {
+                v = $0
+                if (!match(v, "\"" key[i] "\": [^,}]*")) continue
+                v = substr(v, RSTART, RLENGTH); sub(/.*: /, "", v)
+                s = s " " v ","
+            }
+            print s " },"
+        }'
+}
+
+program()
+{
+    cat <<'END'
+#include <stdio.h>
+#include <stdlib.h>
+static void poison(unsigned char *p, long step);
+#define M_STEP_END(i) poison(a->bytes, i)
+#include "m.c"
+typedef struct Buffer { long at, bytes, first, last; } Buffer;
+typedef struct Io { long at, bytes; const char *type; } Io;
+END
+    echo 'static const Buffer buffers[] = {'
+    rows buffers offset bytes first_step last_step
+    echo '{ 0, 0, 0, 0 } }; static const Io ins[] = {'
+    rows inputs offset bytes dtype
+    echo '{ 0, 0, "" } }; static const Io outs[] = {'
+    rows outputs offset bytes dtype
+    cat <<'END'
+{ 0, 0, "" } };
+enum { NBUF = sizeof buffers / sizeof buffers[0] - 1,
+       NIN = sizeof ins / sizeof ins[0] - 1,
+       NOUT = sizeof outs / sizeof outs[0] - 1, RUNS = 3 };
+static m_arena arena;
+static unsigned char dead[sizeof arena];
+static int on;
+
+static void poison(unsigned char *p, long step)
+{
+    size_t i;
+
+    if (!on)
+        return;
+    memset(dead, 1, sizeof dead);
+    for (i = 0; i < NBUF; i++)
+        if (buffers[i].first <= step && step < buffers[i].last)
+            memset(dead + buffers[i].at, 0, (size_t)buffers[i].bytes);
+    for (i = 0; i < sizeof dead; i++)
+        if (dead[i])
+            p[i] = 0xa5;
+}
+
+static void fill(unsigned seed)
+{
+    long i, k;
+
+    for (k = 0; k < NIN; k++)
+        for (i = 0; i < ins[k].bytes; i++) {
+            unsigned char *p = arena.bytes + ins[k].at;
+            seed = seed * 1664525u + 1013904223u;
+            if (!strcmp(ins[k].type, "float") && i % 4 == 0) {
+                float x = (float)(seed >> 16) / 32768.0f - 1.0f;
+                memcpy(p + i, &x, 4);
+            } else if (strcmp(ins[k].type, "float")) {
+                p[i] = !strcmp(ins[k].type, "uint8") ||
+                       !strcmp(ins[k].type, "int8")
+                       ? (unsigned char)(seed >> 24) : 0;
+            }
+        }
+}
+
+int main(void)
+{
+    static unsigned char want[RUNS][sizeof arena + 1];
+    long r, k;
+
+    for (on = 0; on < 2; on++) {
+        memset(&arena, on ? 0xa5 : 0, sizeof arena);
+        m_reset(&arena);
+        for (r = 0; r < RUNS; r++) {
+            fill((unsigned)r);
+            poison(arena.bytes, -1);
+            if (m_run(&arena))
+                return 2;
+            for (k = 0; k < NOUT; k++)
+                if (!on)
+                    memcpy(want[r] + outs[k].at, arena.bytes + outs[k].at,
+                           (size_t)outs[k].bytes);
+                else if (memcmp(want[r] + outs[k].at,
+                                arena.bytes + outs[k].at,
+                                (size_t)outs[k].bytes)) {
+                    printf("output %ld of run %ld differs\n", k, r);
+                    return 1;
+                }
+        }
+    }
+    return 0;
+}
+END
+}
+
+poisoned()      # model, options...
+{
+    if ! "$build/mcufc" -q "$@" --name m -o "$out/m.c" \
+            --report="$out/m.json"; then
+        failed=$((failed + 1))
+        echo "FAIL $* does not compile"
+        return
+    fi
+    program >"$out/main.c"
+    if gcc -std=c99 -O1 -w -o "$out/main" "$out/main.c" -lm &&
+            "$out/main"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAIL $*"
+    fi
+}
+
+wanted()        # file, names...
+{
+    [ $# = 1 ] && return 0
+    file=$1
+    shift
+    for w; do case $file in *"$w"*) return 0 ;; esac; done
+    return 1
+}
+
+for m in examples/*/*.onnx tests/data/*.onnx "$shared"/models/*.onnx \
+         "$shared"/models/shapes/*.onnx; do
+    if [ ! -f "$m" ]; then
+        skipped=$((skipped + 1))
+        echo "SKIP $m is not here"
+        continue
+    fi
+    wanted "$m" "$@" || continue
+    poisoned "$m"
+    poisoned "$m" --keep-inputs
+    poisoned "$m" --bisect 0
+    case $m in
+    *stories*) poisoned "$m" --state auto ;;
+    *dtln*) poisoned "$m" --state input_3=tf_op_layer_stack_2 ;;
+    esac
+done
+echo "poison: $passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
