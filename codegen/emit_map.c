@@ -149,6 +149,8 @@ const char *map_expr(Emit *e, const char *act, float alpha, float beta,
             row = "ClipMin";
         }
     }
+    if (!strcmp(act, "Gelu") && alpha == 1)
+        row = "GeluTanh";
     return arena_printf(e->arena, "(%s)", scalar_c(e, row, dt, arg, alpha,
                                                    beta));
 }

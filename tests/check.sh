@@ -44,6 +44,7 @@ suite twins tests/e2e/twins.sh "$build"
 suite stack tests/e2e/stack.sh "$build"
 suite html tests/e2e/html.sh "$build"
 suite ops tests/e2e/ops.sh "$build" ${long:+long}
+suite windows python3 tests/e2e/windows.py "$build" --rounds ${long:+4}4
 suite malformed tests/fuzz/malformed.sh "$build" ${long:+long}
 if [ -n "$long" ]; then
     suite conformance tests/e2e/conformance.sh "$build"

@@ -142,10 +142,11 @@ def add_conv(m):
         kernel = [3, 3]
         attrs = {'pads': [1, 1, 1, 1], 'strides': [rng.choice([1, 2])] * 2}
         size = some(rng, 2, 2, 70 if rng.random() < 0.2 else 14)
-    x = m.value([rng.choice([1, 1, 2]), group * cg] + size, const=False)
-    inputs = [x, m.value([group * mg, cg] + kernel)]
+    dt = rng.choice([np.float32] * 5 + [np.float64])
+    x = m.value([rng.choice([1, 1, 2]), group * cg] + size, dt, const=False)
+    inputs = [x, m.value([group * mg, cg] + kernel, dt)]
     if rng.random() < 0.7:
-        inputs.append(m.value([group * mg]))
+        inputs.append(m.value([group * mg], dt))
     m.node('Conv', inputs, group=group, **attrs)
 
 
@@ -271,8 +272,14 @@ def add_transposed(m):
 def add_conv_act(m):
     add_conv(m)
     y = m.outputs.pop()
-    op = m.rng.choice(['Relu', 'Sigmoid', 'HardSwish', 'LeakyRelu', 'Elu'])
-    m.node(op, [y])
+    op = m.rng.choice(['Relu', 'Sigmoid', 'HardSwish', 'LeakyRelu', 'Elu',
+                       'Gelu', 'Clip'])
+    if op == 'Gelu' and not ort:
+        op = 'Tanh'
+    if op == 'Gelu':
+        m.node(op, [y], approximate=m.rng.choice(['none', 'tanh']))
+    else:
+        m.node(op, [y])
 
 
 def add_det(m):
