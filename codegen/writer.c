@@ -217,8 +217,8 @@ static void write_step(Codegen *cg, const Node *n)
     if (!body.n)                /* in place, nothing to change */
         e_line(&cg->e, "(void)a;");
     step_comment(&cg->steps, n);
-    buf_printf(&cg->steps, "static void %s_step_%d(%s_arena *a)\n{\n",
-               cg->name, n->index, cg->name);
+    buf_printf(&cg->steps, "%s_STEP void %s_step_%d(%s_arena *a)\n{\n",
+               cg->upper, cg->name, n->index, cg->name);
     for (int i = 0; i < n->nin; i++)
         if (n->in[i])
             declare(cg, &cg->steps, body.s, n->in[i], 'x', i);
@@ -439,6 +439,10 @@ static void write_guards(const Codegen *cg, FILE *out)
             "with this. */\n#if defined(__GNUC__) && !defined(__clang__)\n"
             "#define %s_STEP_KEEP() __asm__ volatile (\"\" ::: \"memory\")"
             "\n#else\n#define %s_STEP_KEEP() ((void)0)\n#endif\n\n", u, u);
+    fprintf(out, "/* Kept out of line: inlined, the steps' stacks would add up."
+            " */\n#if defined(__GNUC__)\n#define %s_STEP static "
+            "__attribute__((noinline))\n#else\n#define %s_STEP static\n"
+            "#endif\n\n", u, u);
     fprintf(out, "typedef char %s_assert_size[sizeof(%s_arena) == "
             "%s_ARENA_BYTES ? 1 : -1];\ntypedef char %s_assert_float"
             "[sizeof(float) == 4 && sizeof(double) == 8 ? 1 : -1];\n\n",
@@ -545,6 +549,6 @@ CodegenSizes codegen_sizes(const Codegen *cg)
     s.weights = weights_bytes(cg->state.weights);
     /* measured: about one byte of Thumb-2 code per 3 of C text at -O2 */
     s.code = (int64_t)(kernels.n + cg->steps.n) / 3;
-    s.stack = 512 + kernels_stack(cg->state.kernels);
+    s.stack = 640 + kernels_stack(cg->state.kernels);
     return s;
 }

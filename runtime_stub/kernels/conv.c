@@ -279,15 +279,14 @@ KERNEL void mcu_shift3_T(int height, int width, int first, int n, const T *x,
     }
 }
 
-/* The same for `rows` rows of n pixels from (oy, ox) on: a single copy, of
- * rows + 2 rows; tap (ky, kx) of row r begins at t[(r + ky) * size + kx].
- * size is at least n + 2. */
-KERNEL void mcu_pad3_T(int height, int width, int oy, int ox, int rows, int n,
+/* The same for a row of n pixels from (oy, ox) on: a single copy, of 3 rows;
+ * tap (ky, kx) begins at t[ky * size + kx]. size is at least n + 2. */
+KERNEL void mcu_pad3_T(int height, int width, int oy, int ox, int n,
                        const T *x, int size, T *t)
 {
     int iy;
 
-    for (iy = oy - 1; iy < oy + rows + 1; iy++, t += size) {
+    for (iy = oy - 1; iy < oy + 2; iy++, t += size) {
         if (iy < 0 || iy >= height) {
             mcu_zero_T(n + 2, t);
             continue;
@@ -385,11 +384,11 @@ KERNEL void mcu_mac9_T(int m, int n, const T *t, int dx, int dy, const T *w,
         mcu_mac1x9_T(n, t, dx, dy, w, c + i * c_row);
 }
 
-/* One group, images less than 32 wide: m output images. Stack: 1360 bytes */
+/* One group, images up to 16 wide: m output images. Stack: 1408 bytes */
 KERNEL void mcu_conv9_flat_T(int height, int width, int m, int channels,
                              const T *x, const T *w, const T *bias, T *y)
 {
-    enum { SIZE = 98 };
+    enum { SIZE = 82 };
     const int pixels = height * width;
     const int run = (SIZE - 2 - 2 * width) / 16 * 16;
     T t[3 * SIZE];
@@ -406,39 +405,35 @@ KERNEL void mcu_conv9_flat_T(int height, int width, int m, int channels,
     }
 }
 
-/* The same for wider images, 4 rows of 32 pixels at a time.
- * Stack: 1000 bytes */
+/* The same for wider images, a row of 32 pixels at a time.
+ * Stack: 1408 bytes */
 KERNEL void mcu_conv9_wide_T(int height, int width, int m, int channels,
                              const T *x, const T *w, const T *bias, T *y)
 {
     enum { SIZE = 34 };
     const int pixels = height * width;
-    T t[6 * SIZE];
-    int oy, ox, c, r, n, rows;
+    T t[3 * SIZE];
+    int oy, ox, c, n;
 
-    for (oy = 0; oy < height; oy += 4)
+    for (oy = 0; oy < height; oy++)
         for (ox = 0; ox < width; ox += 32) {
             T *to = y + oy * width + ox;
-            rows = height - oy < 4 ? height - oy : 4;
             n = width - ox < 32 ? width - ox : 32;
-            for (r = 0; r < rows; r++)
-                mcu_start_T(m, n, bias, 1, 0, to + r * width, pixels);
+            mcu_start_T(m, n, bias, 1, 0, to, pixels);
             for (c = 0; c < channels; c++) {
-                mcu_pad3_T(height, width, oy, ox, rows, n, x + c * pixels,
-                           SIZE, t);
-                for (r = 0; r < rows; r++)
-                    mcu_mac9_T(m, n, t + r * SIZE, 1, SIZE, w + 9 * c,
-                               9 * channels, to + r * width, pixels);
+                mcu_pad3_T(height, width, oy, ox, n, x + c * pixels, SIZE, t);
+                mcu_mac9_T(m, n, t, 1, SIZE, w + 9 * c, 9 * channels, to,
+                           pixels);
             }
         }
 }
 
-/* Depthwise, images up to 31 wide. Stack: 1360 bytes */
+/* Depthwise, images up to 16 wide. Stack: 1408 bytes */
 KERNEL void mcu_depthwise9_flat_T(int height, int width, int images, int m,
                                   const T *x, const T *w, const T *bias,
                                   T *y)
 {
-    enum { SIZE = 98 };
+    enum { SIZE = 82 };
     const int pixels = height * width, run = SIZE - 2 - 2 * width;
     T t[3 * SIZE];
     int i, k, p, n;
@@ -459,7 +454,7 @@ KERNEL void mcu_depthwise9_flat_T(int height, int width, int images, int m,
 
 /* y = W x, pixels as rows: 8 pixels by 32 output channels at a time. w is
  * packed, [panel][channel][32], the last panel as narrow as its channels.
- * Stack: 1200 bytes */
+ * Stack: 1408 bytes */
 KERNEL void mcu_conv1_small_T(int pixels, int m, int channels, const T *x,
                               const T *w, const T *bias, T *y)
 {

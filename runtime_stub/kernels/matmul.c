@@ -178,7 +178,8 @@ KERNEL void mcu_mac1_T(int n, int depth, const T *restrict a, int a_col,
     }
 }
 
-/* c[i][j] += sum over k of a[i][k] b[k][j], i < m, j < n <= 32 */
+/* c[i][j] += sum over k of a[i][k] b[k][j], i < m, j < n <= 32.
+ * Stack: 1152 bytes, most of it registers that compilers spill */
 KERNEL void mcu_mac_T(int m, int n, int depth, const T *a, int a_row,
                       int a_col, const T *b, int b_row, T *c, int c_row)
 {
@@ -237,7 +238,7 @@ KERNEL void mcu_matmul_T(int m, int n, int depth, const T *a, int a_row,
 }
 
 /* c = a b^T + bias: b is [n][depth], a row every b_row. Tiles of b are
- * turned around on the stack. Stack: 1280 bytes */
+ * turned around on the stack. Stack: 1408 bytes */
 KERNEL void mcu_matmul_bt_T(int m, int n, int depth, const T *a, int a_row,
                             int a_col, const T *b, int b_row, const T *bias,
                             int bias_row, int bias_col, T *c, int c_row)
