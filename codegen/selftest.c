@@ -63,7 +63,8 @@ bool selftest_write(const Codegen *cg, const CodegenOptions *opt, FILE *out)
     const char *upper = codegen_upper(cg);
     Weights *w = weights_new(arena, arena_printf(arena, "%s_golden",
                                                  opt->name),
-                             upper, CONST_FAST);
+                             upper, opt->form == CONST_LIST ? CONST_LIST
+                                                            : CONST_FAST);
     Buf b;
 
     buf_init(&b, arena);

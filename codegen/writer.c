@@ -518,6 +518,9 @@ bool codegen_write_c(const Codegen *cg, FILE *out)
     if (needs_math(kernels.s) || needs_math(cg->steps.s))
         fputs("#include <math.h>\n", out);
     fputc('\n', out);
+    if (cg->opt.form == CONST_LIST)     /* the form for C++ compilers too */
+        fputs("#ifdef __cplusplus\n#define restrict __restrict\n#endif\n\n",
+              out);
     write_guards(cg, out);
     if (cg->opt.form == CONST_FILE)
         write_base(cg, out);

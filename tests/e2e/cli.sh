@@ -101,4 +101,14 @@ truth "selftest builds" gcc -std=c99 -O1 -DST_SELFTEST -o "$out/st" \
 truth "selftest passes" "$out/st"
 build_ops() { "$mcufc" --ops | cmp -s - doc/ops.md; }
 truth "doc/ops.md is current (make doc/ops.md)" build_ops
+"$mcufc" -q $model -o "$out/l.c" --constants list --selftest --name l \
+    --header "$out/l.h"
+if command -v g++ >/dev/null 2>&1; then
+    for std in c++11 c++17; do
+        truth "list constants as $std" g++ -std=$std -Wall -Wextra -Werror \
+            -DL_SELFTEST -x c++ -c -o "$out/l.o" "$out/l.c"
+        truth "header as $std" g++ -std=$std -Wall -Wextra -Werror \
+            -fsyntax-only -x c++ -include "$out/l.h" /dev/null
+    done
+fi
 echo "cli: $passed passed, $failed failed"
