@@ -30,7 +30,7 @@ static int last_step(const Graph *g, const Value *v)
     return last;
 }
 
-/* ---- grouping: a counting sort by buffer -------------------------------- */
+/* ---- grouping: a counting sort by buffer ------------------------------- */
 
 static void visit(Residents *r, int *slot, const Value *v)
 {
@@ -70,7 +70,7 @@ Residents *residents_new(Arena *arena, const Graph *g)
     return r;
 }
 
-/* ---- JSON ------------------------------------------------------------------ */
+/* ---- JSON -------------------------------------------------------------- */
 
 /* The operand of v's maker whose place v takes; NULL: none. */
 static const Value *overwritten(const Value *v)
@@ -90,6 +90,15 @@ static const char *how(const Value *v)
     return node_is_commit(v->def) ? "commit" : "computed";
 }
 
+/* The new value of a state is an output to the graph, not to the caller. */
+static bool caller_reads(const Graph *g, const Value *v)
+{
+    for (int i = 0; v->is_output && i < g->nout; i++)
+        if (g->out[i] == v)
+            return true;
+    return false;
+}
+
 static const char *kind(const Residents *r, const Buffer *buf)
 {
     bool in = false, out = false;
@@ -98,7 +107,7 @@ static const char *kind(const Residents *r, const Buffer *buf)
         return buf->is_state ? "state" : "scratch";
     for (int i = r->start[buf->id]; i < r->start[buf->id + 1]; i++) {
         in |= r->list[i]->is_input;
-        out |= r->list[i]->is_output;
+        out |= caller_reads(r->g, r->list[i]);
     }
     if (in && out)
         return "input_output";
@@ -161,7 +170,7 @@ void json_residents(Buf *b, const Residents *r, const Buffer *buf)
     buf_putc(b, ']');
 }
 
-/* ---- decisions ---------------------------------------------------------------- */
+/* ---- decisions --------------------------------------------------------- */
 
 static int64_t rounded(int64_t bytes)
 {

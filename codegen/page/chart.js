@@ -24,8 +24,8 @@ function measure()
     view.width = Math.max(120, box.clientWidth - LEFT - view.gutter) *
         view.zoomX;
     view.col = view.width / COLUMNS;
-    view.height = Math.max(280, Math.min(480, innerHeight * 0.5)) *
-        view.zoomY;
+    view.height = view.paper ? 280
+        : Math.max(280, Math.min(480, innerHeight * 0.5)) * view.zoomY;
     view.max = Math.max(arena.bytes, 1);
     view.budgetShown = arena.budget && arena.budget <= 1.6 * view.max;
     if (view.budgetShown)
@@ -33,7 +33,7 @@ function measure()
     view.max *= 1.01;
 }
 
-/* ---- axes ------------------------------------------------------------------- */
+/* ---- axes -------------------------------------------------------------- */
 
 function niceStep(range, most, binary)
 {
@@ -110,7 +110,7 @@ function corner(cls, ...texts)
         "aria-hidden": "true" }, ...texts);
 }
 
-/* ---- lines -------------------------------------------------------------------- */
+/* ---- lines ------------------------------------------------------------- */
 
 function lines()
 {
@@ -121,7 +121,8 @@ function lines()
 
     if (!same)
         list.push({ at: arena.lower_bound, cls: "bound",
-            text: [view.gutter === RIGHT ? "lower bound" : "bound", short(arena.lower_bound)] });
+            text: [view.gutter === RIGHT ? "lower bound" : "bound",
+                short(arena.lower_bound)] });
     if (view.budgetShown)
         list.push({ at: arena.budget, cls: "budget",
             text: ["budget", short(arena.budget)] });
@@ -163,7 +164,7 @@ function peakMark(s)
         text: `peak ${short(live[arena.peak_step + 1])}` }));
 }
 
-/* ---- buffers ---------------------------------------------------------------- */
+/* ---- buffers ----------------------------------------------------------- */
 
 function boxOf(b)
 {
@@ -192,7 +193,8 @@ function label(g, box, x, width, name, size)
 /* Each value that takes the whole buffer over is named where it begins. */
 function labels(g, b, box)
 {
-    const list = b.values.filter((v, i) => !i || v.how === "in_place");
+    const list = b.values.filter((v, i) => !i || v.how === "in_place" ||
+        v.how === "commit");
     const start = list.map((v, i) => i ? xOf(v.first_step) + overWidth()
         : box.x);
 
@@ -218,7 +220,7 @@ function residents(g, b)
         const h = Math.max(yOf(b.offset + v.at) - y, 1.5);
         const x = xOf(v.first_step);
         const whole = v.at === 0 && v.bytes === b.bytes;
-        if (v.how === "in_place")
+        if (v.how === "in_place" || v.how === "commit")
             g.append(svg("rect", { class: "over", x: x, y: y, height: h,
                 width: overWidth() }));
         else if (view.col < 4)
@@ -248,13 +250,15 @@ function edges(g, b, box)
 function drawBuffer(b)
 {
     const box = boxOf(b);
+    const thin = box.h >= 4 && box.w >= 3 ? ""
+        : b.rank % 2 ? " thin odd" : " thin";
     const g = svg("g", {
         class: "buf k-" + b.kind, role: "option", tabindex: -1,
         "aria-selected": "false", "data-id": b.id,
         "aria-label": `${b.name}: ${KINDS[b.kind]}, ${count(b.bytes)} ` +
             `bytes at ${count(b.offset)}, ${span(b)}`,
-    }, svg("rect", { class: "area" + (box.h < 5 || box.w < 4 ? " thin" : ""),
-        x: box.x, y: box.y, width: box.w, height: box.h }));
+    }, svg("rect", { class: "area" + thin, x: box.x, y: box.y,
+        width: box.w, height: box.h }));
 
     if (b.values.length > 1)
         residents(g, b);
@@ -313,7 +317,7 @@ function drawChart()
     restore();
 }
 
-/* ---- legend ------------------------------------------------------------------- */
+/* ---- legend ------------------------------------------------------------ */
 
 function swatch(...shapes)
 {

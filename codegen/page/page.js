@@ -1,7 +1,7 @@
 /* page.js - what is selected, pointer and keyboard, zoom, theme, start. */
 const now = { buffer: null, step: null };
 
-/* ---- selection ---------------------------------------------------------------- */
+/* ---- selection --------------------------------------------------------- */
 
 /* Scroll a box so that [from, to) of it is visible; the page stays. */
 function reveal(box, side, from, to, size, margin)
@@ -100,7 +100,7 @@ function selectStep(t, move)
             row.offsetHeight, box.clientHeight, 30);
 }
 
-/* ---- pointer ---------------------------------------------------------------- */
+/* ---- pointer ----------------------------------------------------------- */
 
 function bufferAt(e)
 {
@@ -151,7 +151,7 @@ function hideTip()
     $("tip").hidden = true;
 }
 
-/* ---- keyboard --------------------------------------------------------------- */
+/* ---- keyboard ---------------------------------------------------------- */
 
 function focusPlot(e)
 {
@@ -203,7 +203,7 @@ document.addEventListener("keydown", e => {
     }
 });
 
-/* ---- zoom and theme ------------------------------------------------------------ */
+/* ---- zoom and theme ---------------------------------------------------- */
 
 function zoom(axis, factor)
 {
@@ -235,6 +235,7 @@ function paper(on)
 {
     const box = $("chart");
 
+    view.paper = on;
     view.zoomX = view.zoomY = 1;
     box.style.maxHeight = "";
     box.style.width = on ? "900px" : "";
@@ -249,7 +250,7 @@ function nextTheme()
     setTheme(names[(Math.max(at, 0) + 1) % 3]);
 }
 
-/* ---- start ----------------------------------------------------------------------- */
+/* ---- start ------------------------------------------------------------- */
 
 function start()
 {

@@ -4,6 +4,7 @@ function show(...parts)
 {
     $("panel").replaceChildren(...parts.filter(p => p));
     $("panel").scrollTop = 0;
+    $("panel").classList.toggle("help", !now.buffer && now.step === null);
 }
 
 function link(b, text)
@@ -27,7 +28,7 @@ function term(list, name, ...what)
     list.append(el("dt", { text: name }), el("dd", {}, ...what));
 }
 
-/* ---- a buffer ------------------------------------------------------------- */
+/* ---- a buffer ---------------------------------------------------------- */
 
 function lastReader(b)
 {
@@ -61,7 +62,7 @@ function stays(b)
     if (b.last_step >= END)
         return b.kind.includes("output")
             ? [" It stays until the caller has read it."]
-            : [" It stays until the run ends, as --keep-inputs asks."];
+            : [" It stays until the run ends."];
     if (last < 0)
         return [" Nobody reads it."];
     if (last === b.first_step)
@@ -73,13 +74,14 @@ function stays(b)
 function valueLine(v)
 {
     const how = {
-        in_place: " overwrites ", view: " is a view of ",
+        in_place: "; overwrites " + v.of, view: "; a view of " + v.of,
+        commit: "; the new state, brought here when the run ends",
     }[v.how];
 
     return el("li", {}, el("b", { text: v.name }), ` ${typeOf(v)}`,
         el("br", {}), el("small", {
             text: `${bytes(v.bytes)}${v.at ? " at +" + count(v.at) : ""}, ` +
-                span(v) + (how ? ";" + how + v.of : ""),
+                span(v) + (how || ""),
         }));
 }
 
@@ -126,7 +128,7 @@ function tellBuffer(b)
         el("p", {}, ...begins(b), ...stays(b)), list, ...valuesOf(b));
 }
 
-/* ---- a step ----------------------------------------------------------------- */
+/* ---- a step ------------------------------------------------------------ */
 
 function tellStep(t)
 {

@@ -1,6 +1,6 @@
 /* tables.js - the figures above the chart, the decisions and the steps. */
 
-/* ---- tiles ---------------------------------------------------------------- */
+/* ---- tiles ------------------------------------------------------------- */
 
 function tile(name, big, more, extra)
 {
@@ -44,7 +44,7 @@ function drawTiles()
             : "no state between runs");
 }
 
-/* ---- decisions ------------------------------------------------------------ */
+/* ---- decisions --------------------------------------------------------- */
 
 function savedRow(name, n, scale, now)
 {
@@ -94,7 +94,9 @@ function drawDecisions()
 {
     const d = plan.decisions, over = [];
     let views = 0, sum = 0;
-    const scale = Math.max(d.apart, arena.bytes, arena.budget || 0);
+    const most = Math.max(d.apart, arena.bytes);
+    const scale = arena.budget <= 1.6 * most ? Math.max(most, arena.budget)
+        : most;
 
     for (const b of buffers)
         for (const v of b.values)
@@ -124,7 +126,7 @@ function drawDecisions()
             inPlaceTable(over)));
 }
 
-/* ---- steps ------------------------------------------------------------------ */
+/* ---- steps ------------------------------------------------------------- */
 
 const rowOf = [];
 const mostMacs = steps.reduce((most, s) => Math.max(most, s.macs), 1);

@@ -17,13 +17,18 @@ truth()         # what, command that must succeed
 skip() { skipped=$((skipped + 1)); echo "SKIP $1"; }
 lacks() { ! grep -nE "$1" "$2"; }
 
-# one op; or N values that all live until they are joined; or names that try
+# one op; or no bytes; or a state; or N values that all live until they are joined; or names that try
 # to end the script element
 model()
 {
     case $1 in
     one) printf '%s\n' '<ir_version: 10, opset_import: ["" : 21]>' \
         'one (float[4] x) => (float[4] y) { y = Relu(x) }' ;;
+    none) printf '%s\n' '<ir_version: 10, opset_import: ["" : 21]>' \
+        'none (float[0] x) => (float[0] y) { y = Relu(x) }' ;;
+    state) printf '%s\n' '<ir_version: 10, opset_import: ["" : 21]>' \
+        'm (float[8] x, float[8] h) => (float[8] y, float[8] g) {' \
+        '  g = Sub(x, h)' '  y = Sin(g)' '}' ;;
     many) awk -v n="$2" 'BEGIN {
         print "<ir_version: 10, opset_import: [\"\" : 21]>"
         print "many (float[64] x) => (float[" 64 * n "] y) {"
@@ -103,9 +108,12 @@ page()          # name, model file, options...
 }
 
 chromium=$(command -v chromium || command -v chromium-browser)
-for m in one names; do model $m >"$out/$m.mcu"; done
+for m in one none state names; do model $m >"$out/$m.mcu"; done
 model many 1000 >"$out/many.mcu"
 page one "$out/one.mcu"
+page none "$out/none.mcu"
+page state "$out/state.mcu" --state h=g --keep-inputs
+page apart "$out/state.mcu" --no-reuse --arena 100K
 page names "$out/names.mcu"
 page many "$out/many.mcu" --arena 600K
 page vit examples/vit-mnist/vit_mnist.onnx --arena 64K
