@@ -48,12 +48,22 @@ static bool write_arrays(Compile *c, const char *path, int n,
     return write_file(c, path, write_buf, &b);
 }
 
+static void print_elem(DType dt, const void *p, int64_t k)
+{
+    if (dtype_is_float(dt))
+        printf(" %.6g", elem_get(dt, p, k));
+    else if (dt == DT_U64)
+        printf(" %llu", (unsigned long long)((const uint64_t *)p)[k]);
+    else
+        printf(" %lld", (long long)elem_get_int(dt, p, k));
+}
+
 static void print_arrays(int n, const NpyArray *a, const Graph *g)
 {
     for (int i = 0; i < n; i++) {
         printf("%s:", a[i].name);
         for (int64_t k = 0; k < a[i].count && k < 32; k++)
-            printf(" %.6g", elem_get(g->out[i]->type.dt, a[i].data, k));
+            print_elem(g->out[i]->type.dt, a[i].data, k);
         puts(a[i].count > 32 ? " ..." : "");
     }
 }

@@ -129,6 +129,10 @@ bool samples_load(Compile *c, Graph *g, const char *path, Samples *out)
     int64_t n = 1, count = 1;
     NpyFile f;
 
+    if (g->nin == 0) {          /* nothing to read: `--run -` */
+        add_sample(c, g, out, path);
+        return true;
+    }
     if (!npz_load(path, c->arena, c->diag, &f))
         return false;
     if (!f.is_npz && g->nin > 1)
