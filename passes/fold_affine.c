@@ -135,8 +135,10 @@ static float *bias_of(Graph *g, const Weighted *w)
 
     if (!b)
         return NEW_ARRAY(g->arena, float, w->channels);
-    if (type_elems(&b->type) != w->channels || b->type.dt != DT_F32)
-        return NULL;
+    if (type_elems(&b->type) != w->channels || b->type.rank < 1 ||
+        b->type.dim[b->type.rank - 1] != w->channels ||
+        b->type.dt != DT_F32)
+        return NULL;            /* a bias per row has as many, perhaps */
     return const_floats(g, b);
 }
 
