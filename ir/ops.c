@@ -54,7 +54,7 @@ static int distance(const char *a, const char *b, int left)
         a++, b++;
     if (!*a && !*b)
         return 0;
-    if (!left)
+    if (left <= 0)
         return 3;
     best = *a && *b ? distance(a + 1, b + 1, left - 1) : 3;
     if (*a && distance(a + 1, b, left - 1) < best)
@@ -69,7 +69,7 @@ Op op_nearest(const char *name)
     Op best = OP_NONE;
     int least = strlen(name) > 5 ? 3 : 2;
 
-    for (int i = 1; i < OP_COUNT; i++) {
+    for (int i = 1; i < OP_COUNT && least; i++) {
         int d = distance(name, ops[i].name, least - 1);
         if (d < least) {
             least = d;

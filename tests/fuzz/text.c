@@ -240,7 +240,7 @@ int main(int argc, char **argv)
         int r;
         make(seed, current);
         if (count == 1)
-            printf("%.*s\n----\n", (int)size, text);
+            printf("%.*s\n----\n", (int)size, text), fflush(stdout);
         r = try();
         held += r == 1;
         refused += r == 0;
