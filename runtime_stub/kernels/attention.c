@@ -80,6 +80,59 @@ KERNEL void mcu_attn_mix_T(T *restrict y, const T *restrict p,
     }
 }
 
+/* ---- 32 queries at a time --------------------------------------------------- */
+
+/* softmax of every column of s[n][32], without the division: *sum gets what
+ * is left to divide by */
+KERNEL void mcu_attn_columns_T(T *restrict s, int n, T *restrict sum)
+{
+    T top[32];
+    int i, j;
+
+    for (j = 0; j < 32; j++) {
+        top[j] = T_LOWEST;
+        sum[j] = 0;
+    }
+    for (i = 0; i < n; i++)
+        for (j = 0; j < 32; j++)
+            top[j] = s[i * 32 + j] > top[j] ? s[i * 32 + j] : top[j];
+    for (j = 0; j < 32; j++)
+        top[j] = top[j] <= T_LOWEST ? 0 : top[j];
+    for (i = 0; i < n; i++)
+        for (j = 0; j < 32; j++) {
+            const T e = mcu_exp_T(s[i * 32 + j] - top[j]);
+            s[i * 32 + j] = e;
+            sum[j] += e;
+        }
+}
+
+/* y = softmax(scale q k^T) v for up to 32 queries of one head, all keys.
+ * Lanes are queries: s holds q^T [dk][32], then the scores [keys][32].
+ * Stack: 300 bytes */
+KERNEL void mcu_attn_block_T(int queries, int keys, int dk, int dv,
+                             const T *q, int q_row, const T *k, int k_row,
+                             const T *v, int v_row, T scale, T *s, T *y,
+                             int y_row)
+{
+    T *p = s + dk * 32, sum[32];
+    int i, j;
+
+    for (i = 0; i < dk; i++)
+        for (j = 0; j < 32; j++)
+            s[i * 32 + j] = j < queries ? scale * q[j * q_row + i] : 0;
+    mcu_zero_T(keys * 32, p);
+    mcu_mac_T(keys, 32, dk, k, k_row, 1, s, 32, p, 32);
+    mcu_attn_columns_T(p, keys, sum);
+    for (j = 0; j < dv; j += 32) {
+        const int w = dv - j < 32 ? dv - j : 32;
+        mcu_start_T(queries, w, NULL, 0, 0, y + j, y_row);
+        mcu_mac_T(queries, w, keys, p, 1, 32, v + j, v_row, y + j, y_row);
+    }
+    for (i = 0; i < queries; i++)
+        for (j = 0; j < dv; j++)
+            y[i * y_row + j] *= sum[i] <= 0 ? 0 : (T)1 / sum[i];
+}
+
 /* ---- rotary embedding ----------------------------------------------------------- */
 
 /* y is x with its first 2 * half elements turned in pairs `apart`: i and

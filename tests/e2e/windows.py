@@ -269,6 +269,24 @@ def add_transposed(m):
     m.node(rng.choice(['Relu', 'Sigmoid', 'Tanh', 'Softplus']), ['q%d' % k])
 
 
+def add_attention(m):
+    """softmax(q k^T) v, large enough to go 32 queries at a time"""
+    rng = m.rng
+    k = len(m.nodes)
+    heads, tokens = rng.choice([6, 8]), rng.choice([40, 64, 69])
+    size = rng.choice([48, 64])
+    q = m.value([1, heads, tokens, size], const=False)
+    key = m.value([1, heads, tokens, size], const=False)
+    kt = 't%d' % k
+    m.nodes.append(helper.make_node('Transpose', [key], [kt],
+                                    perm=[0, 1, 3, 2]))
+    v = m.value([1, heads, tokens, rng.choice([size, 40])], const=False)
+    m.nodes.append(helper.make_node('MatMul', [q, kt], ['s%d' % k]))
+    m.nodes.append(helper.make_node('Softmax', ['s%d' % k], ['p%d' % k],
+                                    axis=-1))
+    m.node('MatMul', ['p%d' % k, v])
+
+
 def add_conv_act(m):
     add_conv(m)
     y = m.outputs.pop()
@@ -289,7 +307,7 @@ def add_det(m):
 
 KINDS = [add_conv, add_conv, add_conv, add_convtranspose, add_pool, add_pool,
          add_global, add_matmul, add_matmul, add_gemm, add_transposed,
-         add_conv_act, add_det]
+         add_conv_act, add_det, add_attention]
 
 MAIN = '''#include "m.h"
 #include <stdio.h>
