@@ -17,8 +17,8 @@ truth()         # what, command that must succeed
 skip() { skipped=$((skipped + 1)); echo "SKIP $1"; }
 lacks() { ! grep -nE "$1" "$2"; }
 
-# one op; or no bytes; or a state; or N values that all live until they are joined; or names that try
-# to end the script element
+# one op; or no bytes; or a state; or N values that all live until they are
+# joined; or names that try to end the script element
 model()
 {
     case $1 in
