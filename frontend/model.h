@@ -94,7 +94,8 @@ typedef struct ModelState {     /* an input and an output: --state */
 
 /* What a text that ir/print.c made says about the graph it was. */
 typedef struct ModelFacts {
-    int64_t opset;              /* of the model that it was; 0: none said */
+    bool has_opset;
+    int64_t opset;              /* of the model that it was; may be 0 */
     const char *source, *after, *plan;
     ModelState *state;
 } ModelFacts;

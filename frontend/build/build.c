@@ -132,7 +132,7 @@ static void describe(Build *b)
               arena_strdup(g->arena, b->m->graph.name) : "graph";
     g->opset = scope_opset(b->scope, "");
     memcpy(g->hash, b->m->hash, sizeof g->hash);
-    if (b->m->facts.opset)
+    if (b->m->facts.has_opset)
         g->opset = b->m->facts.opset;
     if (b->m->facts.source)
         g->source = b->m->facts.source;

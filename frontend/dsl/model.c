@@ -117,6 +117,7 @@ static void read_fact(Text *t, Model *m, const Pair *p)
         m->hash[0] = (uint32_t)(h >> 32);
         m->hash[1] = (uint32_t)h;
     } else if (!strcmp(p->key, "mcufc.opset")) {
+        m->facts.has_opset = true;
         m->facts.opset = strtoll(p->s, NULL, 10);
     } else if (!strcmp(p->key, "mcufc.source")) {
         m->facts.source = p->s;
