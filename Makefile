@@ -110,6 +110,14 @@ check-long: deps
 	@$(MAKE) --no-print-directory all
 	@tests/check.sh $(BUILD) long
 
+# PYTHON: one that has numpy and, for the comparison, onnxruntime
+PYTHON ?= python3
+BENCH_MODELS ?= $(wildcard examples/vit-mnist/*.onnx \
+	../shared/models/shapes/*.onnx)
+
+bench: all
+	$(PYTHON) bench/bench.py $(BUILD) $(BENCH_MODELS)
+
 # siblings never include each other
 layers:
 	@tests/layers.sh
@@ -130,7 +138,7 @@ install: all $(BUILD)/mcufc.1
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all help deps demo check check-long layers install clean
+.PHONY: all help deps bench demo check check-long layers install clean
 .SUFFIXES:
 -include $(LIB_SRC:%.c=$(BUILD)/%.d) $(BUILD)/compiler/main.d \
 	$(BUILD)/compiler/plan_main.d
