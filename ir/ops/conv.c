@@ -78,7 +78,7 @@ bool infer_col2im(Graph *g, Node *n)
         return infer_declared(n, n->in[2]);
     if (!col2im_shape(n, &s))
         return false;
-    *t = type_make(n->in[0]->type.dt, 2 + s.win.rank, NULL);
+    *t = (Type){ n->in[0]->type.dt, 2 + s.win.rank, { 0 } };
     t->dim[0] = s.batch;
     t->dim[1] = s.cg;
     for (int i = 0; i < s.win.rank; i++)
