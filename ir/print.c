@@ -214,9 +214,9 @@ static void put_attrs(Buf *b, const Node *n)
 
 /* ---- nodes -------------------------------------------------------------- */
 
-static void put_values(Buf *b, Value *const *v, int n)
+static void put_values(Buf *b, Value *const *v, int n, bool all)
 {
-    while (n > 0 && !v[n - 1])
+    while (!all && n > 0 && !v[n - 1])
         n--;
     for (int i = 0; i < n; i++) {
         buf_puts(b, i ? ", " : "");
@@ -256,12 +256,12 @@ static void put_op(Buf *b, const Node *n)
         put_name(b, n->name);
         buf_puts(b, "] ");
     }
-    put_values(b, n->out, n->nout);
+    put_values(b, n->out, n->nout, op_info(n->op)->max_out < 0);
     buf_printf(b, " = %s%s", is_internal(n) ? "mcufc." : "",
                op_name(n->op));
     put_attrs(b, n);
     buf_puts(b, " (");
-    put_values(b, n->in, n->nin);
+    put_values(b, n->in, n->nin, false);
     buf_putc(b, ')');
 }
 

@@ -151,6 +151,8 @@ double number_f64(const Number *n)
     }
     if (n->kind >= NUMBER_INF)
         return special(n);
+    if (n->exact && !n->exp10)          /* computed ones have no text */
+        return n->neg ? -(double)n->digits : (double)n->digits;
     if (!n->exact || n->digits >> 53 || n->exp10 < -22 || n->exp10 > 22)
         return strtod(n->text, NULL);
     d = (double)n->digits;
@@ -171,6 +173,8 @@ float number_f32(const Number *n)
     }
     if (n->kind >= NUMBER_INF)
         return (float)special(n);
+    if (n->exact && !n->exp10)
+        return n->neg ? -(float)n->digits : (float)n->digits;
     if (!n->exact || n->digits >> 53 || n->exp10 < -22 || n->exp10 > 22)
         return strtof(n->text, NULL);
     d = (double)n->digits;

@@ -180,7 +180,8 @@ static void draft_outputs(Build *b, Draft *d)
     Arena *a = b->g->arena;
     int n = mn->nout;
 
-    while (n > 0 && !*mn->out[n - 1])
+    while (n > 0 && !*mn->out[n - 1] &&
+           (d->id == OP_NONE || op_info(d->id)->max_out >= 0))
         n--;
     d->nout = n;
     d->out = NEW_ARRAY(a, Value *, n + 1);

@@ -139,7 +139,8 @@ static void drop_unused_results(Node *n)
     for (int i = op_info(n->op)->min_out; i < n->nout; i++)
         if (n->out[i] && !n->out[i]->nuse && !n->out[i]->is_output)
             node_set_output(n, i, NULL);
-    while (n->nout > op_info(n->op)->min_out && !n->out[n->nout - 1])
+    while (op_info(n->op)->max_out >= 0 &&      /* a Split counts them */
+           n->nout > op_info(n->op)->min_out && !n->out[n->nout - 1])
         n->nout--;
 }
 

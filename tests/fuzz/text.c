@@ -106,7 +106,7 @@ static void make(uint64_t seed, long i)
 {
     const Seed *s;
 
-    state = (seed + (uint64_t)i * 2) * 0x9e3779b97f4a7c15u | 1;
+    state = (seed << 40 ^ (uint64_t)i) * 0x9e3779b97f4a7c15u | 1;
     for (int k = 0; k < 8; k++)
         next();
     s = &seeds[below((size_t)nseed)];
