@@ -133,7 +133,7 @@ static bool input_norm(Compile *c, const char *spec)
 static Value *find_output(Graph *g, const char *name)
 {
     for (int i = 0; i < g->nout; i++)
-        if (!strcmp(g->out[i]->name, name))
+        if (!strcmp(value_label(g->out[i]), name))
             return g->out[i];
     return NULL;
 }

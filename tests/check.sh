@@ -42,6 +42,7 @@ suite models tests/e2e/models.sh "$build"
 suite plan tests/e2e/plan.sh "$build"
 suite twins tests/e2e/twins.sh "$build"
 suite stack tests/e2e/stack.sh "$build"
+suite poison tests/e2e/poison.sh "$build"
 suite html tests/e2e/html.sh "$build"
 suite ops tests/e2e/ops.sh "$build" ${long:+long}
 suite windows python3 tests/e2e/windows.py "$build" --rounds ${long:+4}4
