@@ -33,10 +33,9 @@ static bool is_ranged(const Attn *a)
  * layer four times as wide stays the peak.) */
 static int64_t block_scratch(const Node *n, const Attn *a)
 {
-    int64_t size = dtype_bytes(n->in[ATTN_Q]->type.dt);
-    int64_t bytes = 32 * (a->dk + a->total) * size;
+    int64_t size = 4, bytes = 32 * (a->dk + a->total) * size;
 
-    if (is_ranged(a) || a->has_mask || a->softcap > 0 || a->past ||
+    if (n->in[ATTN_Q]->type.dt != DT_F32 || is_ranged(a) || a->has_mask || a->softcap > 0 || a->past ||
         a->total == 0 || a->q_len < 16 || node_out(n, ATTN_QK) ||
         node_out(n, ATTN_PRESENT_K) || node_out(n, ATTN_PRESENT_V) ||
         !node_out(n, ATTN_Y) ||

@@ -108,7 +108,7 @@ KERNEL void mcu_attn_columns_T(T *restrict s, int n, T *restrict sum)
 
 /* y = softmax(scale q k^T) v for up to 32 queries of one head, all keys.
  * Lanes are queries: s holds q^T [dk][32], then the scores [keys][32].
- * Stack: 300 bytes */
+ * Stack: 1408 bytes */
 KERNEL void mcu_attn_block_T(int queries, int keys, int dk, int dv,
                              const T *q, int q_row, const T *k, int k_row,
                              const T *v, int v_row, T scale, T *s, T *y,

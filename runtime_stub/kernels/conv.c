@@ -368,20 +368,22 @@ KERNEL void mcu_mac1x9_T(int n, const T *restrict t, int dx, int dy,
 KERNEL void mcu_mac9_T(int m, int n, const T *t, int dx, int dy, const T *w,
                        int w_row, T *c, int c_row)
 {
+    const int left = m & 3;
     int i, j;
 
-    for (i = 0; i + 4 <= m; i += 4, w += 4 * w_row) {
+    for (i = 0; i < m - 3; i += 4, w += 4 * w_row) {
         T *c0 = c + i * c_row, *c1 = c0 + c_row, *c2 = c1 + c_row;
         T *c3 = c2 + c_row;
-        for (j = 0; j + 32 <= n; j += 32)
+        for (j = 0; j < n - 31; j += 32)
             mcu_mac4x9_T(t + j, dx, dy, w, w_row, c0 + j, c1 + j, c2 + j,
                          c3 + j);
         if (j < n)
             mcu_mac4x9n_T(n - j, t + j, dx, dy, w, w_row, c0 + j, c1 + j,
                           c2 + j, c3 + j);
     }
-    for (i = m - m % 4; i < m; i++, w += w_row)
-        mcu_mac1x9_T(n, t, dx, dy, w, c + i * c_row);
+    c += (m - left) * c_row;
+    for (i = 0; i < left; i++)
+        mcu_mac1x9_T(n, t, dx, dy, w + i * w_row, c + i * c_row);
 }
 
 /* One group, images up to 16 wide: m output images. Stack: 1408 bytes */

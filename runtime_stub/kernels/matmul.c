@@ -91,6 +91,7 @@ KERNEL void mcu_mac4_T(int depth, const T *restrict a, int a_row, int a_col,
                        T *restrict c1, T *restrict c2, T *restrict c3)
 {
     const T *a1 = a + a_row, *a2 = a1 + a_row, *a3 = a2 + a_row;
+    const int left = depth & 3;     /* gcc sees its range */
     int i = 0, j, k;
 
     for (k = 0; k < depth - 3; k += 4, i += 4 * a_col) {
@@ -108,8 +109,9 @@ KERNEL void mcu_mac4_T(int depth, const T *restrict a, int a_row, int a_col,
             c3[j] = c3[j] + s0 * b0[j] + s1 * b1[j] + s2 * b2[j] + s3 * b3[j];
         }
     }
-    for (k = depth % 4; k > 0; k--, i += a_col) {
-        const T *b0 = b + (depth - k) * b_row;
+    b += (depth - left) * b_row;
+    for (k = 0; k < left; k++, i += a_col) {
+        const T *b0 = b + k * b_row;
         const T p = a[i], q = a1[i], r = a2[i], s = a3[i];
         for (j = 0; j < 32; j++) {
             c0[j] += p * b0[j];
@@ -127,6 +129,7 @@ KERNEL void mcu_mac4n_T(int n, int depth, const T *restrict a, int a_row,
                         T *restrict c3)
 {
     const T *a1 = a + a_row, *a2 = a1 + a_row, *a3 = a2 + a_row;
+    const int left = depth & 3;     /* gcc sees its range */
     int i = 0, j, k;
 
     for (k = 0; k < depth - 3; k += 4, i += 4 * a_col) {
@@ -144,8 +147,9 @@ KERNEL void mcu_mac4n_T(int n, int depth, const T *restrict a, int a_row,
             c3[j] = c3[j] + s0 * b0[j] + s1 * b1[j] + s2 * b2[j] + s3 * b3[j];
         }
     }
-    for (k = depth % 4; k > 0; k--, i += a_col) {
-        const T *b0 = b + (depth - k) * b_row;
+    b += (depth - left) * b_row;
+    for (k = 0; k < left; k++, i += a_col) {
+        const T *b0 = b + k * b_row;
         const T p = a[i], q = a1[i], r = a2[i], s = a3[i];
         for (j = 0; j < n; j++) {
             c0[j] += p * b0[j];
@@ -160,6 +164,7 @@ KERNEL void mcu_mac4n_T(int n, int depth, const T *restrict a, int a_row,
 KERNEL void mcu_mac1_T(int n, int depth, const T *restrict a, int a_col,
                        const T *restrict b, int b_row, T *restrict c)
 {
+    const int left = depth & 3;     /* gcc sees its range */
     int i = 0, j, k;
 
     for (k = 0; k < depth - 3; k += 4, i += 4 * a_col) {
@@ -170,8 +175,9 @@ KERNEL void mcu_mac1_T(int n, int depth, const T *restrict a, int a_col,
         for (j = 0; j < n; j++)
             c[j] = c[j] + p0 * b0[j] + p1 * b1[j] + p2 * b2[j] + p3 * b3[j];
     }
-    for (k = depth % 4; k > 0; k--, i += a_col) {
-        const T *b0 = b + (depth - k) * b_row;
+    b += (depth - left) * b_row;
+    for (k = 0; k < left; k++, i += a_col) {
+        const T *b0 = b + k * b_row;
         const T p = a[i];
         for (j = 0; j < n; j++)
             c[j] += p * b0[j];
@@ -183,9 +189,10 @@ KERNEL void mcu_mac1_T(int n, int depth, const T *restrict a, int a_col,
 KERNEL void mcu_mac_T(int m, int n, int depth, const T *a, int a_row,
                       int a_col, const T *b, int b_row, T *c, int c_row)
 {
+    const int left = m & 3;
     int i;
 
-    for (i = 0; i + 4 <= m; i += 4) {
+    for (i = 0; i < m - 3; i += 4) {
         const T *p = a + i * a_row;
         T *c0 = c + i * c_row, *c1 = c0 + c_row, *c2 = c1 + c_row;
         if (n == 32)
@@ -195,9 +202,10 @@ KERNEL void mcu_mac_T(int m, int n, int depth, const T *a, int a_row,
             mcu_mac4n_T(n, depth, p, a_row, a_col, b, b_row, c0, c1, c2,
                         c2 + c_row);
     }
-    for (i = m % 4; i > 0; i--)
-        mcu_mac1_T(n, depth, a + (m - i) * a_row, a_col, b, b_row,
-                   c + (m - i) * c_row);
+    a += (m - left) * a_row;
+    c += (m - left) * c_row;
+    for (i = 0; i < left; i++)
+        mcu_mac1_T(n, depth, a + i * a_row, a_col, b, b_row, c + i * c_row);
 }
 
 /* c[i][j] = bias at i * bias_row + j * bias_col, or 0 without bias */
