@@ -331,6 +331,11 @@ static bool check_output(const Compile *c)
                           out);
     if (numpy && !c->opt->run)
         return diag_error(c->diag, "-o '%s' needs --run", out);
+    if (out && !c->opt->run && !has_suffix(out, ".c") &&
+        !has_suffix(out, ".mcu") && !has_suffix(out, ".onnx") &&
+        !is_device(out))
+        return diag_error(c->diag, "-o '%s': the suffix is none of .c, .mcu,"
+                          " .onnx", out);
     return true;
 }
 

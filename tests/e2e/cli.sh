@@ -39,6 +39,7 @@ check "unknown option" 2 "unknown option '--frobnicate'" \
 check "later option is refused" 2 'unknown option' \
     "$mcufc" $model --quantize int8
 check "bad target" 2 '--target takes c99' "$mcufc" $model --target z80
+check "unknown suffix" 2 "none of .c" "$mcufc" $model -o "$out/x.docx"
 check "bad size" 2 'takes a size' "$mcufc" $model --arena lots
 check "bad name" 2 'not a C identifier' "$mcufc" $model --name 1x
 check "bad pass" 2 "no pass 'bogus'" "$mcufc" $model --skip bogus
