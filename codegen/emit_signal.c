@@ -210,8 +210,9 @@ static void emit_start(Emit *e, const Node *n, int64_t room)
 {
     int64_t step;
 
-    if (known(n, 1, &step)) {
-        e_line(e, "const int32_t at = f * %lld;", (long long)step);
+    if (known(n, 1, &step)) {           /* beyond the room: one frame */
+        e_line(e, "const int32_t at = f * %lld;",
+               (long long)(step < room ? step : room));
         return;
     }
     e_line(e, "const int64_t step = x1[0] < 0 ? 0 : x1[0] < %lld ? x1[0] : "

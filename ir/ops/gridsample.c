@@ -244,9 +244,9 @@ bool infer_affinegrid(Graph *graph, Node *n)
     if (!value_ints(n->in[1], MAX_RANK, size, &count)) {
         if (!infer_declared(n, n->in[1]))
             return false;
-        return y->rank == rank + 2 && y->dim[0] == t->dim[0] &&
-               y->dim[rank + 1] == rank ? true
-            : node_error(n, "output is declared with another shape");
+        return y->rank == rank + 2 && y->dt == t->dt &&
+               y->dim[0] == t->dim[0] && y->dim[rank + 1] == rank ? true
+            : node_error(n, "output is declared with another type");
     }
     if (size[0] != t->dim[0])
         return node_error(n, "size says batch %lld, theta has %lld",
