@@ -35,13 +35,13 @@ static int64_t block_scratch(const Node *n, const Attn *a)
 {
     int64_t size = 4, bytes = 32 * (a->dk + a->total) * size;
 
-    if (n->in[ATTN_Q]->type.dt != DT_F32 || is_ranged(a) || a->has_mask || a->softcap > 0 || a->past ||
-        a->total == 0 || a->q_len < 16 || node_out(n, ATTN_QK) ||
+    if (n->in[ATTN_Q]->type.dt != DT_F32 || is_ranged(a) || a->has_mask ||
+        a->softcap > 0 || a->past || a->total == 0 || a->q_len < 16 ||
+        !node_out(n, ATTN_Y) || node_out(n, ATTN_QK) ||
         node_out(n, ATTN_PRESENT_K) || node_out(n, ATTN_PRESENT_V) ||
-        !node_out(n, ATTN_Y) ||
         bytes * 8 > a->batch * size *
-                     (a->heads * a->q_len * a->dk +
-                      a->kv_heads * a->total * (a->dk + a->dv)))
+                    (a->heads * a->q_len * a->dk +
+                     a->kv_heads * a->total * (a->dk + a->dv)))
         return 0;
     return bytes;
 }
