@@ -46,7 +46,7 @@ $(BUILD)/%.o: %.c | $(BUILD)/gen/onnx.pb-c.h $(BUILD)/gen/text_parse.h
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-# ---- generated sources ------------------------------------------------------
+# Generated sources.
 $(BUILD)/gen/onnx.pb-c.h: frontend/onnx/onnx.proto
 	@mkdir -p $(@D)
 	protoc-c --c_out=$(BUILD)/gen -Ifrontend/onnx onnx.proto
@@ -85,7 +85,7 @@ $(BUILD)/gen/%_embedded.o: $(BUILD)/gen/%_embedded.c codegen/kernels.h
 
 include tests/Makefile.inc
 
-# ---- for people -------------------------------------------------------------
+# For people.
 help:
 	@echo "make            build/mcufc and build/mcufc-plan"
 	@echo "make demo       compile the bundled vision transformer and run it"

@@ -44,8 +44,6 @@ int64_t emit_scratch(const Node *n)
     return f ? f(n) : 0;
 }
 
-/* ---- lines ------------------------------------------------------------------ */
-
 static void line(Emit *e, const char *fmt, va_list ap, const char *end)
 {
     for (int i = 0; i < e->indent; i++)
@@ -79,8 +77,6 @@ void e_close(Emit *e)
     e_line(e, "}");
 }
 
-/* ---- kernels and constants -------------------------------------------------- */
-
 const char *emit_kernel(Emit *e, const char *kernel, DType t, DType i)
 {
     return kernels_use(e->state->kernels, kernel, t, i);
@@ -103,8 +99,6 @@ const char *emit_const(Emit *e, const char *hint, DType dt, int64_t n,
 {
     return weights_add(e->state->weights, hint, dt, n, data);
 }
-
-/* ---- literals ---------------------------------------------------------------- */
 
 static const char *float_literal(Emit *e, bool single, double x)
 {

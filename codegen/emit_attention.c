@@ -87,8 +87,6 @@ static const char *kv_head(const Attend *t)
                                           (long long)t->a.group);
 }
 
-/* ---- present keys and values ------------------------------------------------------ */
-
 /* past and new tokens of every head side by side */
 static void emit_present(const Attend *t, int out, int past, int fresh,
                          AttnWalk new, AttnWalk all, int64_t size)
@@ -116,8 +114,6 @@ static void emit_present(const Attend *t, int out, int past, int fresh,
     for (int i = 0; i < 3; i++)
         e_close(e);
 }
-
-/* ---- which keys ------------------------------------------------------------------- */
 
 /* `to` no later than expression v */
 static void limit_to(const Attend *t, const char *v)
@@ -157,8 +153,6 @@ static void emit_range(const Attend *t)
                (long long)a->left);
     e_line(e, "to = to < from ? from : to;");
 }
-
-/* ---- products --------------------------------------------------------------------- */
 
 /* Where keys or values are read from: one array, or past and new apart. */
 typedef struct Source {
@@ -239,8 +233,6 @@ static void product(const Attend *t, bool scores, const Source *s,
          past);
     e_close(t->e);
 }
-
-/* ---- one query -------------------------------------------------------------------- */
 
 static void keep(const Attend *t, int mode)
 {
@@ -388,8 +380,6 @@ void emit_attention(Emit *e, const Node *n)
     for (int i = 0; i < 3; i++)
         e_close(e);
 }
-
-/* ---- RotaryEmbedding ------------------------------------------------------------ */
 
 static void emit_position(Emit *e, const Rotary *r, bool ids)
 {

@@ -14,8 +14,6 @@
 
 EmitFn emit_conv, emit_convtranspose, emit_col2im;
 
-/* ---- geometry ----------------------------------------------------------------- */
-
 void emit_geometry(Emit *e, const Window *w)
 {
     const int64_t *rows[7] = { w->in, w->out, w->kernel, w->stride,
@@ -59,8 +57,6 @@ static bool is_pointwise(const Window *w)
             return false;
     return true;
 }
-
-/* ---- Conv --------------------------------------------------------------------- */
 
 /* opens loops over batch b and group k and gives operand and result of
  * this round; close with close_groups */
@@ -277,8 +273,6 @@ void emit_conv(Emit *e, const Node *n)
         general(e, n, &s, "conv_T", window_in(w), window_out(w));
     emit_act(e, n, a->act, a->act_alpha, a->act_beta);
 }
-
-/* ---- transposed ----------------------------------------------------------------- */
 
 void emit_convtranspose(Emit *e, const Node *n)
 {

@@ -67,8 +67,6 @@ static void accumulate(const Sum *m, const char *to, const char *product)
         e_line(m->e, "%s += %s;", to, product);
 }
 
-/* ---- rows -------------------------------------------------------------------- */
-
 /* The loop that rows run along, or -1. */
 static int row_loop(const Sum *m)
 {
@@ -121,8 +119,6 @@ static void emit_rows(const Sum *m, int v)
                fixed.n ? arena_printf(e->arena, "%s * c", moving.s)
                        : moving.s);
 }
-
-/* ---- single results ------------------------------------------------------------ */
 
 /* the last loop summed over, if a dot product runs along it; else -1 */
 static int dot_loop(const Sum *m)

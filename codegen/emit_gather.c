@@ -22,8 +22,6 @@ static long long bytes_of(const Type *t, int64_t elems)
     return (long long)(elems * dtype_bits(t->dt) / 8);
 }
 
-/* ---- Gather -------------------------------------------------------------- */
-
 static void gather_one(Emit *e, const Type *x, int axis, int64_t index)
 {
     int64_t outer = type_span(x, 0, axis), inner, at;
@@ -67,8 +65,6 @@ void emit_gather(Emit *e, const Node *n)
                   (long long)x->dim[axis], (long long)count,
                   bytes_of(x, inner));
 }
-
-/* ---- GatherElements, ScatterElements ------------------------------------- */
 
 /* Nest over the indices: operand 0 is dense, 1 walks the data off the axis.
  * Opens its loops and returns the data's element as C. */
@@ -156,8 +152,6 @@ void emit_scatterelements(Emit *e, const Node *n)
         e_close(e);
 }
 
-/* ---- GatherND, ScatterND ------------------------------------------------- */
-
 /* A table of the dims that index tuples of k go through, from `first` on. */
 static void tuple_dims(Emit *e, const Type *x, const Type *k, int first)
 {
@@ -227,8 +221,6 @@ void emit_scatternd(Emit *e, const Node *n)
     }
     e_close(e);
 }
-
-/* ---- TensorScatter, OneHot ----------------------------------------------- */
 
 void emit_tensorscatter(Emit *e, const Node *n)
 {

@@ -62,8 +62,6 @@ void emit_roialign(Emit *e, const Node *n)
     e_close(e);
 }
 
-/* ---- AffineGrid ---------------------------------------------------------------- */
-
 /* the coordinates -1..1 of an axis of n elements */
 static const char *spread(Emit *e, DType dt, int64_t n, bool align)
 {

@@ -15,8 +15,6 @@
 
 EmitFn emit_map, emit_cast, emit_pow, emit_where, emit_copy;
 
-/* ---- expressions -------------------------------------------------------- */
-
 static bool is_half(DType dt)
 {
     return dt == DT_F16 || dt == DT_BF16;
@@ -155,8 +153,6 @@ const char *map_expr(Emit *e, const char *act, float alpha, float beta,
                                                    beta));
 }
 
-/* ---- one nest ----------------------------------------------------------- */
-
 /* Loads operand k: into a local x, y or z when the row names it twice. */
 static const char *local(Loops *l, const Scalar *s, int i, int op, DType dt)
 {
@@ -207,8 +203,6 @@ void emit_map(Emit *e, const Node *n)
                                                        p1)));
     loops_close(&l);
 }
-
-/* ---- Cast --------------------------------------------------------------- */
 
 static const char *truncated(Emit *e, DType from, DType to, const char *x)
 {
@@ -277,7 +271,7 @@ void emit_cast(Emit *e, const Node *n)
     loops_close(&l);
 }
 
-/* ---- Where: bits are moved, not computed -------------------------------- */
+/* Where: bits are moved, not computed */
 
 void emit_where(Emit *e, const Node *n)
 {
@@ -303,8 +297,6 @@ void emit_where(Emit *e, const Node *n)
                 loops_load(&l, op[1]), loops_load(&l, op[2]));
     loops_close(&l);
 }
-
-/* ---- Pow ---------------------------------------------------------------- */
 
 /* x to a small constant power without pow(), or NULL; x is a name */
 static const char *short_power(Emit *e, DType dt, double p, const char *x)

@@ -44,8 +44,6 @@ void emit_act(Emit *e, const Node *n, const char *act, float alpha,
     e_close(e);
 }
 
-/* ---- the problem -------------------------------------------------------------- */
-
 static void read_attrs(Mul *m)
 {
     m->alpha = m->beta = 1;
@@ -130,8 +128,6 @@ static void merge_batches(Mul *m)
     s->rank = 0;
 }
 
-/* ---- constants ---------------------------------------------------------------- */
-
 static double element(const Value *v, int64_t i)
 {
     return elem_get(v->type.dt, v->data, i);
@@ -181,8 +177,6 @@ static void scale_addend(Emit *e, Mul *m)
     m->c = emit_const(e, v->name, m->dt, count, to);
     m->beta = 1;
 }
-
-/* ---- text ------------------------------------------------------------------- */
 
 /* `name + i0 * 5 + i1 * 7`, terms of stride 0 left out */
 static const char *moved(Emit *e, const char *name, const MatShape *s,
@@ -320,8 +314,6 @@ void emit_matmul(Emit *e, const Node *n)
         late_addend(e, &m);
     emit_act(e, n, m.act, m.act_alpha, m.act_beta);
 }
-
-/* ---- Det ---------------------------------------------------------------------- */
 
 int64_t scratch_det(const Node *n)
 {

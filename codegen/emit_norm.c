@@ -25,8 +25,6 @@ void emit_softmax(Emit *e, const Node *n)
                   (long long)s.dim, (long long)s.inner, log_of);
 }
 
-/* ---- LayerNormalization, RMSNormalization -------------------------------- */
-
 /* t has one element for each of x's dims from `axis` on, in their order */
 static bool is_per_element(const Type *t, const Type *x, int axis)
 {
@@ -81,8 +79,6 @@ void emit_layernorm(Emit *e, const Node *n)
     if (bias)
         apply(e, n, 2, "+");
 }
-
-/* ---- per channel --------------------------------------------------------- */
 
 void emit_batchnorm(Emit *e, const Node *n)
 {

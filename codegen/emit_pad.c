@@ -52,8 +52,6 @@ static void axes_loop(Emit *e, const Node *n, int axes, int64_t count,
     e_close(e);
 }
 
-/* ---- Slice -------------------------------------------------------------- */
-
 static bool const_slice(const Node *n)
 {
     for (int i = 1; i < n->nin; i++)
@@ -89,8 +87,6 @@ void emit_slice(Emit *e, const Node *n)
     emit_call(e, "slice_T", storage_type(x->dt), DT_NONE,
               "y0, x0, %d, xdim, ydim, first, step", x->rank);
 }
-
-/* ---- Pad ---------------------------------------------------------------- */
 
 /* fills y0 with the value, where not every element is copied */
 static void pad_fill(Emit *e, const Node *n, const Type *y)
@@ -192,8 +188,6 @@ void emit_pad(Emit *e, const Node *n)
               "y0, x0, %s, %d, %d, xdim, ydim, begin", pad_value(e, n),
               (int)mode, x->rank);
 }
-
-/* ---- Trilu, ReverseSequence --------------------------------------------- */
 
 void emit_trilu(Emit *e, const Node *n)
 {

@@ -44,8 +44,6 @@ static const char *const_factors(Emit *e, const Node *n, const QuantRoles *r,
     return emit_const(e, "factors", DT_F32, count, f);
 }
 
-/* ---- matrix products ------------------------------------------------------------ */
-
 /* per tensor in x and y, and constant: factors are known per column */
 static bool fixed_factors(const Node *n, const QuantRoles *r,
                           const QuantMatMul *q)
@@ -193,8 +191,6 @@ void emit_qmatmul(Emit *e, const Node *n)
     }
     close_rows(e, &q);
 }
-
-/* ---- convolution ---------------------------------------------------------------- */
 
 /* 15 numbers of three axes; 1x1 convolutions see a plane as one row */
 static void geometry(const Node *n, int32_t *g, int64_t *oz, int64_t *oy,

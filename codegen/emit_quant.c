@@ -35,7 +35,7 @@ const char *quant_zero(Emit *e, const Node *n, int i, const char *index)
     return arena_printf(e->arena, "x%d[%s]", i, index);
 }
 
-/* ---- loops over [outer, axis, inner] ---------------------------------------- */
+/* Loops over [outer, axis, inner] */
 
 /* Scales and zero points per block: the last block may be a shorter one, so
  * these are plain loops. Leaves i (element) and q (scale) in scope. */
@@ -106,8 +106,6 @@ static void emit_each(Emit *e, const Node *n, QuantExpr *expr)
     loops_close(&l);
 }
 
-/* ---- the two expressions ----------------------------------------------------- */
-
 /* A constant scale that is a power of two has an exact reciprocal. */
 static const char *quotient(Emit *e, const Node *n, const char *x,
                             const char *scale)
@@ -171,8 +169,6 @@ void emit_dequantize(Emit *e, const Node *n)
 {
     emit_each(e, n, dequantize_expr);
 }
-
-/* ---- DynamicQuantizeLinear ----------------------------------------------------- */
 
 void emit_dynquantize(Emit *e, const Node *n)
 {

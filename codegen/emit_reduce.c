@@ -16,8 +16,6 @@
 EmitFn emit_reduce, emit_argmax, emit_hardmax, emit_cumsum, emit_topk;
 ScratchFn scratch_reduce, scratch_topk;
 
-/* ---- Reduce* ------------------------------------------------------------- */
-
 /* What the first stage computes and what the others do with its results. */
 static const char *stage_kernel(Op op, DType dt, bool first)
 {
@@ -200,8 +198,6 @@ int64_t scratch_reduce(const Node *n)
     reduce_groups(x, mask, &g);
     return stages(NULL, n->op, x->dt, NULL, g);
 }
-
-/* ---- along one axis ------------------------------------------------------ */
 
 static const char *along_args(Emit *e, Along s)
 {

@@ -59,7 +59,7 @@ static bool read_plan(const Node *n, Resizing *p)
     return true;
 }
 
-/* ---- scratch: the row, then the tables of each axis -------------------------- */
+/* Scratch: the row, then the tables of each axis */
 
 static int64_t up8(int64_t x)
 {
@@ -93,8 +93,6 @@ int64_t scratch_resize(const Node *n)
                  table_bytes(&p, i, 2);
     return bytes;
 }
-
-/* ---- tables -------------------------------------------------------------------- */
 
 static void const_table(Resizing *p, int i)
 {
@@ -209,8 +207,6 @@ static void emit_tables(Resizing *p)
         else
             const_table(p, i);
 }
-
-/* ---- loops --------------------------------------------------------------------- */
 
 static int64_t in_stride(const Resizing *p, int i)
 {

@@ -33,8 +33,6 @@ int64_t scratch_rnn(const Node *n)
     return (r.gates + (r.gates == 1 ? 1 : 2)) * r.hidden * per;
 }
 
-/* ---- expressions ---------------------------------------------------------------- */
-
 static const char *literal(const Cell *c, float x)
 {
     return emit_literal(c->e, c->dt, (double)x);
@@ -94,8 +92,6 @@ static void open_hidden(const Cell *c)
 {
     e_open(c->e, "for (%s j = 0; j < %lld; j++)", index_type(8 * c->h), c->h);
 }
-
-/* ---- products -------------------------------------------------------------------- */
 
 /* columns [from, from + n) of the transposed weights of this direction */
 static const char *packed(const Cell *c, const Value *w, int64_t rows,
@@ -181,8 +177,6 @@ static void start_gates(const Cell *c, int64_t own)
         e_close(c->e);
     }
 }
-
-/* ---- cells ----------------------------------------------------------------------- */
 
 static void rnn_cell(const Cell *c)
 {
@@ -271,8 +265,6 @@ static void gru_cell(const Cell *c)
     gru_blend(c, "g[j]");
     e_close(c->e);
 }
-
-/* ---- sequences ------------------------------------------------------------------- */
 
 static void load_state(const Cell *c, const char *name, int in)
 {

@@ -52,8 +52,6 @@ static int lengths(bool is_known, int64_t len, int64_t out, bool half,
     return half ? 2 : 1;
 }
 
-/* ---- DFT ------------------------------------------------------------------------- */
-
 typedef void DftCase(void *user, const Node *n, const Dft *d, bool sure_axis,
                      bool sure_len);
 
@@ -169,8 +167,6 @@ void emit_dft(Emit *e, const Node *n)
     each_case(n, emit_case, e);
 }
 
-/* ---- STFT ------------------------------------------------------------------------ */
-
 /* Candidates for the frame length; the count. */
 static int frame_lengths(const Node *n, int64_t *list)
 {
@@ -265,8 +261,6 @@ void emit_stft(Emit *e, const Node *n)
             e_close(e);
     }
 }
-
-/* ---- windows --------------------------------------------------------------------- */
 
 void emit_window(Emit *e, const Node *n)
 {

@@ -34,8 +34,6 @@ static bool is_word(char c)
     return isalnum((unsigned char)c) || c == '_';
 }
 
-/* ---- the library ---------------------------------------------------------- */
-
 static const char *line_start(const char *text, const char *p)
 {
     while (p > text && p[-1] != '\n')
@@ -97,8 +95,6 @@ Kernels *kernels_new(Arena *arena, const char *prefix)
     read_library(k);
     return k;
 }
-
-/* ---- types ---------------------------------------------------------------- */
 
 static DType acc_type(DType t)
 {
@@ -163,8 +159,6 @@ static const char *suffixed(Kernels *k, const char *name, DType t, DType i)
     }
     return arena_printf(k->arena, "%.*s%s", (int)n, name, tail);
 }
-
-/* ---- replacement ------------------------------------------------------------ */
 
 static const char *use(Kernels *k, const char *name, DType t, DType i);
 

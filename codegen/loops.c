@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- statements --------------------------------------------------------- */
-
 const char *index_type(int64_t n)
 {
     return n <= INT32_MAX ? "int" : "int64_t";
@@ -71,8 +69,6 @@ const char *nest_index(Emit *e, const Nest *nest, int k, bool row)
     return b.s;
 }
 
-/* ---- elements ----------------------------------------------------------- */
-
 const char *elem_load(Emit *e, DType dt, const char *ptr, const char *index)
 {
     switch (dt) {
@@ -120,8 +116,6 @@ const char *operand_name(Emit *e, const Node *n, int i)
         return "y0";
     return arena_printf(e->arena, "x%d", i);
 }
-
-/* ---- nests -------------------------------------------------------------- */
 
 void loops_begin(Loops *l, Emit *e, int rank, const int64_t *dim)
 {

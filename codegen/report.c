@@ -146,8 +146,6 @@ void report_json(Buf *b, const Codegen *cg, const ReportInfo *info)
     buf_puts(b, "}\n");
 }
 
-/* ---- text ------------------------------------------------------------------------ */
-
 static void text_io(Buf *b, const Codegen *cg, Value *const *list, int n,
                     const char *kind)
 {

@@ -30,7 +30,7 @@ static int last_step(const Graph *g, const Value *v)
     return last;
 }
 
-/* ---- grouping: a counting sort by buffer ------------------------------- */
+/* Grouping: a counting sort by buffer */
 
 static void visit(Residents *r, int *slot, const Value *v)
 {
@@ -69,8 +69,6 @@ Residents *residents_new(Arena *arena, const Graph *g)
     visit_all(r, slot);
     return r;
 }
-
-/* ---- JSON -------------------------------------------------------------- */
 
 /* The operand of v's maker whose place v takes; NULL: none. */
 static const Value *overwritten(const Value *v)
@@ -169,8 +167,6 @@ void json_residents(Buf *b, const Residents *r, const Buffer *buf)
     }
     buf_putc(b, ']');
 }
-
-/* ---- decisions --------------------------------------------------------- */
 
 static int64_t rounded(int64_t bytes)
 {

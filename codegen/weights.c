@@ -112,8 +112,6 @@ int64_t weights_bytes(const Weights *w)
     return w->bytes;
 }
 
-/* ---- string chunks --------------------------------------------------------- */
-
 typedef struct Escape {
     char text[2][5];            /* [1]: a digit follows */
     uint8_t n[2];
@@ -191,8 +189,6 @@ static bool write_strings(const Weights *w, const Const *c, FILE *out,
     return ok && !ferror(out);
 }
 
-/* ---- lists ------------------------------------------------------------------ */
-
 static bool all_finite(const Const *c)
 {
     for (int64_t i = 0; i < c->n; i++) {
@@ -268,8 +264,6 @@ bool weights_write(const Weights *w, FILE *out)
             return false;
     return true;
 }
-
-/* ---- the blob ---------------------------------------------------------------- */
 
 bool weights_write_blob(const Weights *w, FILE *out)
 {

@@ -23,8 +23,6 @@ struct Codegen {
     const char **in_name, **out_name;           /* C identifiers */
 };
 
-/* ---- names ------------------------------------------------------------------- */
-
 char *c_identifier(Arena *arena, const char *text)
 {
     Buf b;
@@ -100,8 +98,6 @@ const Graph *codegen_graph(const Codegen *cg)
 {
     return cg->g;
 }
-
-/* ---- steps ------------------------------------------------------------------- */
 
 /* Text for people inside a C comment: no way out of it, one line. */
 static void put_comment_text(Buf *b, const char *s)
@@ -252,8 +248,6 @@ void codegen_scratch(Graph *g)
         n->scratch = emit_fn(n->op) ? emit_scratch(n) : 0;
 }
 
-/* ---- the head ------------------------------------------------------------------ */
-
 static void head_comment(Codegen *cg)
 {
     Buf *b = &cg->head;
@@ -340,8 +334,9 @@ static void write_head(Codegen *cg)
     if (cg->opt.form == CONST_FILE)
         buf_printf(b, "/* Where the constants are (flash, XIP, mapped file),"
                    " 8-byte aligned; kept in\n * the arena. 0, or %s_EINVAL:"
-                   " misaligned, or another CRC-32. */\nint %s_set_weights(%s_arena *a, "
-                   "const void *weights);\n#define %s_WEIGHTS_CRC 0x%08xu\n\n",
+                   " misaligned, or another CRC-32. */\n"
+                   "int %s_set_weights(%s_arena *a, const void *weights);\n"
+                   "#define %s_WEIGHTS_CRC 0x%08xu\n\n",
                    u, n, n, u, weights_crc(cg->state.weights));
     buf_printf(b, "/* Clears the state region. */\nvoid %s_reset(%s_arena *a)"
                ";\n/* One inference; inputs may be overwritten. 0, or "
@@ -352,8 +347,6 @@ static void write_head(Codegen *cg)
                    "#endif\n", u, n, n);
     buf_puts(b, "\n#ifdef __cplusplus\n}\n#endif\n");
 }
-
-/* ---- the whole file --------------------------------------------------------------- */
 
 static void write_accessor(Codegen *cg, Buf *b, const Value *v,
                            const char *id, bool in)

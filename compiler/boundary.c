@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- --input-norm ------------------------------------------------------------- */
-
 enum { MAX_NORM = 2 * 4096 };
 
 static Value *find_input(Graph *g, const char *name, size_t n)
@@ -127,8 +125,6 @@ static bool input_norm(Compile *c, const char *spec)
                           (long long)(x->type.rank > 1 ? x->type.dim[1] : 0));
     return normalize(g, x, num, n);
 }
-
-/* ---- --state ---------------------------------------------------------------------- */
 
 static Value *find_output(Graph *g, const char *name)
 {

@@ -35,7 +35,7 @@ static const char *default_name(Compile *c)
                                           : strlen(base)));
 }
 
-/* ---- files: written aside, then renamed ---------------------------------------- */
+/* Files: written aside, then renamed */
 
 /* /dev/null, /dev/stdout, a named pipe: nothing to be renamed over. */
 static bool is_device(const char *path)
@@ -90,8 +90,6 @@ bool write_buf(const void *what, FILE *out)
 
     return fwrite(b->s, 1, b->n, out) == b->n;
 }
-
-/* ---- stages ---------------------------------------------------------------------- */
 
 static bool parse_dims(Compile *c, DimBinding **out)
 {
@@ -213,7 +211,8 @@ static int optimize(Compile *c)
 static bool wants_code(const Options *o)
 {
     return o->output || o->header || o->weights_file || o->report ||
-           o->verify || o->selftest || !(o->dump_after || o->dump_change || o->prove);
+           o->verify || o->selftest ||
+           !(o->dump_after || o->dump_change || o->prove);
 }
 
 /* One pseudo-random input and what the interpreter makes of it, on the graph

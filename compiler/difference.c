@@ -77,8 +77,6 @@ void difference_print(const char *what, const char *name,
     printf(" (%s)\n", what);
 }
 
-/* ---- what may differ ------------------------------------------------------------ */
-
 static bool is_quantized(const Graph *g)
 {
     for EACH_NODE(n, g)

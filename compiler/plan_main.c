@@ -72,8 +72,6 @@ typedef struct Table {
     int64_t sum;                /* of sizes and alignments */
 } Table;
 
-/* ---- the file ----------------------------------------------------------- */
-
 static bool __attribute__((format(printf, 2, 3)))
 bad(const Table *t, const char *fmt, ...)
 {
@@ -237,8 +235,6 @@ static bool read_table(Table *t)
     return true;
 }
 
-/* ---- the answer --------------------------------------------------------- */
-
 static bool write_table(const Table *t, const char *path)
 {
     bool use_stdout = strcmp(path, "-") == 0, ok;
@@ -301,8 +297,6 @@ static enum Exit solve(Table *t, const Args *a, Arena *scratch)
         return EXIT_BAD_FILE;
     return code[r.status];
 }
-
-/* ---- the command line --------------------------------------------------- */
 
 static enum Exit usage(const char *what, const char *arg)
 {

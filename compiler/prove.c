@@ -97,8 +97,6 @@ const char *prove_failed(const Compile *c)
     return c->proof ? c->proof->failed : NULL;
 }
 
-/* ---- reproducers ---------------------------------------------------------- */
-
 static void put_options(Buf *b, const Options *o)
 {
     if (o->prove)

@@ -156,8 +156,6 @@ bool samples_load(Compile *c, Graph *g, const char *path, Samples *out)
     return true;
 }
 
-/* ---- expected outputs -------------------------------------------------------------- */
-
 static bool load_golden(Compile *c, Graph *g, const char *path, Samples *out)
 {
     NpyFile f;
@@ -275,8 +273,6 @@ bool samples_load_dir(Compile *c, Graph *g, const char *dir, Samples *out)
             return false;
     return true;
 }
-
-/* ---- random -------------------------------------------------------------------------- */
 
 static uint32_t next_random(uint64_t *state)
 {

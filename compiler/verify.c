@@ -27,7 +27,7 @@ typedef struct Verify {
     int failed, compared;
 } Verify;
 
-/* ---- the program that runs the model -------------------------------------------- */
+/* The program that runs the model */
 
 static bool step_writes(const Node *n, int i)
 {
@@ -179,8 +179,6 @@ static bool read_results(Verify *v)
     return v->ngot == (size_t)n;
 }
 
-/* ---- comparing ------------------------------------------------------------------- */
-
 /* The next tensor of type t in what the program wrote, aligned. */
 static void *next_result(Verify *v, size_t *at, const Type *t)
 {
@@ -241,8 +239,6 @@ static bool compare_sample(Verify *v, const Sample *s, size_t *at)
     return true;
 }
 
-/* ---- per node -------------------------------------------------------------------- */
-
 typedef struct PerNode {
     Verify *v;
     size_t at;
@@ -295,8 +291,6 @@ static bool verify_per_node(Verify *v)
     }
     return true;
 }
-
-/* ---- the whole ------------------------------------------------------------------- */
 
 static bool make_folder(Verify *v)
 {

@@ -94,8 +94,6 @@ bool node_fold(Graph *g, Node *n)
     return true;
 }
 
-/* ---- running a graph ------------------------------------------------------ */
-
 typedef struct Run {
     Graph *g;
     Tensor *tensor;             /* by value id; data NULL when not live */

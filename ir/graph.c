@@ -228,8 +228,6 @@ void graph_number(Graph *g)
         n->index = i++;
 }
 
-/* ---- tidying ------------------------------------------------------------------ */
-
 static void keep(Graph *g, bool *kept, Value **list, int *n, Value *v)
 {
     if (!v || kept[v->id])

@@ -16,7 +16,7 @@
 #include "../support/buf.h"
 #include "../support/diag.h"
 
-/* ---- types ------------------------------------------------------------ */
+/* Types */
 
 enum { MAX_RANK = 8 };
 
@@ -62,7 +62,7 @@ DType dtype_by_name(const char *name);  /* DT_NONE when there is none */
 bool dtype_is_float(DType dt);
 bool dtype_is_int(DType dt);            /* signed or unsigned, not bool */
 
-/* ---- scalars in storage (f16 and bf16 are uint16_t bits) ---------------- */
+/* Scalars in storage (f16 and bf16 are uint16_t bits) */
 
 float f16_to_f32(uint16_t h);
 uint16_t f32_to_f16(float f);           /* round to nearest, ties to even */
@@ -77,7 +77,7 @@ void elem_set_int(DType dt, void *p, int64_t i, int64_t x);
 /* truncates to the range of the integer type; NaN gives 0; uint64 as bits */
 int64_t elem_saturate(DType dt, double x);
 
-/* ---- attributes --------------------------------------------------------- */
+/* Attributes */
 
 typedef struct Ints { int n; int64_t *v; } Ints;
 typedef struct Floats { int n; float *v; } Floats;
@@ -110,7 +110,7 @@ typedef struct AttrInfo {
     const char *def;            /* default as text; "!" when required */
 } AttrInfo;
 
-/* ---- values and nodes ------------------------------------------------- */
+/* Values and nodes */
 
 typedef struct Value Value;
 typedef struct Node Node;
@@ -203,7 +203,7 @@ typedef struct State {
     struct State *next;
 } State;
 
-/* ---- graph.c: the only code that edits a graph -------------------------- */
+/* graph.c: the only code that edits a graph */
 
 Graph *graph_new(Arena *arena, Arena *scratch, Diag *diag);
 /* name NULL or taken: a fresh one is made from the hint */
@@ -259,7 +259,7 @@ static inline bool value_is_const(const Value *v)
     (Node *n = (g)->first, *n##_next = n ? n->next : 0; n;                \
      n = n##_next, n##_next = n ? n->next : 0)
 
-/* ---- ops.def: one row per op, one hook per column ----------------------- */
+/* ops.def: one row per op, one hook per column */
 
 typedef struct Tensor {
     Type type;
@@ -315,7 +315,7 @@ bool value_ints(const Value *v, int max, int64_t *out, int *count);
 /* views.c: is result o just bytes of operand 0, and from which byte on? */
 bool node_view_shift(const Node *n, int o, int64_t *shift);
 
-/* ---- eval.c: the reference interpreter ---------------------------------- */
+/* eval.c: the reference interpreter */
 
 /* Evaluate one node into fresh tensors of `arena`. */
 bool node_eval(const Node *n, const Tensor *const *in, Tensor *const *out,
@@ -333,7 +333,7 @@ typedef void EvalHook(void *user, const Node *n, const Tensor *const *in,
 bool graph_eval(Graph *g, const Tensor *in, Tensor *out, Arena *arena,
                 EvalHook *hook, void *user);
 
-/* ---- verify.c, print.c ---------------------------------------------------- */
+/* verify.c, print.c */
 
 /* Every invariant of a graph; false after a message (a bug of ours). */
 bool graph_verify(Graph *g);
@@ -353,11 +353,11 @@ typedef struct PrintOptions {
 void graph_print(Buf *b, Graph *g, const PrintOptions *opt);
 void node_print(Buf *b, const Node *n);
 
-/* ---- costs ---------------------------------------------------------------- */
+/* Costs */
 
 int64_t node_macs(const Node *n);       /* multiply-accumulates of one run */
 
-/* ---- the plan: who lives where ------------------------------------------ */
+/* The plan: who lives where */
 
 /* Buffers are what the planner places. Several values may share one: views,
  * and an output that overwrites a dying input element by element. */

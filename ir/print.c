@@ -20,8 +20,6 @@ typedef struct Printer {
     const PrintOptions *opt;
 } Printer;
 
-/* ---- names -------------------------------------------------------------- */
-
 static bool is_identifier(const char *s)
 {
     if (!*s || (*s >= '0' && *s <= '9'))
@@ -56,8 +54,6 @@ static void put_name(Buf *b, const char *s)
     else
         put_quoted(b, s);
 }
-
-/* ---- types and constants ------------------------------------------------ */
 
 /* As type_print, but a scalar has no brackets: float[] is an unknown rank. */
 static void put_type(Buf *b, const Type *t)
@@ -133,8 +129,6 @@ static void put_constant(Printer *p, const Value *v)
     else
         buf_printf(p->b, "@elided(\"%016llx\")", fingerprint(v));
 }
-
-/* ---- attributes --------------------------------------------------------- */
 
 static void put_ints(Buf *b, const Ints *a)
 {
@@ -212,8 +206,6 @@ static void put_attrs(Buf *b, const Node *n)
         buf_putc(b, '>');
 }
 
-/* ---- nodes -------------------------------------------------------------- */
-
 static void put_values(Buf *b, Value *const *v, int n, bool all)
 {
     while (!all && n > 0 && !v[n - 1])
@@ -283,8 +275,6 @@ void node_print(Buf *b, const Node *n)
     put_types(b, n);
 }
 
-/* ---- where things live -------------------------------------------------- */
-
 static void put_place(Buf *b, const Value *v)
 {
     if (v && v->buf)
@@ -313,8 +303,6 @@ static void put_plan(Buf *b, const Plan *p)
                (long long)p->reserve, (long long)p->lower_bound,
                p->peak_step, p->nsteps);
 }
-
-/* ---- the graph ---------------------------------------------------------- */
 
 static bool shows_plan(const Printer *p)
 {

@@ -70,8 +70,6 @@ bool dtype_is_int(DType dt)
     return dtype_kind(dt) == DK_INT || dtype_kind(dt) == DK_UINT;
 }
 
-/* ---- shapes ------------------------------------------------------------- */
-
 Type type_make(DType dt, int rank, const int64_t *dim)
 {
     Type t = { dt, rank, { 0 } };
@@ -153,8 +151,6 @@ void type_print(Buf *b, const Type *t)
     buf_putc(b, ']');
 }
 
-/* ---- 16-bit floats -------------------------------------------------------- */
-
 static uint32_t float_bits(float f)
 {
     uint32_t u;
@@ -235,8 +231,6 @@ uint16_t f64_to_bf16(double d)
 {
     return f32_to_bf16(odd_float(d));
 }
-
-/* ---- elements ------------------------------------------------------------- */
 
 static int nibble(const void *p, int64_t i)
 {

@@ -8,8 +8,6 @@
 
 typedef bool Rule(Graph *g, Node *n);
 
-/* ---- no-ops ------------------------------------------------------------------- */
-
 static bool all_are(const Value *v, int64_t x)
 {
     int64_t list[2 * MAX_RANK];
@@ -59,8 +57,6 @@ static bool drop_noop(Graph *g, Node *n)
     return is_noop(n) && bypass(g, n, n->in[0]);
 }
 
-/* ---- views ------------------------------------------------------------------------ */
-
 static bool is_reshape(const Node *n)
 {
     return n && op_has(n->op, T_VIEW) && n->op != OP_BitCast;
@@ -85,8 +81,6 @@ static bool merge_views(Graph *g, Node *n)
     take_result(g, r, n);
     return true;
 }
-
-/* ---- transposes ------------------------------------------------------------------- */
 
 static void perm_of(const Node *n, int64_t *perm)
 {
@@ -246,8 +240,6 @@ static bool sink_transpose(Graph *g, Node *n)
     node_set_output(tr, 0, y);
     return true;
 }
-
-/* ---- the pass ------------------------------------------------------------------------ */
 
 static Rule *const rules[] = {
     drop_noop, merge_views, merge_transposes, transpose_is_view,

@@ -21,7 +21,7 @@ enum {
     LARGE = 3000                /* blocks: no exact search from here on */
 };
 
-/* ---- the best plan so far ----------------------------------------------- */
+/* The best plan so far */
 
 bool dsa_offer(Dsa *d, const int64_t *offset)
 {
@@ -76,8 +76,6 @@ static int64_t next_height(const Dsa *d, int64_t cap)
     }
     return least;
 }
-
-/* ---- the ladder --------------------------------------------------------- */
 
 /* One try; learns from the answer. */
 static Verdict try_cap(Dsa *d, int64_t cap, int order, long limit)
@@ -180,8 +178,6 @@ static void search_any(Dsa *d)
                 return;
         }
 }
-
-/* ---- the call ----------------------------------------------------------- */
 
 static void start(Dsa *d, const DsaOptions *opt)
 {

@@ -297,8 +297,6 @@ void dsa_complete(Dsa *d, const int64_t *core)
         dsa_offer(d, g.offset);
 }
 
-/* ---- local improvement -------------------------------------------------- */
-
 /* xorshift: the same sequence on every machine */
 static uint32_t next_random(uint32_t *state)
 {

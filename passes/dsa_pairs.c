@@ -46,8 +46,6 @@ enum {
     STEPS = 4096                /* of propagation that count as a node */
 };
 
-/* ---- ranges ------------------------------------------------------------- */
-
 static void save(Net *t, int block, int link)
 {
     Undo u = { block, link, 0, 0 };
@@ -155,8 +153,6 @@ static bool propagate(Net *t)
     return ok;
 }
 
-/* ---- branching ---------------------------------------------------------- */
-
 static bool clashes(const Net *t, const Link *l)
 {
     bool a = l->ab != DSA_NEVER && t->lo[l->b] >= t->lo[l->a] + l->ab;
@@ -221,8 +217,6 @@ static Verdict branch(Net *t)
     }
     return V_NO;
 }
-
-/* ---- the call ----------------------------------------------------------- */
 
 static void add_links(Net *t)
 {

@@ -5,8 +5,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* ---- normalise ---------------------------------------------------------- */
-
 static int64_t gcd64(int64_t a, int64_t b)
 {
     a = a < 0 ? -a : a;
@@ -172,8 +170,6 @@ bool dsa_pair(const Dsa *d, int a, int b, int64_t *a_first, int64_t *b_first)
     return *a_first == DSA_NEVER || *b_first == DSA_NEVER ||
            *a_first + *b_first > 0;
 }
-
-/* ---- lower bound -------------------------------------------------------- */
 
 /* Most units that a pair (x below y or y below x) can have in common. */
 static int64_t common(const Block *x, const Block *y, const Pair *q)

@@ -20,8 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- reasons ------------------------------------------------------------ */
-
 /* Why a node failed: `who`, the items whose mins were used, and `rest`, the
  * held ones among them whose having to rest on an unplaced neighbour was
  * used. A placement that changed none of them cannot be to blame. */
@@ -86,8 +84,6 @@ static Verdict blame_item(Search *s, const Item *it, int n, int i)
     close_reason(s, it, n);
     return V_NO;
 }
-
-/* ---- one node ----------------------------------------------------------- */
 
 static inline int32_t align_to(int32_t x, int32_t align)
 {
@@ -406,8 +402,6 @@ static Verdict solve(Search *s, Item *it, int n, int lo, int hi)
         memo_put(s, n, key);
     return v;
 }
-
-/* ---- independent parts -------------------------------------------------- */
 
 /* Boundaries that no unplaced item crosses separate the parts. */
 static int find_parts(Search *s, const Item *it, int n, int *from, int *to)

@@ -10,8 +10,6 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- BatchNormalization ---------------------------------------------------------- */
-
 static Value *channel_const(Graph *g, const char *name, const Value *like,
                             float *v, int64_t channels)
 {
@@ -63,7 +61,7 @@ static bool split_batchnorm(Graph *g, Node *n)
     return true;
 }
 
-/* ---- Mul and Add after weights ------------------------------------------------------ */
+/* Mul and Add after weights */
 
 /* Does c, broadcast to the rank of `y`, vary along `axis` only? Fills one
  * float per channel. */

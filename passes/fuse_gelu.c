@@ -125,8 +125,6 @@ static bool is_tanh_argument(Value *v, const Value *x)
     return false;
 }
 
-/* ---- rewriting ------------------------------------------------------------------ */
-
 static bool replace(Graph *g, Node *old, Op op, Value *x, Node **made)
 {
     Node *n = insert_op(g, old, op, old->name, 1, &x, old->out[0]->type);

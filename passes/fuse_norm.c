@@ -89,8 +89,6 @@ static Value *centered(const Value *u, int axis)
     return sub->in[0];
 }
 
-/* ---- scale and bias ------------------------------------------------------------- */
-
 /* A constant that fits the normalized axes exactly, as their shape. */
 static Value *as_parameter(Graph *g, Value *c, const Type *x, int axis)
 {
@@ -181,8 +179,6 @@ static bool fuse_norm(Graph *g, Node *n)
     make_norm(g, end, x, scale, bias, axis, eps, rms);
     return true;
 }
-
-/* ---- TensorFlow's form ----------------------------------------------------------- */
 
 /* k == gamma / rms(x - mean): gamma (NULL: 1) */
 static bool split_gain(Graph *g, const Value *k, const Value *x, int *axis,

@@ -62,8 +62,6 @@ static void own_buffer(Graph *g, Value *v)
     join(v->buf, v, 0, g->plan->nsteps);
 }
 
-/* ---- sharing ------------------------------------------------------------------ */
-
 static bool is_broadcast(const Value *x, const Value *y)
 {
     return !type_same_shape(&x->type, &y->type);
@@ -213,8 +211,6 @@ static void make_buffers(Graph *g, const PassOptions *opt)
                 own_buffer(g, n->out[i]);
     }
 }
-
-/* ---- offsets ------------------------------------------------------------------- */
 
 static int64_t align_up(int64_t n, int64_t a)
 {

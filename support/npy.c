@@ -20,8 +20,6 @@ bool npy_is(const uint8_t *p, size_t n)
     return n >= MAGIC && !memcmp(p, magic, MAGIC);
 }
 
-/* ---- the dict literal --------------------------------------------------- */
-
 static bool next(Header *h, char c)
 {
     while (h->p < h->end && (*h->p == ' ' || *h->p == '\n'))
@@ -148,8 +146,6 @@ static bool parse_header(Header *h, Arena *arena, NpyArray *a)
     return h->has_descr && h->has_order && h->has_shape;
 }
 
-/* ---- data --------------------------------------------------------------- */
-
 static bool count_elements(NpyArray *a)
 {
     const int64_t most = INT64_MAX / 8;
@@ -250,8 +246,6 @@ bool npy_parse(const uint8_t *p, size_t n, const char *what, Arena *arena,
     take_data(p + head + length, &h, arena, a);
     return true;
 }
-
-/* ---- writing ------------------------------------------------------------ */
 
 void npy_write(Buf *b, const NpyArray *a)
 {

@@ -47,8 +47,6 @@ static bool corrupt(const Zip *z, const char *what)
     return diag_error(z->diag, "not a valid .npz file: %s", what);
 }
 
-/* ---- reading ------------------------------------------------------------ */
-
 /* 64-bit count, size and offset of the directory, where 32 bits are full. */
 static bool find_end64(Zip *z, uint64_t end)
 {
@@ -301,8 +299,6 @@ const NpyArray *npz_find(const NpyFile *f, const char *name)
             return &f->array[i];
     return NULL;
 }
-
-/* ---- writing ------------------------------------------------------------ */
 
 static void put(Buf *b, uint64_t v, int bytes)
 {

@@ -40,7 +40,7 @@ void npy_write(Buf *b, const NpyArray *a);
 /* A zip of stored members, without dates: the same arrays, the same bytes. */
 void npz_write(Buf *b, int n, const NpyArray *a);
 
-/* ---- between npy.c and npz.c -------------------------------------------- */
+/* Between npy.c and npz.c */
 
 bool npy_is(const uint8_t *p, size_t n);
 /* p[0..n): a whole .npy. The data stay in p where they are usable there.

@@ -17,8 +17,6 @@ static const double ten[] = {
     1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22
 };
 
-/* ---- reading ------------------------------------------------------------ */
-
 static bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
@@ -200,8 +198,6 @@ bool number_i64(const Number *n, int64_t *out)
     return n->kind == NUMBER_INT && n->exact && !n->exp10 &&
            n->digits <= most;
 }
-
-/* ---- writing ------------------------------------------------------------ */
 
 /* digits (count of them: n) with the first one worth 10^e */
 static void put_digits(Buf *b, const char *digit, int n, int e)

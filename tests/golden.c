@@ -62,8 +62,6 @@ static void complain(Test *t, const char *fmt, ...)
     putchar('\n');
 }
 
-/* ---- running ------------------------------------------------------------ */
-
 static char *read_all(FILE *f)
 {
     size_t n = 0, cap = 1 << 16;
@@ -137,8 +135,6 @@ static void run(Test *t, const char *cmd)
     if (verbose)
         printf("+ %s\n%s", line, t->out);
 }
-
-/* ---- matching ----------------------------------------------------------- */
 
 /* `text {{regex}} text`, blanks standing for any run of blanks. */
 static bool compile(const char *pattern, regex_t *re, char *error)
@@ -264,8 +260,6 @@ static void check_count(Test *t, int want, const char *pattern)
                  n, want);
 }
 
-/* ---- a file ------------------------------------------------------------- */
-
 /* The text behind `# NAME:` in a comment line, or NULL. */
 static char *directive(char *line, const char *name)
 {
@@ -378,8 +372,6 @@ static void test_file(const char *path)
     free(t.out);
     free(t.text);
 }
-
-/* ---- folders ------------------------------------------------------------ */
 
 static int by_name(const void *a, const void *b)
 {

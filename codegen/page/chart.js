@@ -33,8 +33,6 @@ function measure()
     view.max *= 1.01;
 }
 
-/* ---- axes -------------------------------------------------------------- */
-
 function niceStep(range, most, binary)
 {
     let step = 1;
@@ -110,8 +108,6 @@ function corner(cls, ...texts)
         "aria-hidden": "true" }, ...texts);
 }
 
-/* ---- lines ------------------------------------------------------------- */
-
 function lines()
 {
     const same = arena.lower_bound === arena.bytes;
@@ -163,8 +159,6 @@ function peakMark(s)
         "text-anchor": end ? "end" : "start",
         text: `peak ${short(live[arena.peak_step + 1])}` }));
 }
-
-/* ---- buffers ----------------------------------------------------------- */
 
 function boxOf(b)
 {
@@ -316,8 +310,6 @@ function drawChart()
         corner("gutter"));
     restore();
 }
-
-/* ---- legend ------------------------------------------------------------ */
 
 function swatch(...shapes)
 {

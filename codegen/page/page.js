@@ -1,8 +1,6 @@
 /* page.js - what is selected, pointer and keyboard, zoom, theme, start. */
 const now = { buffer: null, step: null };
 
-/* ---- selection --------------------------------------------------------- */
-
 /* Scroll a box so that [from, to) of it is visible; the page stays. */
 function reveal(box, side, from, to, size, margin)
 {
@@ -100,8 +98,6 @@ function selectStep(t, move)
             row.offsetHeight, box.clientHeight, 30);
 }
 
-/* ---- pointer ----------------------------------------------------------- */
-
 function bufferAt(e)
 {
     const g = e.target.closest("[data-id]");
@@ -150,8 +146,6 @@ function hideTip()
 {
     $("tip").hidden = true;
 }
-
-/* ---- keyboard ---------------------------------------------------------- */
 
 function focusPlot(e)
 {
@@ -203,8 +197,6 @@ document.addEventListener("keydown", e => {
     }
 });
 
-/* ---- zoom and theme ---------------------------------------------------- */
-
 function zoom(axis, factor)
 {
     const box = $("chart"), b = now.buffer;
@@ -249,8 +241,6 @@ function nextTheme()
 
     setTheme(names[(Math.max(at, 0) + 1) % 3]);
 }
-
-/* ---- start ------------------------------------------------------------- */
 
 function start()
 {

@@ -28,8 +28,6 @@ function term(list, name, ...what)
     list.append(el("dt", { text: name }), el("dd", {}, ...what));
 }
 
-/* ---- a buffer ---------------------------------------------------------- */
-
 function lastReader(b)
 {
     let last = -2;
@@ -127,8 +125,6 @@ function tellBuffer(b)
     show(el("h3", { text: b.name }),
         el("p", {}, ...begins(b), ...stays(b)), list, ...valuesOf(b));
 }
-
-/* ---- a step ------------------------------------------------------------ */
 
 function tellStep(t)
 {

@@ -1,7 +1,5 @@
 /* tables.js - the figures above the chart, the decisions and the steps. */
 
-/* ---- tiles ------------------------------------------------------------- */
-
 function tile(name, big, more, extra)
 {
     $("tiles").append(el("div", { class: "tile" }, el("dt", { text: name }),
@@ -43,8 +41,6 @@ function drawTiles()
         arena.state_bytes ? `state ${bytes(arena.state_bytes)}`
             : "no state between runs");
 }
-
-/* ---- decisions --------------------------------------------------------- */
 
 function savedRow(name, n, scale, now)
 {
@@ -125,8 +121,6 @@ function drawDecisions()
             { text: `In-place results, ${over.length}` }),
             inPlaceTable(over)));
 }
-
-/* ---- steps ------------------------------------------------------------- */
 
 const rowOf = [];
 const mostMacs = steps.reduce((most, s) => Math.max(most, s.macs), 1);

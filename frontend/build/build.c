@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-/* ---- opsets ------------------------------------------------------------- */
-
 static bool check_opset(const Build *b, const ModelOpset *o)
 {
     if (!domain_is(o->domain, ""))
@@ -34,8 +32,6 @@ static bool check_opsets(const Build *b)
     return true;
 }
 
-/* ---- names -------------------------------------------------------------- */
-
 static void reserve(Build *b, const char *name)
 {
     if (name && *name && !map_get(b->g->names, name))
@@ -55,8 +51,6 @@ static void reserve_names(Build *b)
         for (int k = 0; k < mg->node[i].nout; k++)
             reserve(b, mg->node[i].out[k]);
 }
-
-/* ---- the graph ---------------------------------------------------------- */
 
 static bool build_order(Build *b, int **order, int *count)
 {

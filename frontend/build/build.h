@@ -108,7 +108,7 @@ static inline bool value_is_sequence(const Value *v)
     return v && v->id == ID_SEQUENCE;
 }
 
-/* ---- scope.c: names --------------------------------------------------- */
+/* scope.c: names */
 
 Scope *scope_push(Build *b, Scope *up, const ModelOpset *opset, int nopset);
 Value *scope_find(const Scope *s, const char *name);
@@ -121,7 +121,7 @@ bool domain_is(const char *domain, const char *canonical);
 /* v, made up while building, gets the name that the file gives it */
 void value_rename(Build *b, Value *v, const char *name);
 
-/* ---- inputs.c, outputs.c: the boundary of the graph --------------------- */
+/* inputs.c, outputs.c: the boundary of the graph */
 
 bool inputs_build(Build *b);
 bool outputs_check(const Build *b);     /* --outputs against the model */
@@ -131,25 +131,25 @@ bool output_wanted(const Build *b, const char *name);
 bool info_type(Build *b, const ModelInfo *info, Type *t);
 void graph_prune(Graph *g);             /* drop what no output needs */
 
-/* ---- dims.c: symbolic dimensions ---------------------------------------- */
+/* dims.c: symbolic dimensions */
 
 Symbol *symbol_get(Build *b, const char *name);
 void symbol_collect(Build *b, const char *name);    /* and what it names */
 int64_t symbol_value(Build *b, const char *name);   /* -1: none */
 
-/* ---- hints.c ------------------------------------------------------------ */
+/* hints.c */
 
 /* dims of a value of the main graph, from an output made of it */
 bool shape_hint(Build *b, const char *name, Type *t);
 
-/* ---- order.c: which nodes, in which order ------------------------------- */
+/* order.c: which nodes, in which order */
 
 /* Indices of nodes in an order that defines names before their use: all of
  * the graph, or with `need` only what those names depend on. */
 bool nodes_order(Build *b, const ModelNode *node, int n, const char **need,
                  int nneed, int **order, int *count);
 
-/* ---- walk.c: nodes, functions, subgraphs -------------------------------- */
+/* walk.c: nodes, functions, subgraphs */
 
 bool walk_nodes(Build *b, const ModelNode *node, const int *order, int n);
 bool constants_bind(Build *b, const ModelGraph *mg);
@@ -164,7 +164,7 @@ bool function_inline(Build *b, Draft *d, const ModelFunction *f);
 bool walk_body(Build *b, const ModelGraph *mg, const char *tag, Value **in,
                int nin, Value **out, int nout);
 
-/* ---- node.c: one node --------------------------------------------------- */
+/* node.c: one node */
 
 bool draft_error(Build *b, const Draft *d, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -175,7 +175,7 @@ bool node_build(Build *b, const ModelNode *mn);
 /* n becomes part of the graph: infer, fold; out[i] are its results. */
 bool node_finish(Build *b, Node *n, Value **out);
 
-/* ---- attrs.c: attributes of a draft ------------------------------------- */
+/* attrs.c: attributes of a draft */
 
 const ModelAttr *draft_attr(const Draft *d, const char *name);
 /* These look up, check the kind and take the attribute off the draft. */
@@ -190,7 +190,7 @@ void drop_attr(Draft *d, const char *name);
 bool attrs_known(Build *b, const Draft *d);     /* nothing is left over */
 bool attrs_fill(Build *b, const Draft *d, Node *n);
 
-/* ---- upgrade.c, expand_*.c: opset.def and expand.def -------------------- */
+/* upgrade.c, expand_*.c: opset.def and expand.def */
 
 typedef bool UpgradeFn(Build *b, Draft *d);
 
@@ -212,20 +212,20 @@ bool draft_arity(Build *b, const Draft *d, int imin, int imax, int omax);
 #include "opset.def"
 #undef UPGRADE
 
-/* ---- facts.c: what a printed text says about its graph ------------------ */
+/* facts.c: what a printed text says about its graph */
 
 bool facts_build(Build *b);     /* states, the plan; after the nodes */
 void facts_places(Build *b, const ModelNode *mn, Node *n);
 
-/* ---- support.c: what there is ------------------------------------------- */
+/* support.c: what there is */
 
 bool node_known(const ModelNode *n, int64_t version, Buf *why);
 
-/* ---- expand_seq.c ------------------------------------------------------- */
+/* expand_seq.c */
 
 bool takes_sequences(const char *op);
 
-/* ---- builder.c: nodes that expansions make ------------------------------ */
+/* builder.c: nodes that expansions make */
 
 Node *b_node(Build *b, Op op, int nin, Value **in, int nout);
 Value *b_end(Build *b, Node *n);        /* its first result */

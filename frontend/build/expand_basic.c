@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-/* ---- many operands ------------------------------------------------------ */
-
 static Value *chain(Build *b, Draft *d, Op op)
 {
     Value *v = d->in[0];
@@ -56,8 +54,6 @@ bool expand_mean(Build *b, Draft *d)
                           b_like(b, d->out[0], d->nin));
     return true;
 }
-
-/* ---- casts, renamed ops ------------------------------------------------- */
 
 bool expand_castlike(Build *b, Draft *d)
 {
@@ -129,7 +125,7 @@ bool expand_upsample(Build *b, Draft *d)
     return true;
 }
 
-/* ---- Dropout: inference keeps everything -------------------------------- */
+/* Dropout: inference keeps everything */
 
 static bool scalar_is_zero(const Value *v)
 {
@@ -168,8 +164,6 @@ bool expand_dropout(Build *b, Draft *d)
                            ? d->in[0]->type.dt : DT_BOOL, 1);
     return true;
 }
-
-/* ---- normalization ------------------------------------------------------ */
 
 /* (x - mean) / sqrt(var + epsilon) * scale + bias over matching shapes */
 static Value *affine_normalize(Build *b, Draft *d, float epsilon)
@@ -284,7 +278,7 @@ bool expand_mvn(Build *b, Draft *d)
     return true;
 }
 
-/* ---- CenterCropPad-18: crop what is too long, pad what is too short ----- */
+/* CenterCropPad-18: crop what is too long, pad what is too short */
 
 static bool crop_pad_targets(Build *b, Draft *d, int64_t *to)
 {

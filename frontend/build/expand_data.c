@@ -39,7 +39,7 @@ static Value *topk_places(Build *b, Value *v, int64_t k)
     return out[1];
 }
 
-/* ---- Compress: the slices of x along an axis where the condition holds */
+/* Compress: the slices of x along an axis where the condition holds */
 
 static bool compress_axis(Build *b, Draft *d, Value **x, int *axis)
 {
@@ -87,7 +87,7 @@ bool expand_compress(Build *b, Draft *d)
     return true;
 }
 
-/* ---- NonZero: int64[rank, k], one column per element -------------------- */
+/* NonZero: int64[rank, k], one column per element */
 
 /* Flat places into coordinates: divide by the stride, take the remainder. */
 static Value *coordinates(Build *b, const Type *t, Value *flat)

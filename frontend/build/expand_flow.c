@@ -7,8 +7,6 @@
 
 enum { MAX_TURNS = 4096 };
 
-/* ---- If ----------------------------------------------------------------- */
-
 static bool const_bool(const Value *v, bool *out)
 {
     if (!value_is_const(v) || type_elems(&v->type) != 1)
@@ -57,8 +55,6 @@ bool expand_if(Build *b, Draft *d)
            choose(b, d, d->in[0], then_out, else_out);
 }
 
-/* ---- what a loop collects ----------------------------------------------- */
-
 typedef struct Collect {
     int n, cap;
     Value **item;
@@ -101,8 +97,6 @@ static Value *stacked(Build *b, const Collect *c, int64_t axis, bool reverse)
     }
     return b_concat(b, (int)axis, c->n, v);
 }
-
-/* ---- Loop --------------------------------------------------------------- */
 
 typedef struct Loop {
     ModelGraph *body;
@@ -231,8 +225,6 @@ bool expand_loop(Build *b, Draft *d)
     }
     return loop_results(b, d, &l);
 }
-
-/* ---- Scan --------------------------------------------------------------- */
 
 typedef struct Scan {
     ModelGraph *body;

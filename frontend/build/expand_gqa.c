@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-/* ---- RotaryEmbedding ---------------------------------------------------- */
-
 static Value *rotated(Build *b, Value *x, Value *cos, Value *sin, Value *ids,
                       int64_t heads, int64_t size, bool interleaved)
 {
@@ -58,8 +56,6 @@ bool expand_ms_rotary(Build *b, Draft *d)
                         interleaved != 0);
     return true;
 }
-
-/* ---- GroupQueryAttention ------------------------------------------------ */
 
 typedef struct Gqa {
     Heads h;

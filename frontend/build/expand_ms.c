@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* ---- ops that ONNX has too ---------------------------------------------- */
+/* Ops that ONNX has too */
 
 static bool renamed(Build *b, Draft *d, Op op, int imin, int imax)
 {
@@ -59,8 +59,6 @@ bool expand_ms_expanddims(Build *b, Draft *d)
     draft_set_in(b, d, 1, b_reshape(b, d->in[1], 1, &(int64_t){ 1 }));
     return renamed(b, d, OP_Unsqueeze, 2, 2);
 }
-
-/* ---- activations -------------------------------------------------------- */
 
 static Value *gelu(Build *b, Value *x, const char *approximate)
 {
@@ -143,7 +141,7 @@ bool expand_ms_biassplitgelu(Build *b, Draft *d)
     return true;
 }
 
-/* ---- fused activations: by name, with up to two parameters -------------- */
+/* Fused activations: by name, with up to two parameters */
 
 typedef struct Act {
     const char *name;           /* NULL: none */
@@ -262,8 +260,6 @@ bool expand_ms_fusedmatmul(Build *b, Draft *d)
     return true;
 }
 
-/* ---- normalizations ----------------------------------------------------- */
-
 static bool layernorm(Build *b, Draft *d, Value *x, Value *gamma, Value *beta,
                       float epsilon)
 {
@@ -360,7 +356,7 @@ static Value *normalized(Build *b, Value *x, Value *gamma, Value *beta,
     return b_end(b, n);
 }
 
-/* ---- EmbedLayerNormalization: word + position + segment, then normalized */
+/* EmbedLayerNormalization: word + position + segment, then normalized */
 
 static Value *position_rows(Build *b, Draft *d)
 {

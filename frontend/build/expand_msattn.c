@@ -23,8 +23,6 @@ void attend(Build *b, const Heads *h, bool present, Value **out)
     b_end_all(b, n, out);
 }
 
-/* ---- masks -------------------------------------------------------------- */
-
 /* bool: where `a` compares with `c` */
 static Value *compare_ints(Build *b, Op op, Value *a, Value *c)
 {
@@ -83,8 +81,6 @@ Value *merged_mask(Build *b, Value *keep, Value *bias)
         return keep ? keep : bias;
     return b_op3(b, OP_Where, keep, bias, b_like(b, bias, -INFINITY));
 }
-
-/* ---- MultiHeadAttention ------------------------------------------------- */
 
 static Value *biased(Build *b, Value *x, Value *bias, int64_t *at)
 {
@@ -207,7 +203,7 @@ bool expand_ms_mha(Build *b, Draft *d)
     return true;
 }
 
-/* ---- Attention: with the projection ------------------------------------- */
+/* Attention: with the projection */
 
 static bool projected(Build *b, Draft *d, Heads *h)
 {

@@ -69,8 +69,6 @@ static bool check_result_scale(Build *b, Draft *d, int i)
     return true;
 }
 
-/* ---- one operand -------------------------------------------------------- */
-
 static bool unary_check(Build *b, Draft *d)
 {
     return check_triples(b, d, 0, 1) && check_result_scale(b, d, 3);
@@ -145,7 +143,7 @@ bool expand_ql_reducemean(Build *b, Draft *d)
     return true;
 }
 
-/* ---- pools, also with channels last ------------------------------------- */
+/* Pools, also with channels last */
 
 /* NHWC -> NCHW, or back */
 static Value *move_channels(Build *b, Value *x, bool last)
@@ -200,8 +198,6 @@ bool expand_ql_conv(Build *b, Draft *d)
     return true;
 }
 
-/* ---- two operands and more ---------------------------------------------- */
-
 static bool binary(Build *b, Draft *d, Op op)
 {
     Value *y;
@@ -254,8 +250,6 @@ bool expand_ql_concat(Build *b, Draft *d)
     d->out[0] = requantized(b, d, y, 0, d->in[2]->type.dt);
     return true;
 }
-
-/* ---- products ----------------------------------------------------------- */
 
 /* QGemm: (A, scale, zero, B, scale, zero, C, scale, zero). C counts in
  * alpha * scale of A * scale of B; without a result scale Y is float. */

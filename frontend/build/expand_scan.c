@@ -22,8 +22,6 @@ static Value *padded(Build *b, Value *x, int axis, int64_t before,
     return b_op3(b, OP_Pad, x, amounts, b_like(b, x, c));
 }
 
-/* ---- CumProd-26 --------------------------------------------------------- */
-
 /* Element i becomes element i - by (i + by when reverse), ones come in. */
 static Value *shifted(Build *b, Value *x, int axis, int64_t by, bool reverse)
 {
@@ -89,7 +87,7 @@ bool expand_cumprod(Build *b, Draft *d)
     return true;
 }
 
-/* ---- CausalConvWithState-27: depthwise, over the past and the input ----- */
+/* CausalConvWithState-27: depthwise, over the past and the input */
 
 static bool causal_check(Build *b, Draft *d)
 {
@@ -143,8 +141,6 @@ bool expand_causalconv(Build *b, Draft *d)
                            act);
     return true;
 }
-
-/* ---- LinearAttention-27 ------------------------------------------------- */
 
 typedef struct Linear {
     int64_t q_heads, kv_heads, batch, steps, dk, dv;

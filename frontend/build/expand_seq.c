@@ -139,8 +139,6 @@ bool expand_sequenceerase(Build *b, Draft *d)
     return true;
 }
 
-/* ---- between tensors and sequences -------------------------------------- */
-
 static Value *with_axis(Build *b, Value *v, int axis, bool insert)
 {
     int64_t dim[MAX_RANK];
@@ -245,7 +243,7 @@ bool expand_splittosequence(Build *b, Draft *d)
     return true;
 }
 
-/* ---- SequenceMap: the body once per element ----------------------------- */
+/* SequenceMap: the body once per element */
 
 bool expand_sequencemap(Build *b, Draft *d)
 {
@@ -279,7 +277,7 @@ bool expand_sequencemap(Build *b, Draft *d)
     return true;
 }
 
-/* ---- optional values: there or not, which is known ---------------------- */
+/* Optional values: there or not, which is known */
 
 bool expand_optional(Build *b, Draft *d)
 {

@@ -49,8 +49,6 @@ static bool add_state(Build *b, const ModelState *ms)
     return true;
 }
 
-/* ---- places ------------------------------------------------------------- */
-
 static void place(Graph *g, Value *v, int64_t offset)
 {
     if (offset < 0)

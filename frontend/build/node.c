@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- messages ----------------------------------------------------------- */
-
 const char *model_node_name(Arena *a, const ModelNode *n)
 {
     if (n->name && *n->name)
@@ -62,7 +60,7 @@ bool model_node_error(const Build *b, const ModelNode *n, const char *fmt, ...)
     return say_error(b, n, model_node_name(b->g->arena, n), text);
 }
 
-/* ---- finishing a node: infer and fold ----------------------------------- */
+/* Finishing a node: infer and fold */
 
 /* The shape of a value is static, so what asks for it has its answer. */
 static bool fold_shape(Build *b, Node *n)
@@ -148,7 +146,7 @@ bool node_finish(Build *b, Node *n, Value **out)
     return ok;
 }
 
-/* ---- from the file's node to a draft ------------------------------------ */
+/* From the file's node to a draft */
 
 static bool draft_inputs(Build *b, Draft *d)
 {
@@ -266,7 +264,7 @@ bool draft_arity(Build *b, const Draft *d, int imin, int imax, int omax)
     return true;
 }
 
-/* ---- shapes that depend on data ----------------------------------------- */
+/* Shapes that depend on data */
 
 /* The ops whose operands after the first may say how large the result is,
  * and whose result has the first one's type. */
@@ -301,7 +299,7 @@ static void find_hint(Build *b, Draft *d)
         }
 }
 
-/* ---- the draft becomes a node ------------------------------------------- */
+/* The draft becomes a node */
 
 /* The file's name for a result, within the bodies it is in. */
 static const char *result_name(Build *b, const Draft *d, int i)

@@ -123,8 +123,6 @@ bool outputs_build(Build *b)
     return true;
 }
 
-/* ---- what nobody needs -------------------------------------------------- */
-
 static bool is_dead(const Node *n)
 {
     for (int i = 0; i < n->nout; i++)

@@ -104,8 +104,6 @@ int model_unsupported(const Model *m, Arena *arena, Buf *lines)
     return s.count;
 }
 
-/* ---- doc/ops.md --------------------------------------------------------- */
-
 static void doc_count(Buf *b, int min, int max)
 {
     if (max < 0)

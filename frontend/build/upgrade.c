@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-/* ---- attributes that became operands ------------------------------------ */
-
 static void ints_operand(Build *b, Draft *d, const char *name, int i)
 {
     Ints v;
@@ -112,7 +110,7 @@ bool up_tile(Build *b, Draft *d)
     return true;
 }
 
-/* ---- softmax and its like before opset 13 ------------------------------- */
+/* softmax and its like before opset 13 */
 
 /* The operand counts as a matrix: rows before `axis`, columns from it on. */
 bool up_coerce(Build *b, Draft *d)
@@ -139,8 +137,6 @@ bool up_coerce(Build *b, Draft *d)
     d->done = true;
     return true;
 }
-
-/* ---- normalization and images ------------------------------------------- */
 
 /* Scale and bias were one per group, now they are one per channel. */
 static Value *spread_groups(Build *b, Value *v, int64_t groups, int64_t each)
@@ -326,8 +322,6 @@ bool up_stash(Build *b, Draft *d)
     return true;
 }
 
-/* ---- names and defaults ------------------------------------------------- */
-
 /* Cast-1 names its type: "FLOAT" */
 bool up_cast_name(Build *b, Draft *d)
 {
@@ -401,7 +395,7 @@ bool up_output_sequence(Build *b, Draft *d)
     return true;
 }
 
-/* ---- broadcasting by attributes, before opset 7 ------------------------- */
+/* Broadcasting by attributes, before opset 7 */
 
 /* The dims of v from `axis` on: ones follow until it has `rank`. */
 static Value *align_at(Build *b, Value *v, int64_t axis, int rank)

@@ -15,8 +15,6 @@ bool walk_nodes(Build *b, const ModelNode *node, const int *order, int n)
     return true;
 }
 
-/* ---- constants of a graph ----------------------------------------------- */
-
 /* Data from a file lies where it lies; kernels of ours want it aligned. */
 static const void *aligned_data(Build *b, const ModelTensor *t)
 {
@@ -66,8 +64,6 @@ static bool deeper(Build *b, const ModelNode *n)
     b->depth++;
     return true;
 }
-
-/* ---- functions of the model --------------------------------------------- */
 
 static const char *function_key(Arena *a, const char *domain,
                                 const char *name, const char *overload)
@@ -195,8 +191,6 @@ bool function_inline(Build *b, Draft *d, const ModelFunction *f)
     b->depth--;
     return ok;
 }
-
-/* ---- branches and loop bodies ------------------------------------------- */
 
 static bool bind_body_inputs(Build *b, const ModelGraph *mg, Value **in,
                              int nin)

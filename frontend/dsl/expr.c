@@ -193,7 +193,7 @@ bool expr_eval(Text *t, const char **s, const char *end, Number *out)
     return true;
 }
 
-/* ---- names with numbers in them ----------------------------------------- */
+/* Names with numbers in them */
 
 static int hex(char c)
 {

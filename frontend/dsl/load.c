@@ -6,8 +6,6 @@
 
 #include "text_parse.h"
 
-/* ---- messages ----------------------------------------------------------- */
-
 static const Token *token_at(Text *t, uint32_t at)
 {
     int low = 0, high = t->ntoken;
@@ -76,8 +74,6 @@ void text_hint(Text *t, const char *fmt, ...)
     if (!t->fatal)
         diag_hint(t->diag, "%s", text);
 }
-
-/* ---- loading ------------------------------------------------------------ */
 
 static void hash_bytes(const FileBytes *f, uint32_t hash[2])
 {

@@ -22,8 +22,6 @@ Vec *vec_add(Text *t, Vec *v, void *item)
     return v;
 }
 
-/* ---- names and numbers -------------------------------------------------- */
-
 const char *text_checked(Text *t, Span at, const char *name)
 {
     const unsigned char *s = (const unsigned char *)name;
@@ -102,8 +100,6 @@ bool literal_float(Text *t, const Literal *l, float *out)
     *out = number_f32(&l->num);
     return true;
 }
-
-/* ---- types -------------------------------------------------------------- */
 
 static DType dtype_find(const char *name)
 {
@@ -184,8 +180,6 @@ ModelDim *make_dim(Text *t, const Literal *l, const char *symbol)
     return d;
 }
 
-/* ---- tensors and declarations ------------------------------------------- */
-
 static ModelTensor *make_tensor(Text *t, const ModelInfo *type,
                                 const char *name, const Body *body, Span at)
 {
@@ -248,8 +242,6 @@ int64_t *make_places(Text *t, const Vec *list)
     }
     return at;
 }
-
-/* ---- attributes --------------------------------------------------------- */
 
 ModelAttr *attr_new(Text *t, ModelAttrKind kind)
 {
@@ -404,8 +396,6 @@ ModelAttr *make_attr(Text *t, const char *name, const char *kind,
     value->i = value->kind == MA_INT ? value->i : 0;
     return value;
 }
-
-/* ---- nodes -------------------------------------------------------------- */
 
 static const char **names_of(Text *t, const Vec *v, int *count)
 {

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- bodies ------------------------------------------------------------- */
-
 void body_open(Text *t, Span at, Vec **pending)
 {
     *pending = t->pending;
@@ -74,8 +72,6 @@ ModelAttr *make_graph_attr(Text *t, const Unit *u)
     make_graph(t, u, a->g);
     return a;
 }
-
-/* ---- headers ------------------------------------------------------------ */
 
 static ModelOpset *opsets_of(Text *t, const Vec *list, int *count)
 {
@@ -164,8 +160,6 @@ static void model_header(Text *t, Model *m, const Vec *header)
         m->nopset = 1;
     }
 }
-
-/* ---- functions ---------------------------------------------------------- */
 
 static void function_header(Text *t, ModelFunction *f, const Vec *header)
 {

@@ -102,7 +102,7 @@ open: %empty                        {
     }
     ;
 
-/* ---- headers */
+/* Headers */
 header
     : %empty                        { $$ = NULL; }
     | '<' header_items '>'          { $$ = $2; }
@@ -175,7 +175,7 @@ fn_attr
     | attr
     ;
 
-/* ---- names and types */
+/* Names and types */
 word: IDENT
     | TYPE
     | CONTAINER
@@ -225,7 +225,7 @@ dim : INT                           { $$ = make_dim(t, $1, NULL); }
     | '?'                           { $$ = make_dim(t, NULL, NULL); }
     ;
 
-/* ---- signatures and declarations */
+/* Signatures and declarations */
 params
     : '(' ')'                       { $$ = NULL; }
     | '(' param_list ')'            { $$ = $2; }
@@ -272,7 +272,7 @@ info
     | type name '=' tensor          { $$ = make_param(t, $1, $2, @2, $4); }
     ;
 
-/* ---- constants */
+/* Constants */
 tensor
     : braces
     | '[' pairs ']'                 {
@@ -342,7 +342,7 @@ number
     | IDENT                         { $$ = make_literal(t, IDENT, @1); }
     ;
 
-/* ---- nodes */
+/* Nodes */
 nodes
     : %empty                        { $$ = text_new(t, sizeof *$$); }
     | nodes node                    {
@@ -426,7 +426,7 @@ places
     | places ',' '-'                { $$ = vec_add(t, $1, NULL); }
     ;
 
-/* ---- attributes */
+/* Attributes */
 attrs
     : %empty                        { $$ = NULL; }
     | '<' '>'                       { $$ = NULL; }
@@ -504,7 +504,7 @@ static void text_yyperror(const Span *at, Text *t, const char *what)
     t->fatal = true;
 }
 
-/* ---- what was expected, in words ---------------------------------------- */
+/* What was expected, in words */
 
 static bool expects(const yysymbol_kind_t *list, int n, yysymbol_kind_t k)
 {

@@ -23,8 +23,6 @@ static Span span_of(const Token *k)
     return (Span){ k->start, k->end };
 }
 
-/* ---- const -------------------------------------------------------------- */
-
 const Number *constant_find(Text *t, const char *name, size_t n)
 {
     const Literal *l;
@@ -65,8 +63,6 @@ static bool define_constant(Text *t)
     go_to(t, s);
     return true;
 }
-
-/* ---- repeat ------------------------------------------------------------- */
 
 static const char *skip_blank(const Text *t, const char *s)
 {
@@ -166,8 +162,6 @@ static void next_turn(Text *t)
     }
 }
 
-/* ---- after an error ----------------------------------------------------- */
-
 void stream_recover(Text *t)
 {
     t->recover = true;
@@ -203,8 +197,6 @@ static int resync(Text *t, Span *at)
     *at = (Span){ tok(t, i)->start, tok(t, i)->start };
     return tok(t, i)->kind == END ? END : RESYNC;
 }
-
-/* ---- tokens ------------------------------------------------------------- */
 
 static bool is_operator(const Text *t, const Token *k)
 {

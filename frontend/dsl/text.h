@@ -85,7 +85,7 @@ static inline const Token *tok(const Text *t, int i)
     return &t->token[i / BLOCK][i % BLOCK];
 }
 
-/* ---- messages: file:line:column, the line, a caret ---------------------- */
+/* Messages: file:line:column, the line, a caret */
 
 bool text_error(Text *t, Span at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -93,11 +93,11 @@ void text_hint(Text *t, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 void text_place(Text *t, uint32_t at, int *line, int *column);
 
-/* ---- lex.l -------------------------------------------------------------- */
+/* lex.l */
 
 bool text_tokens(Text *t);      /* false after a message */
 
-/* ---- stream.c, expr.c --------------------------------------------------- */
+/* stream.c, expr.c */
 
 int stream_next(Text *t, Span *at);     /* kind; its token is t->last */
 void stream_recover(Text *t);
@@ -110,7 +110,7 @@ const char *text_string(Text *t, Span at, const char *s, size_t n);
 /* the same for what is used as a name: one printable line */
 const char *text_checked(Text *t, Span at, const char *name);
 
-/* ---- tensor.c, weights.c ------------------------------------------------ */
+/* tensor.c, weights.c */
 
 typedef struct Body {           /* what stands behind the `=` of a tensor */
     enum { BODY_DATA, BODY_LIST, BODY_FILE, BODY_RULE } kind;
@@ -128,7 +128,7 @@ bool element_set(Text *t, DType dt, const Number *x, Span at, void *data,
 bool weights_find(Text *t, ModelTensor *m, const Body *b);
 bool weights_make(Text *t, ModelTensor *m, const Body *b);
 
-/* ---- make.c, model.c: what the grammar builds --------------------------- */
+/* make.c, model.c: what the grammar builds */
 
 typedef struct Param {          /* of a signature, or a declaration */
     ModelInfo info;

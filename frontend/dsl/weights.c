@@ -21,8 +21,6 @@ typedef struct WeightFile {
     NpyFile npz;
 } WeightFile;
 
-/* ---- files -------------------------------------------------------------- */
-
 /* realpath into the scratch arena, NULL when there is no such file. */
 static const char *real(Text *t, const char *path)
 {
@@ -106,8 +104,6 @@ static WeightFile *open_file(Text *t, Span at, const char *name)
     return f;
 }
 
-/* ---- arrays of numpy ---------------------------------------------------- */
-
 static DType numpy_dtype(const NpyArray *a)
 {
     switch (a->kind) {
@@ -159,8 +155,6 @@ static bool from_numpy(Text *t, ModelTensor *m, Span at, const NpyFile *f,
     return text_error(t, at, "array '%.100s' is %s, not %s", key, is.s,
                       want.s);
 }
-
-/* ---- plain bytes -------------------------------------------------------- */
 
 static bool from_bytes(Text *t, ModelTensor *m, Span at, const FileBytes *f,
                        uint64_t offset, uint64_t length)
@@ -245,8 +239,6 @@ bool weights_find(Text *t, ModelTensor *m, const Body *b)
     return ok;
 }
 
-/* ---- ONNX's external data ----------------------------------------------- */
-
 static bool external(Text *t, ModelTensor *m, const Body *b)
 {
     const char *name = "";
@@ -275,8 +267,6 @@ static bool external(Text *t, ModelTensor *m, const Body *b)
     normalize_bools(t, m);
     return true;
 }
-
-/* ---- rules -------------------------------------------------------------- */
 
 /* Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014 */
 static uint64_t split_mix(uint64_t *state)

@@ -20,8 +20,6 @@ void loader_init(Loader *l, const char *path, Arena *arena, Arena *scratch,
     map_init(&l->external, scratch);
 }
 
-/* ---- messages ----------------------------------------------------------- */
-
 bool load_error(Loader *l, const char *fmt, ...)
 {
     char text[1024], at[512] = "";
@@ -51,8 +49,6 @@ bool tensor_error(Loader *l, const char *name, const char *fmt, ...)
         return load_error(l, "tensor '%.200s': %s", name, text);
     return load_error(l, "tensor: %s", text);
 }
-
-/* ---- names -------------------------------------------------------------- */
 
 /* s with \xNN for every byte that needs it, into `to`; the length. */
 static size_t escape(const char *s, char *to)
@@ -109,8 +105,6 @@ static const char **text_list(Loader *l, size_t n, char **s)
         list[i] = load_text(l, s[i]);
     return list;
 }
-
-/* ---- types -------------------------------------------------------------- */
 
 static const char *load_shape(Loader *l, const Onnx__TensorShapeProto *s,
                               ModelInfo *info)
@@ -198,8 +192,6 @@ static ModelOpset *load_opsets(Loader *l, size_t n,
     }
     return set;
 }
-
-/* ---- attributes --------------------------------------------------------- */
 
 typedef Onnx__AttributeProto AttrProto;
 #define ATTR_TYPE(t) ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__##t
@@ -324,8 +316,6 @@ static bool load_attrs(Loader *l, size_t n, AttrProto **p, ModelAttr **out)
     return true;
 }
 
-/* ---- nodes and graphs --------------------------------------------------- */
-
 static bool load_node(Loader *l, const Onnx__NodeProto *p, ModelNode *n)
 {
     const char *node = l->node, *op = l->op, *attr = l->attr;
@@ -438,8 +428,6 @@ static bool load_function(Loader *l, const Onnx__FunctionProto *p,
                       &f->fallback) &&
            load_nodes(l, p->n_node, p->node, &f->node);
 }
-
-/* ---- the model ---------------------------------------------------------- */
 
 static bool load_model(Loader *l, const Onnx__ModelProto *p, Model *m)
 {

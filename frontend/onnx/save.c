@@ -35,8 +35,6 @@ static const struct {
     { OP_Swish, 24 }, { OP_TensorScatter, 24 }, { OP_BitCast, 26 },
 };
 
-/* ---- types and tensors -------------------------------------------------- */
-
 static int64_t *copy_dims(Save *s, const Type *t)
 {
     return arena_memdup(s->a, t->dim, (size_t)t->rank * sizeof *t->dim);
@@ -95,8 +93,6 @@ static void add_init(Save *s, const char *name, const Type *t,
     PUSH(s->a, s->graph.initializer, s->ninit, s->capinit,
          tensor(s, name, t, data));
 }
-
-/* ---- attributes --------------------------------------------------------- */
 
 static ProtobufCBinaryData text_bytes(const char *text)
 {
@@ -209,8 +205,6 @@ static void add_attrs(Save *s, NodeProto *p, const Node *n, bool split_act)
     }
 }
 
-/* ---- nodes -------------------------------------------------------------- */
-
 /* Other tools want different names for nodes; ours say where they are from. */
 static char *node_name(Save *s, const char *name)
 {
@@ -286,7 +280,7 @@ static void need_opset(Save *s, int64_t version)
         s->opset = version;
 }
 
-/* ---- what our ops do beyond ONNX's -------------------------------------- */
+/* What our ops do beyond ONNX's */
 
 static const char *node_act(const Node *n, float *alpha, float *beta)
 {
@@ -445,8 +439,6 @@ static void save_node(Save *s, const Node *n)
     if (*act)
         add_act(s, n, act, alpha, beta, y);
 }
-
-/* ---- the model ---------------------------------------------------------- */
 
 static Onnx__ValueInfoProto **value_infos(Save *s, int n, Value **v)
 {

@@ -39,8 +39,6 @@ const char *load_dtype(Loader *l, int32_t type, DType *dt)
     return arena_printf(l->arena, "unknown element type %" PRId32, type);
 }
 
-/* ---- shape -------------------------------------------------------------- */
-
 static bool tensor_type(Loader *l, const Onnx__TensorProto *p,
                         const char *name, ModelTensor *t)
 {
@@ -65,8 +63,6 @@ static bool tensor_type(Loader *l, const Onnx__TensorProto *p,
     }
     return true;
 }
-
-/* ---- where the elements are --------------------------------------------- */
 
 typedef struct Field {
     const char *name;
@@ -128,8 +124,6 @@ static bool pick_field(Loader *l, const char *name, const Field *f, DType dt,
     *which = found < 0 ? RAW : found;
     return true;
 }
-
-/* ---- elements ----------------------------------------------------------- */
 
 /* Entries of int32_data (or uint64_data for uint32) narrowed to dt; the
  * upper bits of an entry may be a sign or zeros. */

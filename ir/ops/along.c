@@ -42,8 +42,6 @@ static bool check_ordered(const Node *n, DType dt)
     return node_error(n, "does not take %s", dtype_name(dt));
 }
 
-/* ---- ArgMax, ArgMin ---------------------------------------------------- */
-
 bool infer_argmax(Graph *g, Node *n)
 {
     const Attr_argmax *a = ATTRS(argmax, n);
@@ -96,8 +94,6 @@ bool eval_argmax(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- Hardmax ----------------------------------------------------------- */
-
 bool infer_hardmax(Graph *g, Node *n)
 {
     const Type *x = &n->in[0]->type;
@@ -126,8 +122,6 @@ bool eval_hardmax(const Node *n, const Tensor *const *in, Tensor *const *out,
         }
     return true;
 }
-
-/* ---- CumSum ------------------------------------------------------------ */
 
 bool infer_cumsum(Graph *g, Node *n)
 {
@@ -196,7 +190,7 @@ bool eval_cumsum(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- TopK (a run-time K does not overrule the declared shape) ------------ */
+/* TopK (a run-time K does not overrule the declared shape) */
 
 bool infer_topk(Graph *g, Node *n)
 {

@@ -9,8 +9,6 @@
 #include "../hooks.h"
 #include "real.h"
 
-/* ---- reading --------------------------------------------------------------- */
-
 static bool check_floats(const Node *n)
 {
     static const int same[] = { ATTN_K, ATTN_V, ATTN_PAST_K, ATTN_PAST_V };
@@ -258,8 +256,6 @@ void attn_range(const Attn *a, int64_t i, int64_t len, int64_t *from,
     if (*to < *from)
         *to = *from;
 }
-
-/* ---- values ---------------------------------------------------------------- */
 
 typedef struct Run {
     Attn a;

@@ -8,8 +8,6 @@
 #include "act.h"
 #include "window.h"
 
-/* ---- infer ---------------------------------------------------------------- */
-
 static bool check_types(const Node *n)
 {
     DType dt = n->in[0]->type.dt;
@@ -85,8 +83,6 @@ bool infer_col2im(Graph *g, Node *n)
         t->dim[2 + i] = s.win.in[i];
     return true;
 }
-
-/* ---- columns ---------------------------------------------------------------- */
 
 /* Walks the rows of an image that tap k of the window touches: for output
  * row r (all output axes but the last, flattened) finds where the tap's
@@ -229,8 +225,6 @@ static Piece piece_at(const Window *w, const Piece *size, int64_t row,
     return p;
 }
 
-/* ---- convolution ------------------------------------------------------------ */
-
 /* One piece of one group: mg output images from cg input images. */
 static void conv_piece(const ConvShape *s, Class cls, const Piece *p,
                        char *x, const void *wt, char *y, char *cols)
@@ -314,8 +308,6 @@ bool eval_conv(const Node *n, const Tensor *const *in, Tensor *const *out,
     dense_store(out[0], y);
     return true;
 }
-
-/* ---- transposed convolution, Col2Im ------------------------------------------ */
 
 /* One piece of one group: cols = W^T x, added into mg result images. */
 static void transposed_piece(const ConvShape *s, Class cls, const Piece *p,

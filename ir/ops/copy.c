@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-/* ---- which copies ------------------------------------------------------- */
-
 int move_count(const Node *n)
 {
     return n->op == OP_Split ? n->nout : n->op == OP_Concat ? n->nin : 1;
@@ -166,8 +164,6 @@ void move_part(const Node *n, int k, Move *m)
     nest_collapse(&m->nest);
 }
 
-/* ---- copying ------------------------------------------------------------ */
-
 typedef struct Copy { uint8_t *y; const uint8_t *x; int size; } Copy;
 
 static void copy_row(void *user, const Nest *l, const int64_t *at)
@@ -219,8 +215,6 @@ bool eval_move(const Node *n, const Tensor *const *in, Tensor *const *out,
             raw_done(out[i], y[i]);
     return true;
 }
-
-/* ---- Slice with run-time operands --------------------------------------- */
 
 /* Element i of an axis is start + i * step, clamped into the operand: that
  * matters only where a run-time slice is shorter than declared. */

@@ -93,8 +93,6 @@ void dense_product(Class cls, const Product *p, const void *a, const void *b,
     }
 }
 
-/* ---- operands ------------------------------------------------------------- */
-
 Class dense_class(DType dt)
 {
     if (dt == DT_F64)

@@ -134,8 +134,6 @@ static bool expand_all(Parser *p)
     return true;
 }
 
-/* ---- loops ----------------------------------------------------------------- */
-
 static int loop_of(const Einsum *e, const char *name, char label)
 {
     for (int i = 0; i < e->nloop; i++)
@@ -230,8 +228,6 @@ bool infer_einsum(Graph *g, Node *n)
         return node_error(n, "cannot sum %s", dtype_name(dt));
     return einsum_read(n, &e, &n->out[0]->type);
 }
-
-/* ---- values ---------------------------------------------------------------- */
 
 /* Steps loops [from, to) like an odometer, last fastest; false at the end. */
 static bool step(const Einsum *e, int from, int to, int64_t *pos,

@@ -72,8 +72,6 @@ bool type_append(const Node *n, Type *t, const Type *from, int a, int b)
     return true;
 }
 
-/* ---- Gather ------------------------------------------------------------- */
-
 bool infer_gather(Graph *g, Node *n)
 {
     const Type *x = &n->in[0]->type, *k = &n->in[1]->type;
@@ -115,8 +113,6 @@ bool eval_gather(const Node *n, const Tensor *const *in, Tensor *const *out,
         }
     return true;
 }
-
-/* ---- GatherElements ----------------------------------------------------- */
 
 /* The shapes of an *Elements op: k has x's rank and, off the axis, is no
  * larger; constant indices are in range. */
@@ -197,8 +193,6 @@ bool eval_gatherelements(const Node *n, const Tensor *const *in,
     return true;
 }
 
-/* ---- GatherND ----------------------------------------------------------- */
-
 /* Every column of index tuples against the dims from `first` on. */
 bool check_tuples(const Node *n, const Type *x, const Value *k, int first)
 {
@@ -278,8 +272,6 @@ bool eval_gathernd(const Node *n, const Tensor *const *in, Tensor *const *out,
         }
     return true;
 }
-
-/* ---- OneHot (11) -------------------------------------------------------- */
 
 /* Indices and depth may be of any number type; floats truncate. */
 static int64_t number(const Tensor *t, int64_t i)

@@ -9,8 +9,6 @@
 #include "image.h"
 #include "real.h"
 
-/* ---- GridSample ------------------------------------------------------------ */
-
 static bool read_modes(const Node *n, Grid *g)
 {
     const Attr_gridsample *a = ATTRS(gridsample, n);
@@ -224,8 +222,6 @@ bool eval_gridsample(const Node *n, const Tensor *const *in,
     }
     return true;
 }
-
-/* ---- AffineGrid ------------------------------------------------------------ */
 
 bool infer_affinegrid(Graph *graph, Node *n)
 {

@@ -9,8 +9,6 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- inference ---------------------------------------------------------- */
-
 static bool defined(const Node *n, DType dt)
 {
     const char *row = scalar_of(n);
@@ -158,8 +156,6 @@ bool infer_where(Graph *g, Node *n)
     return true;
 }
 
-/* ---- evaluation --------------------------------------------------------- */
-
 typedef struct MapRun {
     MapRow *row;
     MapArgs args;
@@ -293,7 +289,7 @@ void map_act(const char *act, float alpha, float beta, Tensor *t)
     row(&a);
 }
 
-/* ---- Where: any type, by size ------------------------------------------- */
+/* Where: any type, by size */
 
 typedef struct WhereRun {
     const uint8_t *cond, *x, *y;
@@ -336,7 +332,7 @@ bool eval_where(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- Pow: the result has the type of the base --------------------------- */
+/* Pow: the result has the type of the base */
 
 typedef struct PowRun {
     DType a, b;

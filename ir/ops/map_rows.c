@@ -88,7 +88,6 @@ static int64_t mod_signed(int64_t x, int64_t y)
     return r && (r < 0) != (y < 0) ? r + y : r;
 }
 
-/* ---- floats */
 #define LIBM(fn) fn##f
 #define T float
 #define U uint32_t
@@ -118,7 +117,6 @@ static int64_t mod_signed(int64_t x, int64_t y)
 #define WHEN_ALL YES
 #include "map_type.h"
 
-/* ---- signed integers */
 #undef mcu_mod_T
 #define mcu_mod_T (T)mod_signed
 #define T int8_t
@@ -169,7 +167,6 @@ static int64_t mod_signed(int64_t x, int64_t y)
 #define WHEN_ALL YES
 #include "map_type.h"
 
-/* ---- unsigned integers */
 #define T uint8_t
 #define U uint32_t
 #define SUFFIX u8
@@ -218,7 +215,6 @@ static int64_t mod_signed(int64_t x, int64_t y)
 #define WHEN_ALL YES
 #include "map_type.h"
 
-/* ---- bool */
 #define T uint8_t
 #define U uint32_t
 #define SUFFIX b8

@@ -8,8 +8,6 @@
 #include "act.h"
 #include "dense.h"
 
-/* ---- shapes --------------------------------------------------------------- */
-
 /* rows, columns and their strides of the last two axes of an operand; a
  * vector is a row on the left and a column on the right */
 static void matrix_of(const Type *t, bool trans, bool left, int64_t *rows,
@@ -216,8 +214,6 @@ bool infer_gemm(Graph *g, Node *n)
            infer_fused(n, a->act, a->act_alpha, a->act_beta);
 }
 
-/* ---- evaluation ------------------------------------------------------------- */
-
 static void copy_elem(char *to, const void *from, int64_t i, int64_t size)
 {
     if (size == 4)
@@ -361,8 +357,6 @@ bool eval_gemm(const Node *n, const Tensor *const *in, Tensor *const *out,
            eval_product(n, in, out, scratch, (double)a->alpha,
                         (double)a->beta, &act);
 }
-
-/* ---- determinant ------------------------------------------------------------ */
 
 bool infer_det(Graph *g, Node *n)
 {

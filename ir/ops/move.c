@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-/* ---- Transpose ---------------------------------------------------------- */
-
 void transpose_perm(const Node *n, int rank, int *perm)
 {
     const Ints *p = &ATTRS(transpose, n)->perm;
@@ -43,8 +41,6 @@ bool infer_transpose(Graph *g, Node *n)
     n->out[0]->type = t;
     return true;
 }
-
-/* ---- Slice -------------------------------------------------------------- */
 
 static int64_t clamp(int64_t i, int64_t lo, int64_t hi)
 {
@@ -160,8 +156,6 @@ bool infer_slice(Graph *g, Node *n)
     return true;
 }
 
-/* ---- Split, Concat ------------------------------------------------------ */
-
 /* sizes of the outputs along the axis, without a constant second operand */
 static bool even_split(Node *n, int64_t d, int64_t *size)
 {
@@ -272,8 +266,6 @@ bool infer_concat(Graph *g, Node *n)
     return true;
 }
 
-/* ---- Tile, Expand ------------------------------------------------------- */
-
 bool infer_tile(Graph *g, Node *n)
 {
     Type t = n->in[0]->type;
@@ -341,8 +333,6 @@ bool infer_expand(Graph *g, Node *n)
     n->out[0]->type = t;
     return true;
 }
-
-/* ---- DepthToSpace, SpaceToDepth ----------------------------------------- */
 
 static bool check_blocks(const Node *n, int64_t b)
 {

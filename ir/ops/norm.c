@@ -12,8 +12,6 @@
 
 #include <math.h>
 
-/* ---- shared ------------------------------------------------------------- */
-
 static double get(const Tensor *t, int64_t i)
 {
     return elem_get(t->type.dt, t->data, i);
@@ -49,8 +47,6 @@ static bool infer_first(Node *n)
     n->out[0]->type = n->in[0]->type;
     return true;
 }
-
-/* ---- Softmax, LogSoftmax ------------------------------------------------ */
 
 bool infer_softmax(Graph *g, Node *n)
 {
@@ -89,8 +85,6 @@ bool eval_softmax(const Node *n, const Tensor *const *in, Tensor *const *out,
                     n->op == OP_LogSoftmax);
     return true;
 }
-
-/* ---- LayerNormalization, RMSNormalization ------------------------------- */
 
 /* Operand i broadcasts to x alone (unidirectional). */
 static bool check_broadcast(const Node *n, int i)
@@ -222,7 +216,7 @@ bool eval_rmsnorm(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- one scale and bias per channel ------------------------------------- */
+/* One scale and bias per channel */
 
 /* Operands from 1 on are vectors of one number per channel (dim 1). */
 static bool check_channels(const Node *n, int64_t channels)
@@ -333,8 +327,6 @@ bool eval_groupnorm(const Node *n, const Tensor *const *in,
     return true;
 }
 
-/* ---- LRN ---------------------------------------------------------------- */
-
 bool infer_lrn(Graph *g, Node *n)
 {
     (void)g;
@@ -371,8 +363,6 @@ bool eval_lrn(const Node *n, const Tensor *const *in, Tensor *const *out,
     }
     return true;
 }
-
-/* ---- LpNormalization ---------------------------------------------------- */
 
 bool infer_lpnorm(Graph *g, Node *n)
 {

@@ -219,8 +219,6 @@ bool eval_pad(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- Trilu -------------------------------------------------------------- */
-
 bool infer_trilu(Graph *g, Node *n)
 {
     const Value *k = node_in(n, 1);
@@ -269,8 +267,6 @@ bool eval_trilu(const Node *n, const Tensor *const *in, Tensor *const *out,
     raw_done(out[0], y);
     return true;
 }
-
-/* ---- ReverseSequence ---------------------------------------------------- */
 
 static bool sequence_axes(const Node *n, int *time, int *batch)
 {

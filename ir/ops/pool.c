@@ -9,8 +9,6 @@
 #include "../hooks.h"
 #include "window.h"
 
-/* ---- infer ---------------------------------------------------------------- */
-
 static bool check_type(const Node *n)
 {
     DType dt = n->in[0]->type.dt;
@@ -59,8 +57,6 @@ bool infer_globalpool(Graph *g, Node *n)
         y->dim[i] = 1;
     return true;
 }
-
-/* ---- windows ---------------------------------------------------------------- */
 
 typedef struct Taps {
     int64_t n;                  /* elements inside the image */
@@ -263,8 +259,6 @@ bool eval_lppool(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- whole images ------------------------------------------------------------- */
-
 /* the taps of image i: all of it */
 static Taps image_taps(const Tensor *x, double *all, int64_t i)
 {
@@ -315,8 +309,6 @@ bool eval_globallppool(const Node *n, const Tensor *const *in,
     }
     return true;
 }
-
-/* ---- MaxUnpool ---------------------------------------------------------------- */
 
 /* the size that kernel, strides and pads imply; indices count in it */
 static bool unpool_type(const Node *n, Type *t)

@@ -10,7 +10,9 @@
 
 int64_t dtype_lowest(DType dt)
 {
-    return dtype_kind(dt) == DK_UINT ? 0 : -((int64_t)1 << (dtype_bits(dt) - 1));
+    if (dtype_kind(dt) == DK_UINT)
+        return 0;
+    return -((int64_t)1 << (dtype_bits(dt) - 1));
 }
 
 int64_t dtype_highest(DType dt)
@@ -29,8 +31,6 @@ int64_t quant_round(float x, int64_t zp, DType dt)
     x = x < hi ? x : hi;
     return (int64_t)rintf(x) + zp;
 }
-
-/* ---- shapes --------------------------------------------------------------- */
 
 static bool is_storage_type(DType dt)
 {
@@ -201,8 +201,6 @@ bool infer_dynquantize(Graph *g, Node *n)
         n->out[2]->type = type_scalar(DT_U8);
     return true;
 }
-
-/* ---- values --------------------------------------------------------------- */
 
 typedef void QuantElem(const Tensor *const *in, Tensor *out, int64_t i,
                        int64_t s);

@@ -27,7 +27,7 @@ int64_t quant_round(float x, int64_t zp, DType dt);
 /* scales must be of a float type; constant ones positive and finite */
 bool quant_check_scale(const Node *n, const Value *v);
 
-/* ---- products ------------------------------------------------------------- */
+/* Products */
 
 /* Operands of QLinearConv, QLinearMatMul, ConvInteger and MatMulInteger by
  * role: index into node->in, or -1 (the integer forms have no scales). */

@@ -79,8 +79,6 @@ bool infer_convinteger(Graph *g, Node *n)
     return infer_conv8(n, DT_I32);
 }
 
-/* ---- values --------------------------------------------------------------- */
-
 typedef struct Conv8 {
     Window w;
     int64_t group, cin, cout;   /* channels of one group */

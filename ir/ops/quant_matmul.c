@@ -17,8 +17,6 @@ QuantRoles quant_roles(Op op)
     }
 }
 
-/* ---- shapes --------------------------------------------------------------- */
-
 /* Strides of t's axes before `axes` along the batch; 0 where it repeats. */
 static void batch_walk(const QuantMatMul *q, const Type *t, int axes,
                        int64_t *out)
@@ -161,8 +159,6 @@ bool infer_matmulinteger(Graph *g, Node *n)
     (void)g;
     return infer_product(n, DT_I32);
 }
-
-/* ---- values --------------------------------------------------------------- */
 
 static int64_t zero_at(const Node *n, const Tensor *const *in, int index,
                        int64_t i)

@@ -14,8 +14,6 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- axes --------------------------------------------------------------- */
-
 static bool keepdims(const Node *n)
 {
     return ATTRS(reduce, n)->keepdims != 0;
@@ -122,8 +120,6 @@ void reduce_groups(const Type *x, const bool *mask, Groups *g)
     }
 }
 
-/* ---- inference ---------------------------------------------------------- */
-
 static bool check_dtype(const Node *n, DType dt)
 {
     bool wide = dt == DT_I32 || dt == DT_I64 || dt == DT_U32 || dt == DT_U64;
@@ -172,8 +168,6 @@ bool infer_reduce(Graph *g, Node *n)
     n->out[0]->type = reduced_type(n, x, mask);
     return true;
 }
-
-/* ---- evaluation --------------------------------------------------------- */
 
 /* A walk over all elements of x, the reduced dims innermost. */
 typedef struct Walk {

@@ -15,8 +15,6 @@ const Value *resize_operand(const Node *n, int i)
     return v && type_elems(&v->type) ? v : NULL;
 }
 
-/* ---- reading ------------------------------------------------------------- */
-
 static const char *const modes[] = { "nearest", "linear", "cubic", NULL };
 static const char *const nearest_modes[] = { "round_prefer_floor",
     "round_prefer_ceil", "floor", "ceil", NULL };

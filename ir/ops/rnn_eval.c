@@ -145,8 +145,6 @@ static void lstm_cell(const Cell *c, const double *x)
         c->h[i] = out[i] * activate(&c->act[2], c->c[i]);
 }
 
-/* ---- sequences -------------------------------------------------------------- */
-
 typedef struct Run {
     Rnn r;
     double *x, *w, *rec, *b, *h0, *c0, *p;

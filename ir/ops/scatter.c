@@ -70,8 +70,6 @@ static void copy_data(const Tensor *x, Tensor *y)
     memcpy(y->data, x->data, (size_t)type_bytes(&x->type));
 }
 
-/* ---- ScatterElements ---------------------------------------------------- */
-
 bool infer_scatterelements(Graph *g, Node *n)
 {
     const Attr_scatterelements *a = ATTRS(scatterelements, n);
@@ -110,8 +108,6 @@ bool eval_scatterelements(const Node *n, const Tensor *const *in,
     return true;
 }
 
-/* ---- ScatterND ---------------------------------------------------------- */
-
 bool infer_scatternd(Graph *g, Node *n)
 {
     const Type *x = &n->in[0]->type, *k = &n->in[1]->type;
@@ -148,8 +144,6 @@ bool eval_scatternd(const Node *n, const Tensor *const *in,
                ATTRS(scatternd, n)->reduction);
     return true;
 }
-
-/* ---- TensorScatter ------------------------------------------------------ */
 
 /* First row that sample b's update goes to. A linear update that would run
  * past the end is moved back to where it fits. */

@@ -11,8 +11,6 @@
 #include "../hooks.h"
 #include "reduce.h"
 
-/* ---- NonMaxSuppression -------------------------------------------------- */
-
 static bool check_scalar(const Node *n, int i, DType dt)
 {
     const Value *v = node_in(n, i);
@@ -201,8 +199,6 @@ bool eval_nms(const Node *n, const Tensor *const *in, Tensor *const *out,
         y[i] = -1;
     return true;
 }
-
-/* ---- Unique ------------------------------------------------------------- */
 
 bool unique_walk(const Node *n, const Type *x, Walk *w)
 {

@@ -7,8 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- Shape, Size -------------------------------------------------------- */
-
 static int clamp_axis(int64_t a, int rank)
 {
     if (a < 0)
@@ -64,8 +62,6 @@ bool eval_size(const Node *n, const Tensor *const *in, Tensor *const *out,
     elem_set_int(DT_I64, out[0]->data, 0, type_elems(&in[0]->type));
     return true;
 }
-
-/* ---- Range -------------------------------------------------------------- */
 
 /* ceil((limit - start) / delta), at least 0; -1: delta is 0 or not finite */
 static int64_t range_count(DType dt, const void *start, const void *limit,
@@ -139,8 +135,6 @@ bool eval_range(const Node *n, const Tensor *const *in, Tensor *const *out,
     }
     return true;
 }
-
-/* ---- ConstantOfShape, EyeLike ------------------------------------------- */
 
 /* shape operand `v` as dims; a run-time one keeps the declared type */
 static bool shape_operand(Node *n, const Value *v, Type *out, bool *known)
@@ -232,8 +226,6 @@ bool eval_eyelike(const Node *n, const Tensor *const *in, Tensor *const *out,
     }
     return true;
 }
-
-/* ---- views -------------------------------------------------------------- */
 
 /* resolves 0 (copy) and -1 (deduce) of Reshape */
 static bool reshape_dims(const Node *n, const Type *x, Type *t)

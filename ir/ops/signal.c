@@ -8,8 +8,6 @@
 #include "../hooks.h"
 #include "real.h"
 
-/* ---- transforms ------------------------------------------------------------ */
-
 double *dft_table(int64_t len, Arena *a)
 {
     const double pi = 3.14159265358979323846;
@@ -81,8 +79,6 @@ void dft_points(int64_t len, const double *table, bool inverse,
 
     transform(&f, len, x, 1, y, scratch);
 }
-
-/* ---- DFT ------------------------------------------------------------------- */
 
 bool dft_read(const Node *n, int64_t axis, int64_t len, Dft *d)
 {
@@ -221,8 +217,6 @@ bool eval_dft(const Node *n, const Tensor *const *in, Tensor *const *out,
     real_store(out[0], y);
     return true;
 }
-
-/* ---- STFT ------------------------------------------------------------------ */
 
 bool stft_read(const Node *n, int64_t step, int64_t len, Stft *s)
 {

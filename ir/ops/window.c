@@ -145,8 +145,6 @@ void window_span(const Window *w, int i, int64_t j, int64_t *lo, int64_t *hi)
     *lo = first < *hi ? first : *hi;
 }
 
-/* ---- convolutions --------------------------------------------------------- */
-
 static bool image_rank(const Node *n, const Type *x, Window *w)
 {
     w->rank = x->rank - 2;
@@ -219,8 +217,6 @@ bool window_conv(const Node *n, const Type *x, const Type *w, Window *win,
         *y = conv_type(&s, x->dt);
     return true;
 }
-
-/* ---- transposed convolution ----------------------------------------------- */
 
 /* Result size of axis i; win.out is the operand's size here. */
 static bool transposed_size(const Node *n, const Attr_convtranspose *a,
@@ -323,8 +319,6 @@ bool convtranspose_shape(const Node *n, ConvShape *s)
     s->mg = w->dim[1];
     return true;
 }
-
-/* ---- pools ------------------------------------------------------------------ */
 
 bool pool_shape(const Node *n, ConvShape *s)
 {

@@ -71,8 +71,6 @@ bool eval_window(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
-/* ---- MelWeightMatrix ------------------------------------------------------- */
-
 /* bins, dft_length, sample_rate: integers; lower and upper edge: floats */
 static bool check_scalars(const Node *n)
 {

@@ -87,8 +87,6 @@ KERNEL void mcu_cumsum_T(T *y, const T *x, size_t outer, size_t n,
         }
 }
 
-/* ---- TopK ---------------------------------------------------------------- */
-
 /* Does element a of a column rank before element b? */
 KERNEL int mcu_ahead_T(const T *x, size_t inner, int64_t a, int64_t b,
                        int least)

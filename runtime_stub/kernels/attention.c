@@ -80,7 +80,7 @@ KERNEL void mcu_attn_mix_T(T *restrict y, const T *restrict p,
     }
 }
 
-/* ---- 32 queries at a time --------------------------------------------------- */
+/* 32 queries at a time */
 
 /* softmax of every column of s[n][32], without the division: *sum gets what
  * is left to divide by */
@@ -132,8 +132,6 @@ KERNEL void mcu_attn_block_T(int queries, int keys, int dk, int dv,
         for (j = 0; j < dv; j++)
             y[i * y_row + j] *= sum[i] <= 0 ? 0 : (T)1 / sum[i];
 }
-
-/* ---- rotary embedding ----------------------------------------------------------- */
 
 /* y is x with its first 2 * half elements turned in pairs `apart`: i and
  * i + half (apart = half, step 1), or 2i and 2i + 1 (apart = 1, step 2) */

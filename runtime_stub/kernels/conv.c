@@ -148,7 +148,7 @@ KERNEL void mcu_depthwise_T(const int32_t *g, int images, int m, const T *x,
     }
 }
 
-/* ---- 1 x 1 on small images ------------------------------------------------------- */
+/* 1 x 1 on small images */
 
 /* y = W x, pixels as rows: 8 pixels by 32 output channels at a time. w is
  * packed, [panel][channel][32], the last panel as narrow as its channels.
@@ -172,8 +172,6 @@ KERNEL void mcu_conv1_small_T(int pixels, int m, int channels, const T *x,
                     y[(o + j) * pixels + p + i] = tile[i * 32 + j];
         }
 }
-
-/* ---- transposed ------------------------------------------------------------- */
 
 /* y[j * step] += w x[j] */
 KERNEL void mcu_spread_T(int n, T w, const T *restrict x, int step,

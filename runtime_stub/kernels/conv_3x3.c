@@ -3,8 +3,6 @@
  */
 #include "kernel.h"
 
-/* ---- depthwise ----------------------------------------------------------- */
-
 /* y[j] = bias + 3 x 3 taps, from rows a, b, c, every s-th column */
 KERNEL void mcu_rows9_T(int n, int s, const T *restrict a,
                         const T *restrict b, const T *restrict c,
@@ -107,7 +105,7 @@ KERNEL void mcu_depthwise9_T(const int32_t *g, int images, int m, const T *x,
         }
 }
 
-/* ---- 3 x 3, padded by 1, stride 1 ---------------------------------------------- */
+/* 3 x 3, padded by 1, stride 1 */
 
 /* Pixels of an image from `first` on, copied three times, so that each of
  * the 3 x 3 taps of n pixels in a row is n floats in a row, across the ends

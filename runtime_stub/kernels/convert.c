@@ -10,8 +10,6 @@
 #endif
 #include "kernel.h"
 
-/* ---- 16-bit floats ------------------------------------------------------ */
-
 /* Scaling by 2^112 gives every finite half its float, subnormals too. */
 KERNEL inline float mcu_f16_to_f32(uint16_t h)
 {
@@ -111,8 +109,6 @@ KERNEL inline double mcu_sticky_s64(int64_t x)
     return x < 0 ? -d : d;
 }
 
-/* ---- floats to integers ------------------------------------------------- */
-
 /* truncates, saturates; NaN gives 0 */
 KERNEL inline T mcu_truncate_T_I(I x)
 {
@@ -131,7 +127,7 @@ KERNEL inline int mcu_truncate_u4_I(I x)
     return x <= 0 ? 0 : x >= 15 ? 15 : x < 15 ? (int)x : 0;
 }
 
-/* ---- 4-bit integers, two per byte, low nibble first --------------------- */
+/* 4-bit integers, two per byte, low nibble first */
 
 KERNEL inline int mcu_get_u4(const uint8_t *p, size_t i)
 {
@@ -158,8 +154,6 @@ KERNEL inline void mcu_put_4(uint8_t *p, size_t i, int x)
 
     p[i / 2u] = (uint8_t)(old | (x & 15) << (i % 2u * 4u));
 }
-
-/* ---- integer arithmetic ------------------------------------------------- */
 
 /* remainder with the sign of the divisor; x mod 0 = 0 */
 KERNEL inline T mcu_mod_T(T x, T y)

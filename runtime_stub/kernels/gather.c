@@ -52,8 +52,6 @@ KERNEL void mcu_pick_T_I(T *restrict y, const T *x, const I *k, size_t outer,
             *y++ = x[mcu_index_I(k[i], n)];
 }
 
-/* ---- OneHot -------------------------------------------------------------- */
-
 /* a number of any type as an integer; what no int64_t holds becomes one
  * that is no index */
 KERNEL inline int64_t mcu_whole_I(I x)
@@ -94,8 +92,6 @@ KERNEL void mcu_onehot_T_I(T *restrict y, const I *k, const T *value,
         }
     }
 }
-
-/* ---- TensorScatter ------------------------------------------------------- */
 
 /* Writes u[batch][per][rows] into y[batch][per][cache], slices of `bytes`,
  * from row at[batch] on (NULL: 0): around the end when `circular`, else moved

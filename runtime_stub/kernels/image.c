@@ -11,8 +11,6 @@
 #endif
 #include "kernel.h"
 
-/* ---- GridSample ------------------------------------------------------------------ */
-
 /* -1..1 to elements of an axis of len */
 KERNEL inline I mcu_grid_point_I(I v, I len, int align)
 {
@@ -151,8 +149,6 @@ KERNEL void mcu_grid_sample_T_I(T *y, const T *x, const I *grid,
         }
     }
 }
-
-/* ---- RoiAlign -------------------------------------------------------------------- */
 
 /* samples along one side of a bin; ratio 0: one per element */
 KERNEL int32_t mcu_roi_samples(float bin, int32_t ratio)

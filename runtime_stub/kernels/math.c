@@ -9,8 +9,6 @@
  */
 #include "kernel.h"
 
-/* ---- bits --------------------------------------------------------------- */
-
 KERNEL inline uint32_t mcu_bits(float x)
 {
     uint32_t u;
@@ -43,8 +41,6 @@ KERNEL inline float mcu_sign_f32(float x, float y)
     return mcu_float((mcu_bits(x) & 0x7fffffffu) |
                      (mcu_bits(y) & 0x80000000u));
 }
-
-/* ---- rounding ----------------------------------------------------------- */
 
 /* to the nearest integer, ties to even; exact, keeps -0 */
 KERNEL inline float mcu_rint_f32(float x)
@@ -103,8 +99,6 @@ KERNEL inline float mcu_clamp(float x, float lo, float hi)
 {
     return mcu_select(x > hi, hi, mcu_select(x < lo, lo, x));
 }
-
-/* ---- exponentials ------------------------------------------------------- */
 
 /* exp(x) = 2^n e^r with |r| <= ln2 / 2. 2^n in two factors, so that results
  * below the normal range round once and those above become infinity. */
@@ -175,8 +169,6 @@ KERNEL inline float mcu_mish_f32(float x)
     return x * (w / (w + 2.0f));
 }
 
-/* ---- logarithm ---------------------------------------------------------- */
-
 /* x = 2^n m with m in [2/3, 4/3) */
 KERNEL inline float mcu_log_f32(float x)
 {
@@ -198,8 +190,6 @@ KERNEL inline float mcu_log_f32(float x)
 
     return mcu_select(x < INFINITY, mcu_select(x > 0.0f, y, low), x);
 }
-
-/* ---- error function ----------------------------------------------------- */
 
 /* exp(z * z) erfc(z) for z >= 0 */
 KERNEL inline float mcu_erfcx_f32(float z)
@@ -232,8 +222,6 @@ KERNEL inline float mcu_gelu_f32(float x)
 
     return x * mcu_select(x > 0.0f, 1.0f - q, q);
 }
-
-/* ---- double ------------------------------------------------------------- */
 
 KERNEL inline double mcu_exp_f64(double x)
 {
@@ -279,8 +267,6 @@ KERNEL inline double mcu_gelu_f64(double x)
 {
     return 0.5 * x * erfc(-0.70710678118654752 * x);
 }
-
-/* ---- libm in both types ------------------------------------------------- */
 
 KERNEL inline float mcu_sqrt_f32(float x)
 {

@@ -4,8 +4,6 @@
  */
 #include "kernel.h"
 
-/* ---- Slice -------------------------------------------------------------- */
-
 /* where a slice of an axis of d elements begins */
 KERNEL int64_t mcu_slice_first(int64_t d, int64_t start)
 {
@@ -67,8 +65,6 @@ KERNEL void mcu_slice_T(T *y, const T *x, int rank, const int64_t *xdim,
         }
     } while (a >= 0);
 }
-
-/* ---- Pad ---------------------------------------------------------------- */
 
 /* pads beyond 2^40 are no tensor's: keeps sums from overflowing */
 KERNEL int64_t mcu_pad_limit(int64_t pad)
@@ -164,8 +160,6 @@ KERNEL void mcu_pad_T(T *y, const T *x, T value, int mode, int rank,
         }
     } while (a >= 0);
 }
-
-/* ---- Trilu, ReverseSequence --------------------------------------------- */
 
 /* column where row r of an upper triangle with diagonal k begins */
 KERNEL int64_t mcu_trilu_first(int64_t k, int64_t r, int64_t cols)

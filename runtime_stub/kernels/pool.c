@@ -194,8 +194,6 @@ KERNEL void mcu_lppool_T(const int32_t *g, int images, int p, const T *x,
             }
 }
 
-/* ---- whole images ------------------------------------------------------------- */
-
 /* sum of n elements, in 32 sums side by side */
 KERNEL T mcu_sum_T(int n, const T *x)
 {
@@ -245,8 +243,6 @@ KERNEL void mcu_globallp_T(int images, int n, int p, const T *x, T *y)
         y[i] = mcu_root_T(sum, p);
     }
 }
-
-/* ---- MaxUnpool ------------------------------------------------------------------ */
 
 /* y[place of index[i]] = x[i]. Indices count in the shape `own`, which is
  * the corner of y's shape `dim`; one outside is left out. */

@@ -49,8 +49,6 @@ KERNEL void mcu_requant_T(T *y, const uint32_t *acc, size_t n,
                        zero);
 }
 
-/* ---- matrix products ------------------------------------------------------------ */
-
 /* acc[j] = sum over k of (x[k] - zero) w[k * n + j]; returns the sum of
  * x[k] - zero. T: x, I: w */
 KERNEL uint32_t mcu_qrow_T_I(uint32_t *restrict acc, const T *restrict x,
@@ -96,8 +94,6 @@ KERNEL void mcu_qcentre_T(uint32_t *acc, size_t n, uint32_t sum,
     }
 }
 
-/* ---- convolution ---------------------------------------------------------------- */
-
 /* One row of outputs of one output channel: acc[o] += sum over channels and
  * taps of (x - xz) (w - wz). Geometry g of three spatial axes (leading ones
  * of size 1): in 0-2, kernel 3-5, stride 6-8, dilation 9-11, pad 12-14. */
@@ -136,8 +132,6 @@ KERNEL void mcu_qconv_T_I(uint32_t *acc, const T *x, const I *w,
                 }
             }
 }
-
-/* ---- dynamic quantization ------------------------------------------------------- */
 
 /* scale and zero point of uint8 for the range of x and 0 */
 KERNEL float mcu_dynamic_scale(const float *x, size_t n, int32_t *zero)

@@ -7,7 +7,7 @@
  */
 #include "kernel.h"
 
-/* ---- one step, for every type ------------------------------------------- */
+/* One step, for every type */
 
 KERNEL inline T mcu_acc_add_T(T a, T b)
 {
@@ -85,8 +85,6 @@ KERNEL inline double mcu_mag_f64(double a)
 {
     return fabs(a);
 }
-
-/* ---- one contiguous vector ----------------------------------------------- */
 
 KERNEL T mcu_vec_sum_T(const T *x, size_t n)
 {
@@ -219,7 +217,7 @@ KERNEL double mcu_nan_or_f64(const double *x, size_t n, double v)
     return bad ? (double)NAN : v;
 }
 
-/* ---- rows: y[outer] from x[outer][n] ------------------------------------- */
+/* Rows: y[outer] from x[outer][n] */
 
 KERNEL void mcu_sum_rows_T(T *restrict y, const T *x, size_t outer, size_t n)
 {
@@ -270,7 +268,7 @@ KERNEL void mcu_min_rows_T(T *restrict y, const T *x, size_t outer, size_t n)
         y[o] = mcu_nan_or_T(x + o * n, n, mcu_vec_bottom_T(x + o * n, n));
 }
 
-/* ---- columns: y[outer][inner] from x[outer][n][inner] -------------------- */
+/* Columns: y[outer][inner] from x[outer][n][inner] */
 
 KERNEL void mcu_sum_cols_T(T *restrict y, const T *restrict x, size_t outer,
                            size_t n, size_t inner)
@@ -380,7 +378,7 @@ KERNEL void mcu_logsumexp_T(T *restrict y, const T *x, size_t outer,
         }
 }
 
-/* ---- axes known only at run time ----------------------------------------- */
+/* Axes known only at run time */
 
 /* y = x with the dims whose bit in `mask` is set moved behind the others.
  * Stack: 256 bytes. */

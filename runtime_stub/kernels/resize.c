@@ -66,8 +66,6 @@ KERNEL void mcu_resize_round_T_I(T *y, const I *x, const int32_t *index,
         }
 }
 
-/* ---- tables at run time ----------------------------------------------------------- */
-
 /* Where output j lies on an axis of `in` elements. mode: 0 half_pixel,
  * 1 align_corners, 2 half_pixel_symmetric, 3 pytorch_half_pixel,
  * 4 asymmetric, 5 tf_crop_and_resize, 6 tf_half_pixel_for_nn. */

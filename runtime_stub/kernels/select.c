@@ -82,8 +82,6 @@ KERNEL void mcu_nms_T(int64_t *y, size_t rows, const T *box, const T *score,
         y[i] = -1;
 }
 
-/* ---- Unique ------------------------------------------------------------- */
-
 /* Items a and b of x[outer][n][inner]: -1, 0 or 1 */
 KERNEL int mcu_item_order_T(const T *x, size_t outer, size_t n, size_t inner,
                             size_t a, size_t b)

@@ -3,8 +3,6 @@
  */
 #include "kernel.h"
 
-/* ---- transforms ------------------------------------------------------------------ */
-
 /* One step of a transform of n points, from l spectra of `done` points each
  * (m = n / done apart) to spectra p times as long:
  * y[k + done q][j] = sum over r of w^((k + done q) r) x[k][j + r m / p],
@@ -82,8 +80,6 @@ KERNEL T *mcu_fft_T(T *x, T *y, const T *table, int32_t n, T sign)
     return x;
 }
 
-/* ---- DFT ------------------------------------------------------------------------- */
-
 /* n points from `in` of x, zeros behind; points are `stride` elements apart
  * and have 1 or 2 parts. half: the points behind n / 2 are the conjugates of
  * those before. */
@@ -129,8 +125,6 @@ KERNEL void mcu_stft_load_T(T *to, const T *x, const T *window, int32_t n,
         to[2 * k + 1] = parts == 2 ? x[k * parts + 1] * g : (T)0;
     }
 }
-
-/* ---- MelWeightMatrix --------------------------------------------------------------- */
 
 /* row in which edge i of bands + 2 lies */
 KERNEL int32_t mcu_mel_edge(int32_t i, int32_t bands, double low, double high,

@@ -42,7 +42,7 @@ def model(nodes, inputs, outputs, inits=(), functions=(), opset=17,
     return m
 
 
-# ---- good ------------------------------------------------------------------
+# Good.
 
 def attention():
     """One pre-norm transformer block as exporters write it."""
@@ -199,7 +199,7 @@ def features():
                  inits, [f], imports=[helper.make_opsetid("my.own", 1)])
 
 
-# ---- bad ---------------------------------------------------------------------
+# Bad.
 
 BAD = {}
 

@@ -84,8 +84,6 @@ static void write_bytes(const char *path, const void *p, size_t n)
         die(path);
 }
 
-/* ---- one run ------------------------------------------------------------ */
-
 static void child(const Fuzz *f)
 {
     struct rlimit memory = { (rlim_t)f->mib << 20, (rlim_t)f->mib << 20 };
@@ -155,8 +153,6 @@ static void run(Fuzz *f, const char *what, bool must_refuse)
         complain(f, what, why);
 }
 
-/* ---- damage ------------------------------------------------------------- */
-
 static void cut(Fuzz *f, const char *name, const Bytes *b)
 {
     char what[256];
@@ -184,8 +180,6 @@ static void flip(Fuzz *f, const char *name, const Bytes *b, int times)
     }
     free(p);
 }
-
-/* ---- bombs -------------------------------------------------------------- */
 
 /* tag and length of a field written before `end`; its new start */
 static uint8_t *put_head(uint8_t *end, int number, size_t length)
@@ -277,8 +271,6 @@ static void bombs(Fuzz *f)
     repeated(f, "20 MB of zero bytes", "\0", 1, m20, PATH(7));
     repeated(f, "20 MB of ones", "\xff", 1, m20, PATH(7));
 }
-
-/* ---- main --------------------------------------------------------------- */
 
 static int usage(void)
 {

@@ -38,8 +38,6 @@ static size_t below(size_t n)
     return n ? (size_t)(next() % n) : 0;
 }
 
-/* ---- changing a text ------------------------------------------------------ */
-
 static const char *const words[] = {
     "repeat i = 0..3 {", "}", "{", "(", ")", "<", ">", "[", "]", ",", "=",
     "=>", "@", "\"", "\\", "${i}", "${", "const N = 4\n", "N", "i", "#",
@@ -115,8 +113,6 @@ static void make(uint64_t seed, long i)
     for (size_t k = 1 + below(4); k; k--)
         change();
 }
-
-/* ---- running it --------------------------------------------------------------- */
 
 static Graph *build(const char *s, size_t n, Arena *arena, Diag *diag)
 {

@@ -15,8 +15,6 @@ typedef struct Random {
     Tensor in[MAX_INPUTS];      /* data of g->in */
 } Random;
 
-/* ---- random things ------------------------------------------------------ */
-
 static int below(Random *r, int n)
 {
     r->state = r->state * UINT64_C(6364136223846793005) + 1442695040888963407u;
@@ -112,7 +110,7 @@ static int positive(int a, int rank)
     return a < 0 ? a + rank : a;
 }
 
-/* ---- one node of each family -------------------------------------------- */
+/* One node of each family */
 
 static Node *node(Random *r, Op op, int nin, Value **in, int nout)
 {
@@ -380,8 +378,6 @@ static Node *(*const makers[])(Random *) = {
     make_softmax, make_layernorm, make_channelnorm, make_lrn, make_gather,
     make_elements, make_nd, make_tensorscatter, make_onehot,
 };
-
-/* ---- graphs ------------------------------------------------------------- */
 
 /* Constants that decide shapes become run-time inputs now and then: the
  * result then has the type it was found to have, as if declared. */

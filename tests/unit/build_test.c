@@ -164,8 +164,6 @@ static void expect_type(const Value *v, const char *type)
     fixture_close(&f);
 }
 
-/* ---- dimensions --------------------------------------------------------- */
-
 START_TEST(batch_is_one)
 {
     Sketch s;
@@ -266,8 +264,6 @@ START_TEST(contradicting_bindings_are_refused)
 }
 END_TEST
 
-/* ---- names and order ---------------------------------------------------- */
-
 START_TEST(any_order_is_taken)
 {
     Sketch s;
@@ -343,8 +339,6 @@ START_TEST(made_up_names_avoid_the_model)
 }
 END_TEST
 
-/* ---- outputs ------------------------------------------------------------ */
-
 START_TEST(outputs_are_computed_and_distinct)
 {
     static const int64_t two[] = { 1, 2 };
@@ -408,8 +402,6 @@ START_TEST(wrong_declarations_are_told)
 }
 END_TEST
 
-/* ---- shapes fold -------------------------------------------------------- */
-
 START_TEST(shape_arithmetic_folds)
 {
     static const int64_t zero[] = { 0 }, rest[] = { -1 };
@@ -430,8 +422,6 @@ START_TEST(shape_arithmetic_folds)
     sketch_close(&s);
 }
 END_TEST
-
-/* ---- attributes --------------------------------------------------------- */
 
 START_TEST(unknown_attributes_are_refused)
 {
@@ -473,8 +463,6 @@ START_TEST(required_attributes)
 }
 END_TEST
 
-/* ---- what cannot be compiled -------------------------------------------- */
-
 START_TEST(every_unknown_op_is_told)
 {
     Sketch s;
@@ -510,8 +498,6 @@ START_TEST(opsets_from_the_future_are_refused)
     sketch_close(&s);
 }
 END_TEST
-
-/* ---- functions ---------------------------------------------------------- */
 
 static ModelFunction *function(Sketch *s, const char *name, const char *in,
                                const char *out, int n, ModelNode *node)
@@ -605,8 +591,6 @@ START_TEST(growth_is_bounded)
     sketch_close(&s);
 }
 END_TEST
-
-/* ---- branches and loops ------------------------------------------------- */
 
 static ModelGraph *body(Sketch *s, const char *in, const char *out, int n,
                         ModelNode *node)
@@ -709,8 +693,6 @@ START_TEST(endless_loops_are_refused)
 }
 END_TEST
 
-/* ---- old forms ---------------------------------------------------------- */
-
 START_TEST(old_softmax_is_a_matrix)
 {
     Sketch s;
@@ -745,8 +727,6 @@ START_TEST(old_attributes_are_operands)
     sketch_close(&s);
 }
 END_TEST
-
-/* ---- out of memory ------------------------------------------------------ */
 
 static bool build_once(Fixture *f, void *user)
 {

@@ -24,8 +24,6 @@ static int rnd(int n)
     return (int)((seed >> 8) % (uint32_t)n);
 }
 
-/* ---- the definition ----------------------------------------------------- */
-
 static bool pair_ok(const DsaProblem *p, int i, int j, int64_t oi, int64_t oj)
 {
     const DsaBuf *a = &p->buf[i], *b = &p->buf[j];
@@ -121,8 +119,6 @@ static void clear(Case *c)
     c->p.buf = c->buf;
     c->p.overlap = c->pair;
 }
-
-/* ---- random instances --------------------------------------------------- */
 
 static int64_t some_first(int size)
 {
@@ -273,8 +269,6 @@ START_TEST(two_exact_searches_agree)
 }
 END_TEST
 
-/* ---- known optima ------------------------------------------------------- */
-
 /* Cut a rectangle into buffers by random guillotine cuts. */
 static void cut(Case *c, int64_t t0, int64_t t1, int64_t o0, int64_t o1,
                 int depth)
@@ -349,8 +343,6 @@ START_TEST(diagonal_overlap)
     ck_assert(r.proved);
 }
 END_TEST
-
-/* ---- limits ------------------------------------------------------------- */
 
 START_TEST(empty_and_zero_sizes)
 {

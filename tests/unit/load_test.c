@@ -3,8 +3,6 @@
 
 #define TYPE(t) ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__##t
 
-/* ---- structure ---------------------------------------------------------- */
-
 START_TEST(constant_inputs)
 {
     Onnx__ModelProto *m;
@@ -145,8 +143,6 @@ START_TEST(input_problems)
 }
 END_TEST
 
-/* ---- attributes --------------------------------------------------------- */
-
 static void add_one_of_each(Fixture *f, Onnx__NodeProto *n)
 {
     static float floats[] = { 1, 2 };
@@ -280,8 +276,6 @@ START_TEST(functions)
 }
 END_TEST
 
-/* ---- names -------------------------------------------------------------- */
-
 static const char *const names[][2] = {
     { "conv1/weight:0", "conv1/weight:0" },
     { "a\\b \"q\" */ ?\?/", "a\\b \"q\" */ ?\?/" },
@@ -311,8 +305,6 @@ START_TEST(odd_names)
     fixture_close(&f);
 }
 END_TEST
-
-/* ---- refusals ----------------------------------------------------------- */
 
 static void same_initializers(Fixture *f, Onnx__ModelProto *m)
 {
@@ -408,8 +400,6 @@ START_TEST(mistaken_files)
     fixture_close(&f);
 }
 END_TEST
-
-/* ---- damage ------------------------------------------------------------- */
 
 static const uint8_t *rich_model(Fixture *f, size_t *n)
 {

@@ -2,8 +2,6 @@
  * same graph, and means the same. */
 #include "onnx.h"
 
-/* ---- round trips -------------------------------------------------------- */
-
 static const char *const models[] = {
     "tests/data/attention.onnx", "tests/data/qcnn.onnx",
     "tests/data/features.onnx",
@@ -70,8 +68,6 @@ START_TEST(round_trip)
     fixture_close(&f);
 }
 END_TEST
-
-/* ---- graphs made by hand ------------------------------------------------ */
 
 static Graph *empty_graph(Fixture *f)
 {

@@ -3,8 +3,6 @@
 
 #include <sys/stat.h>
 
-/* ---- encodings ---------------------------------------------------------- */
-
 typedef struct Encoding {
     int type;
     const char *raw;            /* the elements' bytes, little endian */
@@ -136,8 +134,6 @@ START_TEST(weights_are_not_copied)
 }
 END_TEST
 
-/* ---- refusals ----------------------------------------------------------- */
-
 static int32_t some_ints[] = { 1, 2 }, large_ints[] = { 1, 256 };
 static float some_floats[] = { 1, 2 };
 
@@ -258,8 +254,6 @@ START_TEST(type_without_data)
     fixture_close(&f);
 }
 END_TEST
-
-/* ---- external data ------------------------------------------------------ */
 
 static void set_external(Fixture *f, Onnx__TensorProto *p, const char *key,
                          const char *value)

@@ -7,8 +7,6 @@
 #include "../../frontend/model.h"
 #include "../../support/number.h"
 
-/* ---- numbers -------------------------------------------------------------- */
-
 static uint64_t next(uint64_t *state)
 {
     *state ^= *state << 13;
@@ -95,8 +93,6 @@ START_TEST(reading)
                       (double)number_f32(&n));
 }
 END_TEST
-
-/* ---- texts ---------------------------------------------------------------- */
 
 static const char sample[] =
     "<ir_version: 8, opset_import: [\"\" : 17, \"own\" : 1],\n"
