@@ -131,7 +131,7 @@ static Relation lrn(const Node *n, int axis)
                        .size = size, .dilation = 1, .pad = (size - 1) / 2 };
 }
 
-/* ---- products */
+/* products */
 
 /* operand a [.., M, K] or b [.., K, N] of a product with result y; trans:
  * the last two axes change places */
@@ -174,7 +174,7 @@ static Relation product(const Node *n, int in, int axis)
     return type_elems(&n->in[in]->type) == 1 ? none : all;
 }
 
-/* ---- windows */
+/* windows */
 
 static Relation window(const Window *w, int spatial)
 {
@@ -213,7 +213,7 @@ static Relation pool(const Node *n, int axis)
     return pool_shape(n, &s) ? window(&s.win, axis - 2) : all;
 }
 
-/* ---- reductions */
+/* reductions */
 
 static Relation reduction(const Node *n, int in, int axis)
 {
@@ -242,7 +242,7 @@ static Relation arg_reduction(const Node *n, int axis)
     return point(axis >= which && !a->keepdims ? axis + 1 : axis);
 }
 
-/* ---- movement */
+/* movement */
 
 static Relation sliced(const Node *n, int in, int axis)
 {
@@ -326,7 +326,7 @@ static Relation tiled(const Node *n, int in, int axis)
     return in == 0 && x->dim[axis] == y->dim[axis] ? point(axis) : all;
 }
 
-/* ---- attention */
+/* attention */
 
 static Relation attention_3d(const Node *n, const Attn *a, int in, int axis)
 {
@@ -445,7 +445,7 @@ Relation node_relation(const Node *n, int out, int in, int axis)
     return movement(n, out, in, axis);
 }
 
-/* ---- using them */
+/* using them */
 
 static int64_t clamp(int64_t i, int64_t lo, int64_t hi)
 {

@@ -125,7 +125,7 @@ static const Row rows[] = {
       "m) => (y) { y = Attention(q, k, v, m) }", 6, false },
 };
 
-/* ---- one row */
+/* one row */
 
 typedef struct Case {
     Fixture f;
