@@ -19,7 +19,9 @@ KERNELS = $(sort $(wildcard runtime_stub/kernels/*.c))
 # the HTML report, in the order of its parts
 PAGE = $(addprefix codegen/page/,page.html page.css data.js chart.js \
 	story.js tables.js page.js)
+BOARDS = $(addprefix runtime_stub/boards/,board.h board.c board.ld host.c count.c)
 GEN_OBJ = $(BUILD)/gen/kernels_embedded.o $(BUILD)/gen/page_embedded.o \
+	$(BUILD)/gen/boards_embedded.o \
 	$(BUILD)/gen/onnx.pb-c.o $(BUILD)/gen/text_parse.o $(BUILD)/gen/text_lex.o
 LIB_OBJ = $(LIB_SRC:%.c=$(BUILD)/%.o) $(GEN_OBJ)
 
@@ -80,6 +82,10 @@ $(BUILD)/gen/page_embedded.c: $(BUILD)/tools/embed $(PAGE)
 	@mkdir -p $(@D)
 	$(BUILD)/tools/embed $@ page_files $(PAGE)
 
+$(BUILD)/gen/boards_embedded.c: $(BUILD)/tools/embed $(BOARDS)
+	@mkdir -p $(@D)
+	$(BUILD)/tools/embed $@ board_files $(BOARDS)
+
 $(BUILD)/gen/%_embedded.o: $(BUILD)/gen/%_embedded.c codegen/kernels.h
 	$(CC) -O0 -w -Icodegen -c -o $@ $<
 
@@ -98,15 +104,18 @@ help:
 deps:
 	@tools/deps.sh
 
+deps-check:
+	@tools/deps.sh check
+
 demo: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@examples/vit-mnist/demo.sh $(BUILD)
 
-check: deps
+check: deps-check
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@tests/check.sh $(BUILD)
 
-check-long: deps
+check-long: deps-check
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@tests/check.sh $(BUILD) long
 
@@ -138,7 +147,7 @@ install: all $(BUILD)/mcufc.1
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all help deps bench demo check check-long layers install clean
+.PHONY: all help deps deps-check bench demo check check-long layers install clean
 .SUFFIXES:
 -include $(LIB_SRC:%.c=$(BUILD)/%.d) $(BUILD)/compiler/main.d \
 	$(BUILD)/compiler/plan_main.d

@@ -15,6 +15,7 @@ typedef struct CodegenOptions {
     const char *name;           /* C identifier, prefix of every symbol */
     const char *model;          /* file name without folders */
     const char *header;         /* --header: name for the include guard */
+    const char *target;         /* of targets.def */
     ConstForm form;
     bool selftest;
     const Tensor *golden_in, *golden_out;       /* with selftest */

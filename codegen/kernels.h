@@ -10,6 +10,7 @@ typedef struct KernelFile {
 
 extern const KernelFile kernel_files[];         /* ends with a NULL name */
 extern const KernelFile page_files[];           /* codegen/page/ */
+extern const KernelFile board_files[];          /* runtime_stub/boards/ */
 
 #ifdef MCUFC_IR_H
 

@@ -263,8 +263,8 @@ static void head_comment(Codegen *cg)
     put_comment_text(b, cg->opt.model);
     buf_printf(b, ", hash %08x%08x, opset %lld\n", g->hash[1], g->hash[0],
                (long long)g->opset);
-    buf_printf(b, " * target  c99\n * arena   %lld bytes, %lld of them state"
-               " (lower bound of this order: %lld)\n",
+    buf_printf(b, " * target  %s\n * arena   %lld bytes, %lld of them state"
+               " (lower bound of this order: %lld)\n", cg->opt.target,
                (long long)g->plan->arena_bytes,
                (long long)g->plan->state_bytes,
                (long long)g->plan->lower_bound);

@@ -232,12 +232,18 @@ static bool golden(Compile *c, CodegenOptions *co)
     return graph_eval(ref, s.list[0].in, out, c->arena, NULL, NULL);
 }
 
+static const char *target_name(const Options *o)
+{
+    return o->target ? o->target : "c99";
+}
+
 static Codegen *generate(Compile *c)
 {
     CodegenOptions co = {
         .name = c->name,
         .model = c->g->source,
         .header = c->opt->header,
+        .target = target_name(c->opt),
         .form = c->opt->weights_file ? CONST_FILE
                 : c->opt->constants && !strcmp(c->opt->constants, "list")
                     ? CONST_LIST : CONST_FAST,
@@ -252,7 +258,7 @@ static Codegen *generate(Compile *c)
 static bool write_report(Compile *c, const Codegen *cg)
 {
     const char *file = c->opt->report, *format = c->opt->report_format;
-    ReportInfo info = { "c99", base_name(c->opt->model), c->name,
+    ReportInfo info = { target_name(c->opt), base_name(c->opt->model), c->name,
                         c->opt->arena > 0 ? c->opt->arena : 0 };
     Buf b;
 

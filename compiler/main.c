@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../codegen/targets.h"
 #include "compile.h"
 
 static bool use_color(const Options *o)
@@ -47,7 +48,8 @@ static int start(Compile *c, Options *o)
         return EXIT_OK;
     }
     if (o->list_targets) {
-        puts("c99        portable C99 (default)");
+        for (const Target *t = target_list; t->name; t++)
+            printf("%-11s %s\n", t->name, t->help);
         return EXIT_OK;
     }
     if (o->ops)

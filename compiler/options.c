@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../codegen/targets.h"
+
 typedef enum Kind { FLAG, STR, MAYBE, SIZE, LIST } Kind;
 
 typedef struct Row {
@@ -152,8 +154,12 @@ static bool check(const Options *o, Diag *d)
 {
     if (o->name && !is_c_identifier(o->name))
         return diag_error(d, "--name '%s' is not a C identifier", o->name);
-    return one_of(o->target, "c99", "--target", d) &&
-           one_of(o->io, "declared", "--io", d) &&
+    if (o->target && !target_by_name(o->target)) {
+        diag_error(d, "--target '%s' is not known", o->target);
+        diag_hint(d, "mcufc --list-targets");
+        return false;
+    }
+    return one_of(o->io, "declared", "--io", d) &&
            one_of(o->constants, "fast|list", "--constants", d) &&
            one_of(o->report_format, "text|json|html", "--report-format", d);
 }

@@ -1,6 +1,7 @@
 /* verify.c - --verify: compiles the model to C, builds it with $CC, runs it
  * and compares its outputs with the interpreter (on the graph as it was
- * built, before any pass) and with the expected outputs of DIR.
+ * built, before any pass) and with the expected outputs of DIR. With a
+ * Cortex-M --target it is built for that and runs under QEMU (board.h).
  *
  * The program that runs the model reads the inputs of all samples from one
  * file and writes all outputs to another. With --per-node it also writes the
@@ -11,9 +12,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "board.h"
 #include "samples.h"
 
 typedef struct Verify {
@@ -29,6 +30,12 @@ typedef struct Verify {
 
 /* The program that runs the model */
 
+/* Does the program run on a board of --target? */
+static bool on_board(const Verify *v)
+{
+    return v->c->opt->target && strcmp(v->c->opt->target, "c99") != 0;
+}
+
 static bool step_writes(const Node *n, int i)
 {
     return n->out[i] && type_bytes(&n->out[i]->type) > 0;
@@ -42,7 +49,7 @@ static void put_dumps(Verify *v, Buf *b)
         buf_printf(b, "    case %d:\n", n->index);
         for (int i = 0; i < n->nout; i++)
             if (step_writes(n, i))
-                buf_printf(b, "        fwrite(p + %lld, 1, %lld, out);\n",
+                buf_printf(b, "        board_write(p + %lld, %lldu);\n",
                            (long long)codegen_offset(v->cg, n->out[i]),
                            (long long)type_bytes(&n->out[i]->type));
         buf_puts(b, "        break;\n");
@@ -50,40 +57,34 @@ static void put_dumps(Verify *v, Buf *b)
     buf_puts(b, "    default: break;\n    }\n}\n");
 }
 
+/* model_main(): every sample of in.bin through the model (see board.h). */
 static void put_main(Verify *v, Buf *b)
 {
     const Graph *g = v->c->g;
     const char *name = v->c->name;
 
-    buf_printf(b, "static %s_arena arena;\n\nint main(void)\n{\n"
-               "    FILE *in = fopen(\"in.bin\", \"rb\");\n    int k;\n\n"
-               "    out = fopen(\"out.bin\", \"wb\");\n"
-               "    if (!in || !out)\n        return 2;\n", name);
+    buf_printf(b, "static %s_arena arena;\n\nint model_main(void)\n{\n"
+               "    int k, rc;\n\n", name);
     if (v->c->opt->weights_file)
-        buf_printf(b, "    {\n        FILE *w = fopen(\"w.bin\", \"rb\");\n"
-                   "        static uint64_t blob[%lld];\n"
-                   "        if (!w || !fread(blob, 1, sizeof blob, w) ||\n"
-                   "            %s_set_weights(&arena, blob))\n"
-                   "            return 3;\n    }\n",
-                   (long long)codegen_sizes(v->cg).weights / 8 + 64 *
-                       (long long)g->nvalue + 8, name);
+        buf_printf(b, "    if (%s_set_weights(&arena, board_weights()))\n"
+                   "        return 3;\n", name);
     buf_printf(b, "    %s_reset(&arena);\n    for (k = 0; k < %d; k++) {\n",
                name, v->samples.n);
     for (int i = 0; i < g->nin; i++)
         if (type_bytes(&g->in[i]->type))
-            buf_printf(b, "        if (fread(%s(&arena), 1, %lld, in) != "
-                       "%lld)\n            return 4;\n",
+            buf_printf(b, "        if (board_read(%s(&arena), %lldu))\n"
+                       "            return 4;\n",
                        codegen_accessor(v->cg, g->in[i], true),
-                       (long long)type_bytes(&g->in[i]->type),
                        (long long)type_bytes(&g->in[i]->type));
-    buf_printf(b, "        if (%s_run(&arena))\n            return 5;\n",
-               name);
+    buf_printf(b, "        board_begin();\n        rc = %s_run(&arena);\n"
+               "        board_end();\n        if (rc)\n"
+               "            return 5;\n", name);
     for (int i = 0; i < g->nout; i++)
         if (type_bytes(&g->out[i]->type))
-            buf_printf(b, "        fwrite(%s(&arena), 1, %lld, out);\n",
+            buf_printf(b, "        board_write(%s(&arena), %lldu);\n",
                        codegen_accessor(v->cg, g->out[i], false),
                        (long long)type_bytes(&g->out[i]->type));
-    buf_puts(b, "    }\n    return fclose(out) ? 6 : 0;\n}\n");
+    buf_puts(b, "    }\n    return 0;\n}\n");
 }
 
 static bool write_main(const void *what, FILE *out)
@@ -99,7 +100,7 @@ static bool write_program(Verify *v)
     Buf b;
 
     buf_init(&b, v->c->arena);
-    buf_puts(&b, "#include <stdio.h>\nstatic FILE *out;\n");
+    buf_puts(&b, "#include \"board.h\"\n");
     if (v->c->opt->per_node) {
         buf_puts(&b, "static void dump(const unsigned char *p, int step);\n");
         buf_printf(&b, "#define %s_STEP_END(i) dump(a->bytes, i)\n", upper);
@@ -108,7 +109,8 @@ static bool write_program(Verify *v)
     if (v->c->opt->per_node)
         put_dumps(v, &b);
     put_main(v, &b);
-    return write_file(v->c, arena_printf(v->c->arena, "%s/main.c", v->dir),
+    return write_file(v->c, arena_printf(v->c->arena, "%s/model_main.c",
+                                         v->dir),
                       write_main, &b);
 }
 
@@ -142,41 +144,61 @@ static bool in_dir(Verify *v, const char *file, WriteFn *fn, const void *what)
                       fn, what);
 }
 
+static const char *file_bytes(Compile *c, const char *path, size_t *n)
+{
+    FILE *f = fopen(path, "rb");
+    char *p = NULL;
+    long size;
+
+    *n = 0;
+    if (f && fseek(f, 0, SEEK_END) == 0 && (size = ftell(f)) >= 0) {
+        rewind(f);
+        p = arena_alloc(c->arena, (size_t)size + 1);
+        *n = fread(p, 1, (size_t)size, f);
+    }
+    if (f)
+        fclose(f);
+    return p;
+}
+
+/* The host runs first, then the board; floats may round differently there,
+ * codes may not: the interpreter's comparison sees to that. */
+static bool board_and_host(Verify *v)
+{
+    Compile *c = v->c;
+    const char *path = arena_printf(c->arena, "%s/out.bin", v->dir);
+    const char *host, *board;
+    size_t nhost, nboard;
+
+    if (!host_run(c, v->dir))
+        return false;
+    host = file_bytes(c, path, &nhost);
+    if (!board_run(c, v->dir, v->cg))
+        return false;
+    board = file_bytes(c, path, &nboard);
+    printf("%s: %s as on the host\n", c->opt->target,
+           host && board && nhost == nboard && !memcmp(host, board, nhost)
+               ? "the same output bytes" : "other output bytes");
+    return true;
+}
+
 static bool build_and_run(Verify *v)
 {
-    const char *cc = getenv("CC") ? getenv("CC") : "cc";
-    const char *flags = getenv("CFLAGS") ? getenv("CFLAGS") : "-O2";
-    int rc;
+    Compile *c = v->c;
 
     if (!in_dir(v, "model.c", write_c, v->cg) || !write_program(v) ||
         !in_dir(v, "in.bin", write_inputs, v) ||
-        (v->c->opt->weights_file && !in_dir(v, "w.bin", write_w, v->cg)))
+        (c->opt->weights_file && !in_dir(v, "w.bin", write_w, v->cg)))
         return false;
-    rc = system(arena_printf(v->c->arena, "cd '%s' && %s -std=c99 %s -o model"
-                             " main.c -lm > cc.log 2>&1", v->dir, cc, flags));
-    if (rc != 0)
-        return diag_error(v->c->diag, "--verify: '%s' does not compile the "
-                          "generated C: see %s/cc.log", cc, v->dir);
-    rc = system(arena_printf(v->c->arena, "cd '%s' && ./model", v->dir));
-    if (rc != 0)
-        return diag_error(v->c->diag, "--verify: the built model ends with "
-                          "status %d", WIFEXITED(rc) ? WEXITSTATUS(rc) : -1);
-    return true;
+    return on_board(v) ? board_and_host(v) : host_run(c, v->dir);
 }
 
 static bool read_results(Verify *v)
 {
     const char *path = arena_printf(v->c->arena, "%s/out.bin", v->dir);
-    FILE *f = fopen(path, "rb");
-    long n;
 
-    if (!f || fseek(f, 0, SEEK_END) || (n = ftell(f)) < 0)
-        return diag_error(v->c->diag, "cannot read '%s'", path);
-    rewind(f);
-    v->got = arena_alloc(v->c->arena, (size_t)n);
-    v->ngot = fread((uint8_t *)(uintptr_t)v->got, 1, (size_t)n, f);
-    fclose(f);
-    return v->ngot == (size_t)n;
+    v->got = (const uint8_t *)file_bytes(v->c, path, &v->ngot);
+    return v->got || diag_error(v->c->diag, "cannot read '%s'", path);
 }
 
 /* The next tensor of type t in what the program wrote, aligned. */
@@ -302,17 +324,6 @@ static bool make_folder(Verify *v)
                                 "%s", tmp, strerror(errno));
 }
 
-static void remove_folder(Verify *v)
-{
-    static const char *const files[] = { "model.c", "main.c", "in.bin",
-                                         "out.bin", "w.bin", "cc.log",
-                                         "model" };
-
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
-        remove(arena_printf(v->c->scratch, "%s/%s", v->dir, files[i]));
-    rmdir(v->dir);
-}
-
 static bool get_samples(Verify *v)
 {
     const char *dir = v->c->opt->verify;
@@ -353,6 +364,6 @@ int verify_model(Compile *c, Codegen *cg)
     if (v.failed)
         diag_note(c->diag, "the program that differs is in %s", v.dir);
     else
-        remove_folder(&v);
+        board_clean(c, v.dir);
     return v.failed ? EXIT_DIFFERS : EXIT_OK;
 }

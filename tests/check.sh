@@ -44,6 +44,7 @@ suite twins tests/e2e/twins.sh "$build"
 suite stack tests/e2e/stack.sh "$build"
 suite poison tests/e2e/poison.sh "$build"
 suite html tests/e2e/html.sh "$build"
+suite boards tests/e2e/boards.sh "$build" ${long:+long}
 suite ops tests/e2e/ops.sh "$build" ${long:+long}
 suite windows python3 tests/e2e/windows.py "$build" --rounds ${long:+4}4
 suite malformed tests/fuzz/malformed.sh "$build" ${long:+long}

@@ -1,10 +1,14 @@
 #!/bin/sh
-# deps.sh - installs what building and testing need and this machine lacks.
+# deps.sh [check] - installs what building, or building and testing, needs
+# and this machine lacks.
 # Debian (and its relatives) only: elsewhere it prints the list.
 set -eu
 
 need="gcc make flex bison protobuf-c-compiler libprotobuf-c-dev check
       pkg-config zlib1g-dev libc6-dev clang"
+# the boards of --verify --target
+[ "${1:-}" != check ] || need="$need gcc-arm-none-eabi
+      libnewlib-arm-none-eabi qemu-system-arm"
 
 if ! command -v dpkg-query >/dev/null 2>&1; then
     echo "deps: not a Debian system; these packages are needed:" $need
