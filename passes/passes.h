@@ -42,10 +42,6 @@ bool passes_known(const char *names, Diag *diag);
 #include "passes.def"
 #undef PASS
 
-/* plan.c: most bytes live in one step in the present order, with views and
- * in-place results; leaves no plan behind. */
-int64_t plan_bound(Graph *g, const PassOptions *opt);
-
 /* check_plan.c: replays the schedule byte by byte; shares nothing with the
  * planner. False after a message that names byte, values and step. */
 bool plan_check(Graph *g);

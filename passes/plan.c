@@ -6,24 +6,11 @@
  * at the start of the arena.
  */
 #include "dsa.h"
-#include "passes.h"
+#include "storage.h"
 
-/* The arena is aligned to 8, and so is all in it: sums of rounded sizes bound
- * every plan from below. */
-enum { ALIGN = 8, INPUT_TIME = -1, SEARCH_NODES = 200000 };
+enum { INPUT_TIME = -1, SEARCH_NODES = 200000 };
 
-/* A member of a buffer lives until its last reader. */
-static int last_use(const Value *v, int nsteps)
-{
-    int last = v->def ? v->def->index : INPUT_TIME;
-
-    for (int i = 0; i < v->nuse; i++)
-        if (v->use[i]->index > last)
-            last = v->use[i]->index;
-    return v->is_output ? nsteps : last;
-}
-
-static Buffer *buffer_new(Graph *g, const char *name, int64_t bytes)
+static Buffer *buffer_new(Graph *g, const char *name, int64_t bytes, int at)
 {
     Plan *p = g->plan;
     Buffer *b = NEW(g->arena, Buffer);
@@ -31,121 +18,11 @@ static Buffer *buffer_new(Graph *g, const char *name, int64_t bytes)
     b->id = p->nbuf;
     b->name = name;
     b->bytes = bytes;
-    b->align = ALIGN;
+    b->align = PLAN_ALIGN;
+    b->first = b->last = at;
     b->offset = -1;
     PUSH(g->arena, p->buf, p->nbuf, p->capbuf, b);
     return b;
-}
-
-static void join(Buffer *b, Value *v, int64_t delta, int nsteps)
-{
-    int first = v->def ? v->def->index : INPUT_TIME;
-    int last = last_use(v, nsteps);
-
-    v->buf = b;
-    v->delta = delta;
-    if (first < b->first)
-        b->first = first;
-    if (last > b->last)
-        b->last = last;
-}
-
-static void own_buffer(Graph *g, Value *v)
-{
-    int64_t bytes = type_bytes(&v->type);
-
-    if (!bytes)
-        return;
-    v->buf = buffer_new(g, v->name, bytes);
-    v->buf->first = v->def ? v->def->index : INPUT_TIME;
-    v->buf->last = v->buf->first;
-    join(v->buf, v, 0, g->plan->nsteps);
-}
-
-static bool is_broadcast(const Value *x, const Value *y)
-{
-    return !type_same_shape(&x->type, &y->type);
-}
-
-/* A state's buffer is rewritten when the run ends: what leaves the model by
- * another way must not lie there. */
-static bool may_join(const Graph *g, const Buffer *b, const Value *y)
-{
-    if (!b->is_state || !y->is_output)
-        return true;
-    for (const State *s = g->state; s; s = s->next)
-        if (s->out == y)
-            return s->in->buf == b;
-    return false;
-}
-
-/* May y take the place of operand k of n? Everything in that buffer must be
- * dead after n, and no other operand may live there in another shape. */
-static bool can_overwrite(const Node *n, int k, const PassOptions *opt)
-{
-    const Value *x = n->in[k], *y = n->out[0];
-
-    if (!x || !x->buf || !type_equal(&x->type, &y->type) ||
-        x->buf->last > n->index || x->delta || !may_join(n->graph, x->buf, y) ||
-        x->buf->bytes != type_bytes(&y->type))
-        return false;
-    if (opt->keep_inputs && x->buf->first == INPUT_TIME &&
-        !x->buf->is_state)
-        return false;
-    for (int i = 0; i < n->nin; i++)
-        if (i != k && n->in[i] && n->in[i]->buf == x->buf &&
-            (n->in[i]->delta || is_broadcast(n->in[i], y) ||
-             op_has(n->op, T_ROWS)))
-            return false;
-    return true;
-}
-
-static bool try_in_place(Node *n, const PassOptions *opt, int nsteps)
-{
-    int operands = op_has(n->op, T_MAP) ? n->nin : 1;
-
-    if (!op_has(n->op, T_MAP | T_ROWS) || opt->no_reuse || !n->out[0])
-        return false;
-    for (int k = 0; k < operands; k++)
-        if (can_overwrite(n, k, opt)) {
-            join(n->in[k]->buf, n->out[0], 0, nsteps);
-            return true;
-        }
-    return false;
-}
-
-/* A view costs nothing when all results of the node are views. */
-static bool can_view(const Node *n, const PassOptions *opt)
-{
-    const Value *x = node_in(n, 0);
-    int64_t shift;
-
-    if (opt->no_reuse || !x || !x->buf)
-        return false;
-    if (opt->keep_inputs && x->buf->first == INPUT_TIME &&
-        !x->buf->is_state)
-        return false;
-    for (int i = 0; i < n->nout; i++)
-        if (n->out[i] && type_bytes(&n->out[i]->type) &&
-            (!node_view_shift(n, i, &shift) ||
-             !may_join(n->graph, x->buf, n->out[i])))
-            return false;
-    return true;
-}
-
-static bool try_view(Node *n, const PassOptions *opt, int nsteps)
-{
-    Buffer *b;
-    int64_t base, shift;
-
-    if (!can_view(n, opt))
-        return false;
-    b = n->in[0]->buf;
-    base = n->in[0]->delta;
-    for (int i = 0; i < n->nout; i++)
-        if (n->out[i] && node_view_shift(n, i, &shift))
-            join(b, n->out[i], base + shift, nsteps);
-    return true;
 }
 
 /* The last steps bring every new state to its place; where the state was
@@ -159,57 +36,76 @@ static void add_commits(Graph *g)
     }
 }
 
-static void state_buffers(Graph *g)
+/* The last step that needs each store, in the present order. */
+static int *last_steps(const Storage *s)
 {
-    for (State *s = g->state; s; s = s->next) {
-        own_buffer(g, s->in);
-        if (s->in->buf)
-            s->in->buf->is_state = true;
+    int *last = NEW_ARRAY(s->g->scratch, int, s->nstore + 1);
+
+    for (int k = 0; k < s->nstore; k++) {
+        const Node *def = s->store[k].root->def;
+        last[k] = s->store[k].lasting ? s->nstep
+                : def ? def->index : INPUT_TIME;
+    }
+    for (int t = 0; t < s->nstep; t++)
+        for (int i = 0; i < s->step[t].nread; i++)
+            if (last[s->step[t].read[i]] < t)
+                last[s->step[t].read[i]] = t;
+    return last;
+}
+
+static Buffer *store_buffer(Graph *g, const Store *store, int last)
+{
+    const Value *v = store->root;
+    Buffer *b = buffer_new(g, v->name, type_bytes(&v->type),
+                           v->def ? v->def->index : INPUT_TIME);
+
+    b->last = last;
+    b->is_state = store->state != NULL;
+    return b;
+}
+
+/* The buffers that begin with step t, or go on with what it overwrites. */
+static void step_buffers(const Storage *s, Live *live, Buffer **of,
+                         const int *last, int t)
+{
+    const Step *step = &s->step[t];
+    Graph *g = s->g;
+
+    if (step->scratch) {
+        Node *n = step->node;
+        n->scratch_buf = buffer_new(g, n->name, n->scratch, t);
+        n->scratch_buf->is_scratch = true;
+    }
+    live_run(live, t);
+    for (int i = 0; i < step->nmake; i++) {
+        int k = step->make[i];
+        if (i == 0 && live->over[t] >= 0) {
+            of[k] = of[live->over[t]];
+            if (of[k]->last < last[k])
+                of[k]->last = last[k];
+        } else {
+            of[k] = store_buffer(g, &s->store[k], last[k]);
+        }
     }
 }
 
-static bool is_commit(const Graph *g, const Node *n, Buffer **buf)
+static void make_buffers(Graph *g, const Storage *s)
 {
-    for (const State *s = g->state; s; s = s->next)
-        if (n->op == OP_Identity && n->in[0] == s->out && !n->out[0]->nuse &&
-            !n->out[0]->is_output) {
-            *buf = s->in->buf;
-            return true;
-        }
-    return false;
-}
+    Buffer **of = NEW_ARRAY(g->scratch, Buffer *, s->nstore + 1);
+    int *last = last_steps(s);
+    Live live;
 
-static void make_buffers(Graph *g, const PassOptions *opt)
-{
-    int nsteps = g->plan->nsteps;
-    Buffer *state;
-
-    state_buffers(g);
-
-    for (int i = 0; i < g->nin; i++) {
-        own_buffer(g, g->in[i]);
-        if (g->in[i]->buf && opt->keep_inputs)
-            g->in[i]->buf->last = nsteps;
-    }
-    for EACH_NODE(n, g) {
-        if (n->scratch) {
-            n->scratch_buf = buffer_new(g, n->name, n->scratch);
-            n->scratch_buf->first = n->scratch_buf->last = n->index;
-            n->scratch_buf->is_scratch = true;
+    live_start(&live, s);
+    for (int k = 0; k < s->nstore; k++)
+        if (!s->store[k].root->def || s->store[k].state)
+            of[k] = store_buffer(g, &s->store[k], last[k]);
+    for (int t = 0; t < s->nstep; t++)
+        step_buffers(s, &live, of, last, t);
+    for (int i = 0; i < g->nvalue; i++)
+        if (s->of[i] >= 0) {
+            g->value[i]->buf = of[s->of[i]];
+            g->value[i]->delta = s->delta[i];
         }
-        if (is_commit(g, n, &state)) {
-            if (state)
-                join(state, n->out[0], 0, nsteps);
-            continue;
-        }
-        if (try_view(n, opt, nsteps))
-            continue;
-        if (!try_in_place(n, opt, nsteps) && n->nout && n->out[0])
-            own_buffer(g, n->out[0]);
-        for (int i = 1; i < n->nout; i++)
-            if (n->out[i])
-                own_buffer(g, n->out[i]);
-    }
 }
 
 static int64_t align_up(int64_t n, int64_t a)
@@ -239,14 +135,19 @@ static int64_t place(Graph *g, Buffer **list, int n, bool no_reuse)
 }
 
 /* Most bytes live in one step: no plan of this order can be smaller. */
-static void find_bound(Plan *p)
+static void find_bound(Graph *g, Plan *p)
 {
+    int64_t *delta = NEW_ARRAY(g->scratch, int64_t, p->nsteps + 3), live = 0;
+
+    for (int i = 0; i < p->nbuf; i++) {
+        const Buffer *b = p->buf[i];
+        if (b->is_state)
+            continue;
+        delta[b->first - INPUT_TIME] += align_up(b->bytes, PLAN_ALIGN);
+        delta[b->last + 1 - INPUT_TIME] -= align_up(b->bytes, PLAN_ALIGN);
+    }
     for (int t = INPUT_TIME; t <= p->nsteps; t++) {
-        int64_t live = 0;
-        for (int i = 0; i < p->nbuf; i++)
-            if (p->buf[i]->first <= t && t <= p->buf[i]->last &&
-                !p->buf[i]->is_state)
-                live += align_up(p->buf[i]->bytes, ALIGN);
+        live += delta[t - INPUT_TIME];
         if (live > p->lower_bound) {
             p->lower_bound = live;
             p->peak_step = t;
@@ -259,36 +160,20 @@ static void find_bound(Plan *p)
 static Plan *plan_new(Graph *g, const PassOptions *opt)
 {
     Plan *p = NEW(g->arena, Plan);
+    Storage *s = storage_new(g, opt);
 
     g->plan = p;
-    graph_number(g);
-    for EACH_NODE(n, g)
-        p->nsteps++;
-    if (opt->scratch)
-        opt->scratch(g);
-    make_buffers(g, opt);
-    p->reserve = align_up(opt->state_reserve, ALIGN);
+    p->nsteps = s->nstep;
+    make_buffers(g, s);
+    p->reserve = align_up(opt->state_reserve, PLAN_ALIGN);
     p->state_bytes = p->reserve;
     for (int i = 0; i < p->nbuf; i++)
         if (p->buf[i]->is_state) {
             p->buf[i]->offset = p->state_bytes;
             p->buf[i]->last = p->nsteps;
-            p->state_bytes += align_up(p->buf[i]->bytes, ALIGN);
+            p->state_bytes += align_up(p->buf[i]->bytes, PLAN_ALIGN);
         }
     return p;
-}
-
-int64_t plan_bound(Graph *g, const PassOptions *opt)
-{
-    Plan *p = plan_new(g, opt);
-
-    find_bound(p);
-    for (int i = 0; i < g->nvalue; i++)
-        g->value[i]->buf = NULL;
-    for EACH_NODE(n, g)
-        n->scratch_buf = NULL;
-    g->plan = NULL;
-    return p->lower_bound;
 }
 
 bool pass_plan(Graph *g, const PassOptions *opt, bool *changed)
@@ -310,6 +195,6 @@ bool pass_plan(Graph *g, const PassOptions *opt, bool *changed)
         p->arena_bytes = 8;
     for (int i = 0; i < n; i++)
         list[i]->offset += p->state_bytes;
-    find_bound(p);
+    find_bound(g, p);
     return plan_check(g);
 }

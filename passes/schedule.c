@@ -5,7 +5,7 @@
  * judged by the planner's own bound, with views and in-place results; the
  * model's order stays unless another is better.
  */
-#include "passes.h"
+#include "storage.h"
 
 typedef struct Sched {
     Graph *g;
@@ -111,6 +111,16 @@ static bool is_chain(const Graph *g)
     return g->nin == 0 || (g->nin == 1 && g->in[0]->nuse <= 1);
 }
 
+static int64_t peak_of(Graph *g, const PassOptions *opt)
+{
+    Storage *storage = storage_new(g, opt);
+    int *order = NEW_ARRAY(g->scratch, int, storage->nstep + 1);
+
+    for (int i = 0; i < storage->nstep; i++)
+        order[i] = i;
+    return live_peak(storage, order);
+}
+
 bool pass_schedule(Graph *g, const PassOptions *opt, bool *changed)
 {
     enum { MAX_NODES = 4000 };
@@ -130,10 +140,11 @@ bool pass_schedule(Graph *g, const PassOptions *opt, bool *changed)
     graph_number(g);
     for EACH_NODE(n, g)
         s.node[n->index] = n;
-    before = g->model_order_bound = plan_bound(g, opt);
+    before = peak_of(g, opt);
+    g->model_order_bound = before + state_bytes(g, opt);
     greedy(&s, order);
     apply(&s, order);
-    if (plan_bound(g, opt) < before)
+    if (peak_of(g, opt) < before)
         *changed = true;
     else
         apply(&s, s.node);
