@@ -111,6 +111,10 @@ int64_t node_macs(const Node *n)
         return times(elems(y), depth(n->in[0], ATTRS(gemm, n)->transA != 0));
     case OP_Conv: case OP_ConvInteger:
         return times(elems(y), filter_elems(n->in[1]));
+    case OP_QMatMul:
+        return times(elems(y), depth(n->in[0], false));
+    case OP_QConv:
+        return times(elems(y), filter_elems(n->in[1]));
     case OP_QLinearConv:
         return times(elems(y), filter_elems(n->in[3]));
     case OP_ConvTranspose:

@@ -114,3 +114,24 @@ bool node_infer(Graph *g, Node *n)
             return false;
     return true;
 }
+
+const char *node_refusal(Graph *g, Node *n)
+{
+    enum { ROOM = 1200 };
+    char *text = arena_alloc(g->scratch, ROOM);
+    char *outer = g->diag->caught;
+    size_t outer_n = g->diag->caught_n;
+    size_t skip = strlen("node '' (): ") + strlen(n->name) +
+                  strlen(op_name(n->op));
+    bool ok;
+
+    text[0] = '\0';
+    g->diag->caught = text;
+    g->diag->caught_n = ROOM;
+    ok = node_infer(g, n);
+    g->diag->caught = outer;
+    g->diag->caught_n = outer_n;
+    if (ok)
+        return NULL;
+    return strlen(text) > skip ? text + skip : "is refused";
+}

@@ -302,6 +302,9 @@ bool node_error(const Node *n, const char *fmt, ...)
 
 /* Check arity, infer the types of n's outputs; false after a message. */
 bool node_infer(Graph *g, Node *n);
+/* The same without a message: NULL, or what it would have been. A pass asks
+ * before it keeps a node that may be refused. */
+const char *node_refusal(Graph *g, Node *n);
 /* For data-dependent shapes: keep the declared type of every output, or
  * say that the shape depends on the run-time input `which`. */
 bool infer_declared(Node *n, const Value *which);

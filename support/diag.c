@@ -70,6 +70,13 @@ bool diag_error(Diag *d, const char *fmt, ...)
 {
     va_list ap;
 
+    if (d->caught) {
+        va_start(ap, fmt);
+        if (!d->caught[0])
+            vsnprintf(d->caught, d->caught_n, fmt, ap);
+        va_end(ap);
+        return false;
+    }
     d->errors++;
     va_start(ap, fmt);
     say(d, "error", "1;31", fmt, ap);
@@ -104,6 +111,8 @@ void diag_hint(Diag *d, const char *fmt, ...)
 {
     va_list ap;
 
+    if (d->caught)
+        return;
     va_start(ap, fmt);
     say(d, "hint", "1;32", fmt, ap);
     va_end(ap);

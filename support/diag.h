@@ -17,6 +17,8 @@ typedef struct Diag {
     int width;                  /* columns that the message is about */
     const char *source;         /* the text file itself, or NULL */
     size_t source_n;
+    char *caught;               /* the first error goes here instead, of */
+    size_t caught_n;            /* at most so many bytes; NULL: it is said */
 } Diag;
 
 /* `file: message`; lower case, no full stop, with the numbers. */
