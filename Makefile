@@ -10,7 +10,7 @@ ALL_CFLAGS = -std=c11 -D_DEFAULT_SOURCE -D_FILE_OFFSET_BITS=64 \
 	-ffp-contract=off $(WARN) $(CFLAGS) -I$(BUILD)/gen -MMD -MP
 LDLIBS = -lprotobuf-c -lz -lm
 
-DIRS = support ir ir/ops frontend/onnx frontend/dsl frontend/build passes \
+DIRS = support ir ir/ops frontend/onnx frontend/dsl frontend/build passes ptq \
 	codegen compiler
 SRC = $(sort $(foreach d,$(DIRS),$(wildcard $(d)/*.c)))
 # plan_main.c is the other program

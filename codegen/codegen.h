@@ -52,6 +52,8 @@ char *c_identifier(Arena *arena, const char *text);
 typedef struct ReportInfo {
     const char *target, *model, *name;
     int64_t budget;             /* 0: none */
+    /* what --quantize has to say: lines, and a JSON object; NULL: nothing */
+    const char *quantization, *quantization_json;
 } ReportInfo;
 void report_json(Buf *b, const Codegen *cg, const ReportInfo *info);
 void report_html(Buf *b, const Codegen *cg, const ReportInfo *info);

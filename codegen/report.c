@@ -142,6 +142,8 @@ void report_json(Buf *b, const Codegen *cg, const ReportInfo *info)
     json_io(b, cg, g->out, g->nout, false);
     json_steps(b, g);
     json_decisions(b, r);
+    if (info->quantization_json)
+        buf_printf(b, "  \"quantization\": %s,\n", info->quantization_json);
     json_buffers(b, g, r);
     buf_puts(b, "}\n");
 }
@@ -203,5 +205,6 @@ void report_text(Buf *b, const Codegen *cg, const ReportInfo *info)
     text_io(b, cg, g->in, g->nin, "input");
     text_io(b, cg, g->out, g->nout, "output");
     text_peak(b, p);
-    text_steps(b, g);
+    text_steps(b, g);    if (info->quantization)
+        buf_printf(b, "\n%s", info->quantization);
 }

@@ -127,11 +127,15 @@ Graph *build_graph(Compile *c)
     Graph *g = graph_new(c->arena, c->scratch, c->diag), *old = c->g;
     bool ok;
 
+    if (c->quantized)
+        return quantize_graph(c, NULL);
     memcpy(g->hash, c->model.hash, sizeof g->hash);
     g->source = base_name(c->opt->model);
     c->g = g;
     ok = model_build(&c->model, &c->build, g) && boundary_apply(c);
     c->g = old;
+    if (ok && c->opt->quantize)
+        return quantize_graph(c, g);
     return ok ? g : NULL;
 }
 
@@ -259,11 +263,13 @@ static bool write_report(Compile *c, const Codegen *cg)
 {
     const char *file = c->opt->report, *format = c->opt->report_format;
     ReportInfo info = { target_name(c->opt), base_name(c->opt->model), c->name,
-                        c->opt->arena > 0 ? c->opt->arena : 0 };
+                        c->opt->arena > 0 ? c->opt->arena : 0, NULL,
+                        NULL };
     Buf b;
 
     if (!file)
         return true;
+    quantize_report(c, &info);
     if (!format)
         format = has_suffix(file, ".json")
                      ? "json"

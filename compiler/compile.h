@@ -5,6 +5,7 @@
 #include "../codegen/codegen.h"
 #include "../frontend/model.h"
 #include "../passes/passes.h"
+#include "../ptq/ptq.h"
 #include "options.h"
 
 typedef struct Compile {
@@ -16,6 +17,8 @@ typedef struct Compile {
     Graph *g;
     const char *name;           /* prefix of symbols */
     struct Proof *proof;        /* --prove, or NULL */
+    Graph *quantized;           /* --quantize: the Q/DQ graph, or NULL */
+    PtqReport ptq;              /* what it took */
 } Compile;
 
 /* The model as a fresh graph, before any pass; NULL after a message. */
@@ -28,6 +31,10 @@ bool has_suffix(const char *path, const char *suffix);
 /* Everything a command line asks for; returns the exit code. */
 int compile_run(Compile *c);
 
+/* quantize.c: --quantize with --calib; NULL after a message. The first call
+ * calibrates, later ones return copies of the same graph. */
+Graph *quantize_graph(Compile *c, Graph *g);
+void quantize_report(Compile *c, ReportInfo *info);
 /* boundary.c: --input-norm, --state (after build, before the passes) */
 bool boundary_apply(Compile *c);
 /* run.c: --run */

@@ -150,6 +150,17 @@ static bool is_c_identifier(const char *s)
     return true;
 }
 
+static bool check_quantize(const Options *o, Diag *d)
+{
+    if (!o->quantize && (o->calib || o->weights))
+        return diag_error(d, "%s needs --quantize int8",
+                          o->calib ? "--calib" : "--weights");
+    if (!o->calib && o->weights)
+        return diag_error(d, "--weights needs --calib");
+    return one_of(o->quantize, "int8", "--quantize", d) &&
+           one_of(o->weights, "int8|float", "--weights", d);
+}
+
 static bool check(const Options *o, Diag *d)
 {
     if (o->name && !is_c_identifier(o->name))
@@ -159,6 +170,8 @@ static bool check(const Options *o, Diag *d)
         diag_hint(d, "mcufc --list-targets");
         return false;
     }
+    if (!check_quantize(o, d))
+        return false;
     return one_of(o->io, "declared", "--io", d) &&
            one_of(o->constants, "fast|list", "--constants", d) &&
            one_of(o->report_format, "text|json|html", "--report-format", d);

@@ -233,6 +233,9 @@ const char *graph_fresh_name(Graph *g, const char *hint);
 /* Ids, names, use lists as if the graph were built from its text: what a
  * pass does next cannot depend on what was there before. */
 void graph_tidy(Graph *g);
+/* A copy with the same ids, which shares constant data and the arenas; g is
+ * tidy and without a plan. */
+Graph *graph_clone(const Graph *g);
 /* A node that the planner adds to bring a new state to its place. */
 bool node_is_commit(const Node *n);
 Value *graph_find(Graph *g, const char *name);

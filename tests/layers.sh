@@ -1,6 +1,7 @@
 #!/bin/sh
 # layers.sh - who may include whom: only downwards, never a sibling.
-# compiler -> frontend, passes, codegen -> ir -> support
+# compiler -> ptq -> passes; compiler -> frontend, passes, codegen -> ir
+# -> support
 cd "$(dirname "$0")/.." || exit 1
 bad=0
 forbid()        # folder, pattern of what its files must not include
@@ -10,12 +11,13 @@ forbid()        # folder, pattern of what its files must not include
         bad=1
     fi
 }
-forbid support 'ir/|frontend/|passes/|codegen/|compiler/'
-forbid ir 'frontend/|passes/|codegen/|compiler/'
-forbid frontend 'passes/|codegen/|compiler/'
+forbid support 'ir/|frontend/|passes/|ptq/|codegen/|compiler/'
+forbid ir 'frontend/|passes/|ptq/|codegen/|compiler/'
+forbid frontend 'passes/|ptq/|codegen/|compiler/'
 forbid frontend/onnx '/dsl/|/build/'
 forbid frontend/dsl '/onnx/|/build/'
 forbid frontend/build '/onnx/|/dsl/'
-forbid passes 'frontend/|codegen/|compiler/'
-forbid codegen 'frontend/|passes/|compiler/'
+forbid ptq 'frontend/|codegen/|compiler/'
+forbid passes 'frontend/|ptq/|codegen/|compiler/'
+forbid codegen 'frontend/|passes/|ptq/|compiler/'
 exit $bad

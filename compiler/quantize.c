@@ -1,0 +1,104 @@
+/* quantize.c - --quantize: reads the calibration samples and has ptq/ make
+ * the graph with Q/DQ pairs, which everything after it takes for the model.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "samples.h"
+
+enum { FEW_SAMPLES = 16 };
+
+static bool check_finite(Compile *c, const Graph *g, const Samples *s)
+{
+    for (int k = 0; k < s->n; k++)
+        for (int i = 0; i < g->nin; i++) {
+            const Tensor *t = &s->list[k].in[i];
+            int64_t n = type_elems(&t->type);
+            for (int64_t e = 0; dtype_is_float(t->type.dt) && e < n; e++)
+                if (!isfinite(elem_get(t->type.dt, t->data, e)))
+                    return diag_error(c->diag, "%s: sample %d of '%s' has a "
+                                      "value that is not finite at element "
+                                      "%lld", c->opt->calib, k,
+                                      g->in[i]->name, (long long)e);
+        }
+    return true;
+}
+
+static bool load_samples(Compile *c, Graph *g, Samples *s)
+{
+    if (!samples_load(c, g, c->opt->calib, s))
+        return false;
+    if (s->n == 0)
+        return diag_error(c->diag, "%s: there are no samples in it",
+                          c->opt->calib);
+    if (s->n < FEW_SAMPLES)
+        diag_warn(c->diag, "%s: %d sample%s: ranges are guesses with fewer "
+                  "than %d", c->opt->calib, s->n, s->n == 1 ? "" : "s",
+                  FEW_SAMPLES);
+    return check_finite(c, g, s);
+}
+
+static PtqOptions options_of(Compile *c, const Samples *s)
+{
+    const char *w = c->opt->weights;
+    const Tensor **list = NEW_ARRAY(c->arena, const Tensor *, s->n);
+    PtqOptions o = { .nsample = s->n };
+
+    for (int k = 0; k < s->n; k++)
+        list[k] = s->list[k].in;
+    o.sample = list;
+    o.weights = !w || !strcmp(w, "int8") ? PTQ_INT8
+                : !strcmp(w, "int4") ? PTQ_INT4 : PTQ_FLOAT;
+    return o;
+}
+
+/* Without --calib the model must have come quantized. */
+static bool no_samples(Compile *c, const Graph *g)
+{
+    if (ptq_is_quantized(g))
+        return true;
+    diag_error(c->diag, "--quantize: a float model needs samples");
+    diag_hint(c->diag, "--calib FILE: .npz with one array per input, samples "
+              "along the first axis");
+    return false;
+}
+
+Graph *quantize_graph(Compile *c, Graph *g)
+{
+    Samples s = { 0 };
+    PtqOptions o;
+
+    if (c->quantized)
+        return graph_clone(c->quantized);
+    if (!c->opt->calib)
+        return no_samples(c, g) ? g : NULL;
+    if (!load_samples(c, g, &s))
+        return NULL;
+    o = options_of(c, &s);
+    if (!ptq_quantize(g, &o, &c->ptq))
+        return NULL;
+    for (int i = 0; i < c->ptq.noutput; i++)
+        diag_note(c->diag, "quantized: output '%s' has cosine %.5f, SQNR "
+                  "%.1f dB to the float model's on the samples",
+                  c->ptq.output[i].name, c->ptq.output[i].cosine,
+                  c->ptq.output[i].sqnr);
+    c->quantized = graph_clone(g);
+    return g;
+}
+
+enum { WORST_ROWS = 15 };
+
+void quantize_report(Compile *c, ReportInfo *info)
+{
+    Buf text, json;
+
+    if (!c->ptq.nsample)
+        return;
+    buf_init(&text, c->arena);
+    buf_init(&json, c->arena);
+    ptq_report_text(&text, &c->ptq, c->opt->verbose ? c->ptq.nerror
+                                                    : WORST_ROWS);
+    ptq_report_json(&json, &c->ptq);
+    info->quantization = text.s;
+    info->quantization_json = json.s;
+}
