@@ -121,7 +121,7 @@ int64_t node_macs(const Node *n)
         return times(elems(n->in[0]), filter_elems(n->in[1]));
     case OP_Einsum: return einsum_macs(n);
     case OP_RNN: case OP_GRU: case OP_LSTM: return rnn_macs(n);
-    case OP_Attention: return attention_macs(n);
+    case OP_Attention: case OP_QAttention: return attention_macs(n);
     default: return 0;
     }
 }

@@ -59,7 +59,8 @@ const char *scalar_of(const Node *n)
     case OP_QuantizeLinear: case OP_DequantizeLinear:
         return NULL;
     default:
-        return op_has(n->op, T_MAP) ? op_name(n->op) : NULL;
+        return op_has(n->op, T_MAP) && !op_has(n->op, T_INTERNAL)
+                   ? op_name(n->op) : NULL;
     }
 }
 

@@ -219,7 +219,7 @@ static bool sink_transpose(Graph *g, Node *n)
 
     if (!op_has(n->op, T_MAP) || n->op == OP_QuantizeLinear ||
         n->op == OP_DequantizeLinear || n->op == OP_PRelu ||
-        !sinks_through(n, perm))
+        n->op == OP_QLookup || !sinks_through(n, perm))
         return false;
     y = n->out[0];
     t = y->type;

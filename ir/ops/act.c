@@ -15,7 +15,8 @@ bool act_get(const Node *n, const char *act, float alpha, float beta,
         return true;
     out->op = op_by_name(act);
     if (out->op == OP_NONE || !op_has(out->op, T_MAP) ||
-        op_info(out->op)->min_in != 1 || out->op == OP_Cast)
+        op_has(out->op, T_INTERNAL) || op_info(out->op)->min_in != 1 ||
+        out->op == OP_Cast)
         return node_error(n, "act '%s' is not an activation", act);
     return true;
 }

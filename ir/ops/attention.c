@@ -9,6 +9,36 @@
 #include "../hooks.h"
 #include "real.h"
 
+/* The attributes of either op. */
+static Attr_attention attributes(const Node *n)
+{
+    const Attr_qattention *q = ATTRS(qattention, n);
+
+    if (n->op != OP_QAttention)
+        return *ATTRS(attention, n);
+    return (Attr_attention){
+        .is_causal = q->is_causal, .scale = q->scale,
+        .kv_num_heads = q->kv_num_heads, .q_num_heads = q->q_num_heads,
+        .left_window_size = q->left_window_size,
+        .right_window_size = q->right_window_size,
+    };
+}
+
+static bool check_codes(const Node *n)
+{
+    static const int pair[2][2] = { { ATTN_K, ATTN_PAST_K },
+                                    { ATTN_V, ATTN_PAST_V } };
+
+    for (int i = 0; i < 2; i++) {
+        const Value *new = n->in[pair[i][0]], *past = node_in(n, pair[i][1]);
+        if (past && past->type.dt != new->type.dt)
+            return node_error(n, "past '%s' is %s, '%s' is %s", past->name,
+                              dtype_name(past->type.dt), new->name,
+                              dtype_name(new->type.dt));
+    }
+    return true;
+}
+
 static bool check_floats(const Node *n)
 {
     static const int same[] = { ATTN_K, ATTN_V, ATTN_PAST_K, ATTN_PAST_V };
@@ -53,9 +83,8 @@ static bool read_operand(const Node *n, const Value *v, int64_t heads,
     return true;
 }
 
-static bool read_qkv(const Node *n, Attn *a)
+static bool read_qkv(const Node *n, const Attr_attention *at, Attn *a)
 {
-    const Attr_attention *at = ATTRS(attention, n);
     const Type *q = &n->in[ATTN_Q]->type;
     int64_t v_heads, v_len, k_size;
 
@@ -150,7 +179,8 @@ static bool read_mask(const Node *n, Attn *a)
     t = &v->type;
     a->has_mask = true;
     a->bool_mask = t->dt == DT_BOOL;
-    if (t->dt != DT_BOOL && t->dt != n->in[ATTN_Q]->type.dt)
+    if (n->op == OP_Attention && t->dt != DT_BOOL &&
+        t->dt != n->in[ATTN_Q]->type.dt)
         return node_error(n, "mask '%s' is %s, must be bool or of Q's type",
                           v->name, dtype_name(t->dt));
     if (t->rank < 1 || t->rank > 4)
@@ -170,9 +200,8 @@ static bool read_mask(const Node *n, Attn *a)
     return true;
 }
 
-static bool read_numbers(const Node *n, Attn *a)
+static bool read_numbers(const Node *n, const Attr_attention *at, Attn *a)
 {
-    const Attr_attention *at = ATTRS(attention, n);
     int64_t p = at->softmax_precision;
 
     if (!(at->scale >= 0) || isinf(at->scale))
@@ -205,14 +234,17 @@ static bool read_numbers(const Node *n, Attn *a)
 
 bool attn_read(const Node *n, Attn *a)
 {
+    const Attr_attention at = attributes(n);
+
     memset(a, 0, sizeof *a);
-    if (!check_floats(n) || !read_qkv(n, a) || !read_past(n, a))
+    if (!(n->op == OP_QAttention ? check_codes(n) : check_floats(n)) ||
+        !read_qkv(n, &at, a) || !read_past(n, a))
         return false;
     if (a->dk < 1 || a->total > 1 << 30 || a->q_len > 1 << 30)
         return node_error(n, "heads of %lld, %lld queries, %lld keys",
                           (long long)a->dk, (long long)a->q_len,
                           (long long)a->total);
-    return read_mask(n, a) && read_numbers(n, a);
+    return read_mask(n, a) && read_numbers(n, &at, a);
 }
 
 bool infer_attention(Graph *g, Node *n)

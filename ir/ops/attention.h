@@ -31,7 +31,9 @@ typedef struct Attn {
     int qk_mode;
 } Attn;
 
-/* false after a message */
+/* Of an Attention or a QAttention node (what QAttention has no attribute for
+ * is off); false after a message. The mask of a QAttention may have any type
+ * that qattention.h can turn into addends. */
 bool attn_read(const Node *n, Attn *a);
 /* keys [from, to) that query i of a batch entry may see, by is_causal, the
  * window and nonpad_kv_seqlen (`len`; total when there is none) */
