@@ -92,7 +92,9 @@ static Relation along(const Node *n, int in, int axis, int64_t which)
 static Relation layer_norm(const Node *n, int in, int axis)
 {
     const Type *x = &n->in[0]->type;
-    int from = positive(ATTRS(layernorm, n)->axis, x->rank);
+    int from = positive(n->op == OP_QLayerNorm ? ATTRS(qlayernorm, n)->axis
+                                               : ATTRS(layernorm, n)->axis,
+                        x->rank);
 
     if (in == 0)
         return axis < from ? point(axis) : all;
@@ -431,13 +433,17 @@ Relation node_relation(const Node *n, int out, int in, int axis)
         return along(n, in, axis, ATTRS(axisneg1, n)->axis);
     case OP_LpNormalization:
         return along(n, in, axis, ATTRS(lpnorm, n)->axis);
+    case OP_QSoftmax: return along(n, in, axis, ATTRS(qsoftmax, n)->axis);
     case OP_LayerNormalization: case OP_RMSNormalization:
+    case OP_QLayerNorm:
         return layer_norm(n, in, axis);
     case OP_BatchNormalization: case OP_InstanceNormalization:
     case OP_GroupNormalization:
         return channel_norm(n, in, axis);
     case OP_LRN: return lrn(n, axis);
-    case OP_Attention: return attention(n, out, in, axis);
+    case OP_Attention: case OP_QAttention:
+        return attention(n, out, in, axis);
+    case OP_QLookup: return in == 0 ? point(axis) : none;
     default: break;
     }
     if (op_has(n->op, T_MAP))

@@ -41,6 +41,17 @@ static const Row rows[] = {
     { "g (" X ") => (y) { y = Transpose <perm = [2, 0, 1]> (x) }", 3,
       false },
     { "g (" X ") => (y) { y = Softmax(x) }", 2, false },
+    { "g (int8[2,3,8] x) => (y) { y = mcufc.QSoftmax <x_scale = 0.01, "
+      "y_scale = 0.00001, output_dtype = 5> (x) }", 2, false },
+    { "g (int8[2,3,8] x) => (y) <float[24] s = {1,1,1,1,1,1,1,1,1,1,1,1,1,1,"
+      "1,1,1,1,1,1,1,1,1,1}> { y = mcufc.QLayerNorm <x_scale = 0.1, axis = "
+      "1, y_scale = 0.0001, output_dtype = 5> (x, s) }", 1, true },
+    { "g (int8[2,3,8] x, uint8[3,1] b) => (y) { y = mcufc.QAdd <a_scale = "
+      "0.1, b_scale = 0.1, y_scale = 0.1> (x, b) }", 4, true },
+    { "g (int8[2,1,4] q, int8[2,3,4] k, int8[2,3,4] v) => (y) { y = "
+      "mcufc.QAttention <q_num_heads = 2, kv_num_heads = 2, q_scale = 0.02, "
+      "k_scale = 0.02, v_scale = 0.1, y_scale = 0.0001, output_dtype = 5> "
+      "(q, k, v) }", 6, true },
     { "g (" X ") => (y) { y = LogSoftmax <axis = 1> (x) }", 2, false },
     { "g (" X ") => (y) { y = LpNormalization <axis = -2> (x) }", 2,
       false },
