@@ -2,6 +2,7 @@
  * are a contract: evaluation and users' scripts read them. */
 #include <string.h>
 
+#include "../support/number.h"
 #include "report.h"
 
 static long long ll(int64_t x)
@@ -28,6 +29,26 @@ static int64_t live_bytes(const Plan *p, int step)
     return live;
 }
 
+/* A number each, or where the quantization is per channel a list each. */
+static void json_quant(Buf *b, const Value *v)
+{
+    const Quant *q = v->quant;
+
+    if (!quant_fits(q, &v->type)) {
+        buf_puts(b, "\"scale\": null, \"zero_point\": null}");
+        return;
+    }
+    buf_puts(b, q->n > 1 ? "\"scale\": [" : "\"scale\": ");
+    for (int i = 0; i < q->n; i++) {
+        buf_puts(b, i ? ", " : "");
+        number_put_f32(b, q->scale[i]);
+    }
+    buf_puts(b, q->n > 1 ? "], \"zero_point\": [" : ", \"zero_point\": ");
+    for (int i = 0; i < q->n; i++)
+        buf_printf(b, "%s%d", i ? ", " : "", (int)q->zero_point[i]);
+    buf_puts(b, q->n > 1 ? "]}" : "}");
+}
+
 static void json_io(Buf *b, const Codegen *cg, Value *const *list, int n,
                     bool in)
 {
@@ -40,9 +61,9 @@ static void json_io(Buf *b, const Codegen *cg, Value *const *list, int n,
                    "\"shape\": ", codegen_accessor(cg, v, in),
                    dtype_name(v->type.dt));
         json_dims(b, &v->type);
-        buf_printf(b, ", \"bytes\": %lld, \"offset\": %lld, "
-                   "\"scale\": null, \"zero_point\": null}",
+        buf_printf(b, ", \"bytes\": %lld, \"offset\": %lld, ",
                    ll(type_bytes(&v->type)), ll(codegen_offset(cg, v)));
+        json_quant(b, v);
     }
     buf_puts(b, n ? "\n  ],\n" : "],\n");
 }

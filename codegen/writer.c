@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../support/map.h"
+#include "../support/number.h"
 #include "emit_state.h"
 #include "selftest.h"
 
@@ -284,6 +285,36 @@ static void put_shape(Buf *b, const Type *t)
     buf_puts(b, " }");
 }
 
+static void put_scales(Buf *b, const Quant *q)
+{
+    for (int i = 0; i < q->n; i++) {
+        buf_puts(b, i ? ", " : "");
+        number_put_f32(b, q->scale[i]);
+        buf_putc(b, 'f');
+    }
+}
+
+static void put_zero_points(Buf *b, const Quant *q)
+{
+    for (int i = 0; i < q->n; i++)
+        buf_printf(b, "%s%d", i ? ", " : "", (int)q->zero_point[i]);
+}
+
+/* real = SCALE * (code - ZERO_POINT), or lists of both along an axis. */
+static void declare_quant(Buf *b, const char *prefix, const Quant *q)
+{
+    bool list = q->n > 1;
+
+    buf_printf(b, "#define %s_SCALE %s", prefix, list ? "{ " : "");
+    put_scales(b, q);
+    buf_printf(b, "%s\n#define %s_ZERO_POINT %s", list ? " }" : "", prefix,
+               list ? "{ " : "(");
+    put_zero_points(b, q);
+    buf_puts(b, list ? " }\n" : ")\n");
+    if (list)
+        buf_printf(b, "#define %s_QUANT_AXIS %d\n", prefix, q->axis);
+}
+
 static void declare_io(Codegen *cg, const Value *v, const char *id, bool in)
 {
     Buf *b = &cg->head;
@@ -299,7 +330,11 @@ static void declare_io(Codegen *cg, const Value *v, const char *id, bool in)
     buf_printf(b, "#define %s_%s_%s_RANK %d\n", u, kind, m, v->type.rank);
     buf_printf(b, "#define %s_%s_%s_SHAPE ", u, kind, m);
     put_shape(b, &v->type);
-    buf_puts(b, "\n/* ");
+    buf_putc(b, '\n');
+    if (quant_fits(v->quant, &v->type))
+        declare_quant(b, arena_printf(cg->arena, "%s_%s_%s", u, kind, m),
+                      v->quant);
+    buf_puts(b, "/* ");
     put_comment_text(b, v->name);
     buf_puts(b, ": ");
     type_print(b, &v->type);

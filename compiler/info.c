@@ -5,7 +5,20 @@
 
 #include "../support/map.h"
 
-static void print_ios(const char *kind, const ModelInfo *list, int n)
+static void print_quant(Compile *c, const Quant *q)
+{
+    Buf b;
+
+    buf_init(&b, c->arena);
+    if (q) {
+        buf_putc(&b, ' ');
+        quant_print(&b, q);
+    }
+    puts(b.s ? b.s : "");
+}
+
+static void print_ios(Compile *c, const char *kind, const ModelInfo *list,
+                      int n)
 {
     for (int i = 0; i < n; i++) {
         const ModelInfo *v = &list[i];
@@ -23,7 +36,8 @@ static void print_ios(const char *kind, const ModelInfo *list, int n)
             else
                 fputs(d->symbol ? d->symbol : "?", stdout);
         }
-        puts(v->rank > 0 ? "]" : v->rank == 0 ? "[]" : "");
+        fputs(v->rank > 0 ? "]" : v->rank == 0 ? "[]" : "", stdout);
+        print_quant(c, v->quant);
     }
 }
 
@@ -63,8 +77,8 @@ int print_info(Compile *c)
                *m->opset[i].domain ? ":" : "",
                (long long)m->opset[i].version);
     putchar('\n');
-    print_ios("input", m->graph.in, m->graph.nin);
-    print_ios("output", m->graph.out, m->graph.nout);
+    print_ios(c, "input", m->graph.in, m->graph.nin);
+    print_ios(c, "output", m->graph.out, m->graph.nout);
     for (int i = 0; i < m->graph.ninit; i++)
         weights += type_bytes(&m->graph.init[i].type);
     printf("nodes   %d, %d initializers of %lld bytes\n", m->graph.nnode,

@@ -23,6 +23,7 @@ typedef struct ModelInfo {      /* ValueInfoProto */
     ModelDim *dim;
     const char *problem;        /* not a tensor, unknown dtype...: why */
     const int64_t *at;          /* text: its place in the arena, or NULL */
+    const Quant *quant;         /* text: of its codes, or NULL */
 } ModelInfo;
 
 typedef struct ModelTensor {
@@ -31,6 +32,7 @@ typedef struct ModelTensor {
     const void *data;           /* dense, little endian, int4 packed;
                                    aligned to 8 bytes */
     const char *problem;        /* why it has no data, or NULL: strings... */
+    const Quant *quant;         /* text: of its codes, or NULL */
 } ModelTensor;
 
 typedef enum ModelAttrKind {

@@ -208,6 +208,8 @@ void value_replace(Graph *g, Value *from, Value *to)
         if (g->out[i] == from) {
             g->out[i] = to;
             to->is_output = true;
+            if (!to->quant && from->type.dt == to->type.dt)
+                to->quant = from->quant;
         }
     from->is_output = false;
 }

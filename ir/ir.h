@@ -117,6 +117,15 @@ typedef struct Node Node;
 typedef struct Graph Graph;
 typedef struct Buffer Buffer;
 
+/* What the codes of an integer value stand for: real = scale * (code -
+ * zero_point). For callers and readers; no op reads it. */
+typedef struct Quant {
+    int n;                      /* 1, or the length of axis */
+    int axis;                   /* 0 when n is 1 */
+    const float *scale;         /* [n], positive */
+    const int32_t *zero_point;  /* [n], in the range of the dtype */
+} Quant;
+
 struct Value {
     int id;                     /* dense: graph->value[id] */
     const char *name;           /* unique in the graph, never empty */
@@ -126,6 +135,7 @@ struct Value {
     Node *def;                  /* the node that makes it, or NULL */
     int def_index;              /* which of its outputs */
     const void *data;           /* constant: dense row-major; else NULL */
+    const Quant *quant;         /* of integers, or NULL */
     bool is_input, is_output;   /* of the graph */
     int nuse, capuse;
     Node **use;                 /* a node stands once per operand slot */
@@ -317,6 +327,22 @@ bool type_broadcast(const Type *a, const Type *b, Type *out);
 bool node_axis(const Node *n, int64_t axis, int rank, int *out);
 /* reads constant integers (int32 or int64) of an operand; false: not const */
 bool value_ints(const Value *v, int max, int64_t *out, int *count);
+
+/* quant.c: metadata of integer values */
+
+Quant *quant_new(Arena *a, float scale, int zero_point);
+/* From operands of QuantizeLinear or DequantizeLinear for codes of type t
+ * (zero_point may be NULL); NULL: not constant, or not per tensor or axis. */
+Quant *quant_of_operands(Arena *a, const Value *scale,
+                         const Value *zero_point, int64_t axis,
+                         const Type *t);
+bool quant_equal(const Quant *a, const Quant *b);       /* may be NULL */
+/* Has t codes that q can describe? */
+bool quant_fits(const Quant *q, const Type *t);
+void quant_print(Buf *b, const Quant *q);       /* @q(0.02, -4) */
+/* v->quant of integer inputs and outputs that only DequantizeLinear reads
+ * or QuantizeLinear makes */
+void quant_mark_boundary(Graph *g);
 
 /* views.c: is result o just bytes of operand 0, and from which byte on? */
 bool node_view_shift(const Node *n, int o, int64_t *shift);

@@ -64,6 +64,15 @@ static void put_type(Buf *b, const Type *t)
         type_print(b, t);
 }
 
+static void put_value_type(Buf *b, const Value *v)
+{
+    put_type(b, &v->type);
+    if (quant_fits(v->quant, &v->type)) {
+        buf_putc(b, ' ');
+        quant_print(b, v->quant);
+    }
+}
+
 static void put_element(Buf *b, DType dt, const void *data, int64_t i)
 {
     if (dt == DT_F32)
@@ -118,7 +127,7 @@ static void put_reference(Printer *p, const Value *v)
 
 static void put_constant(Printer *p, const Value *v)
 {
-    put_type(p->b, &v->type);
+    put_value_type(p->b, v);
     buf_putc(p->b, ' ');
     put_name(p->b, v->name);
     buf_puts(p->b, " = ");
@@ -264,7 +273,7 @@ static void put_types(Buf *b, const Node *n)
     for (int i = 0; i < n->nout; i++)
         if (n->out[i]) {
             buf_puts(b, first ? "  # " : ", ");
-            put_type(b, &n->out[i]->type);
+            put_value_type(b, n->out[i]);
             first = false;
         }
 }
@@ -345,7 +354,7 @@ static void put_header(Printer *p)
 static void put_param(Printer *p, const Value *v, int *count)
 {
     buf_puts(p->b, (*count)++ ? ", " : "");
-    put_type(p->b, &v->type);
+    put_value_type(p->b, v);
     buf_putc(p->b, ' ');
     put_name(p->b, v->name);
     if (shows_plan(p) && v->is_input) {
@@ -419,15 +428,20 @@ static void put_constants(Printer *p, int *count)
         }
 }
 
+/* The graph's signature states that of outputs. */
+static bool has_inner_quant(const Value *v)
+{
+    return !v->is_output && quant_fits(v->quant, &v->type);
+}
+
 static void put_declarations(Printer *p, int *count)
 {
     for EACH_NODE(n, p->g) {
-        if (is_inferred(p->g, n))
-            continue;
+        bool inferred = is_inferred(p->g, n);
         for (int i = 0; i < n->nout; i++)
-            if (n->out[i]) {
+            if (n->out[i] && (!inferred || has_inner_quant(n->out[i]))) {
                 item(p, count);
-                put_type(p->b, &n->out[i]->type);
+                put_value_type(p->b, n->out[i]);
                 buf_putc(p->b, ' ');
                 put_name(p->b, n->out[i]->name);
             }

@@ -152,8 +152,11 @@ bool model_build(const Model *m, const BuildOptions *opt, Graph *g)
     describe(b);
     if (!build_all(b) || !facts_build(b))
         return false;
-    if (!b->as_is)
+    if (!b->as_is) {
         graph_prune(g);
+        quant_forget_inner(g);
+        quant_mark_boundary(g);
+    }
     graph_tidy(g);
     return true;
 }

@@ -85,6 +85,8 @@ struct Draft {
     int nattr;
     ModelAttr *attr;            /* resolved; name NULL once it was taken */
     Type *declared;             /* by output; rank -1 when not given */
+    const Quant **quant;        /* by output: of its declared type, or NULL */
+    bool computes, moves;       /* with @q operands: on reals, on codes */
     bool done;                  /* out[] is complete */
 };
 
@@ -211,6 +213,13 @@ bool draft_arity(Build *b, const Draft *d, int imin, int imax, int omax);
 #define UPGRADE(op, first, fn) UpgradeFn up_##fn;
 #include "opset.def"
 #undef UPGRADE
+
+/* quantized.c: types with @q(...) */
+
+bool quant_operands(Build *b, Draft *d);        /* before a node is built */
+bool quant_results(Build *b, Draft *d);         /* behind it */
+bool quant_set(Build *b, Value *v, const Quant *q);     /* q may be NULL */
+void quant_forget_inner(Graph *g);
 
 /* facts.c: what a printed text says about its graph */
 

@@ -196,7 +196,7 @@ static bool add_input(Build *b, const ModelInfo *in)
     value_rename(b, v, in->name);
     scope_bind(b->scope, in->name, v);
     graph_add_input(b->g, v);
-    return true;
+    return quant_set(b, v, in->quant);
 }
 
 /* output:axis=N, for a result whose length only its user knows */

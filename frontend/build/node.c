@@ -185,9 +185,11 @@ static void draft_outputs(Build *b, Draft *d)
     d->out = NEW_ARRAY(a, Value *, n + 1);
     d->want = NEW_ARRAY(a, bool, n + 1);
     d->declared = NEW_ARRAY(a, Type, n + 1);
+    d->quant = NEW_ARRAY(a, const Quant *, n + 1);
     for (int i = 0; i < n; i++) {
         const ModelInfo *info = scope_info(b->scope, mn->out[i]);
         d->want[i] = *mn->out[i] != 0;
+        d->quant[i] = info && *mn->out[i] ? info->quant : NULL;
         if (!info || !info_type(b, info, &d->declared[i]))
             d->declared[i] = (Type){ DT_NONE, -1, { 0 } };
     }
@@ -301,13 +303,17 @@ static void find_hint(Build *b, Draft *d)
 
 /* The draft becomes a node */
 
-/* The file's name for a result, within the bodies it is in. */
-static const char *result_name(Build *b, const Draft *d, int i)
+/* The file's name for a result, within the bodies it is in. It is that of the
+ * codes where the result of an op is quantized. */
+static const char *result_name(Build *b, const Draft *d, int i, bool made)
 {
     const char *prefix = b->scope->prefix;
+    bool reals = made && d->computes && d->quant[i];
 
-    return *prefix ? arena_printf(b->g->arena, "%s%s", prefix, d->m->out[i])
-                   : d->m->out[i];
+    if (!*prefix && !reals)
+        return d->m->out[i];
+    return arena_printf(b->g->arena, "%s%s%s", prefix, d->m->out[i],
+                        reals ? "_float" : "");
 }
 
 static bool node_make(Build *b, Draft *d)
@@ -322,7 +328,7 @@ static bool node_make(Build *b, Draft *d)
             node_set_output(n, i, NULL);
             continue;
         }
-        value_rename(b, n->out[i], result_name(b, d, i));
+        value_rename(b, n->out[i], result_name(b, d, i, true));
         if (type_known(&d->declared[i]))
             n->out[i]->type = d->declared[i];
     }
@@ -364,7 +370,7 @@ static bool bind_results(Build *b, Draft *d)
                                d->m->out[i]);
         scope_bind(b->scope, d->m->out[i], v);
         if (v->id >= b->first_id)
-            value_rename(b, v, result_name(b, d, i));
+            value_rename(b, v, result_name(b, d, i, false));
     }
     return true;
 }
@@ -402,12 +408,14 @@ bool node_build(Build *b, const ModelNode *mn)
     b->g->diag->column = mn->column;
     b->draft = d;
     ok = draft_init(b, d, mn);
+    b->first_id = b->g->nvalue;
+    ok = ok && quant_operands(b, d);
     if (ok) {
         const ModelFunction *f = function_find(&b->function,
                                                b->g->arena, mn);
         b->first_id = b->g->nvalue;
         ok = f ? function_inline(b, d, f) : build_draft(b, d);
-        ok = ok && !b->failed && bind_results(b, d);
+        ok = ok && !b->failed && quant_results(b, d) && bind_results(b, d);
     }
     b->failed = b->failed || !ok;
     b->draft = outer;

@@ -62,6 +62,17 @@ static void compare_declared(Build *b, const ModelInfo *info, const Value *v)
               info->name, said.s, is.s);
 }
 
+/* An input or a constant that is an output too. */
+static bool compare_quant(Build *b, const ModelInfo *info, Value *v)
+{
+    if (!info->quant || quant_equal(info->quant, v->quant))
+        return true;
+    if (v->quant || v->type.dt != info->dt)
+        return diag_error(b->g->diag, "output '%s' is declared with another "
+                          "quantization than it has", info->name);
+    return quant_set(b, v, info->quant);
+}
+
 /* An output that is an input, a constant or an output already: a copy. */
 static Value *copy_of(Build *b, Value *v, const char *name)
 {
@@ -109,7 +120,7 @@ static bool add_output(Build *b, const ModelInfo *info)
     take_name(b, v, info->name);
     compare_declared(b, info, v);
     graph_add_output(b->g, v);
-    return true;
+    return compare_quant(b, info, v);
 }
 
 bool outputs_build(Build *b)

@@ -31,6 +31,7 @@ Value *tensor_const(Build *b, const ModelTensor *t, const char *name)
 
     if (name && *name)
         value_rename(b, v, name);
+    v->quant = t->quant;
     return v;
 }
 

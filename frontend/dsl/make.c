@@ -188,6 +188,7 @@ static ModelTensor *make_tensor(Text *t, const ModelInfo *type,
 
     m->name = name;
     m->problem = type->problem;
+    m->quant = type->quant;
     m->type.dt = type->dt;
     m->type.rank = type->rank;
     m->data = &nothing;
@@ -208,6 +209,7 @@ static ModelTensor *make_tensor(Text *t, const ModelInfo *type,
     if (!type || type->rank < 0 || !tensor_fill(t, m, body)) {
         m->type = type_vector(DT_U8, 0);
         m->data = &nothing;
+        m->quant = NULL;
     }
     return m;
 }

@@ -45,6 +45,7 @@ enum { STACK = 4096 };
     Body *body;
     OpName op;
     Pair *pair;
+    QuantText *quant;
 }
 
 %token <s> IDENT "a name" TYPE "an element type" STRING "a string"
@@ -65,7 +66,8 @@ enum { STACK = 4096 };
 %type <node> node statement
 %type <param> param info
 %type <unit> unit subgraph signature
-%type <body> tensor braces
+%type <body> tensor braces codes
+%type <quant> quant
 %type <op> op
 %type <pair> pair header_item
 
@@ -187,19 +189,45 @@ text_name
     : IDENT
     | STRING                        { $$ = text_checked(t, @1, $1); }
     ;
-type: shaped
-    | TYPE                          { $$ = make_type(t, $1, NULL, 0); }
+type: shaped quant                  { $$ = type_quantize(t, $1, $2); }
     | CONTAINER '(' contents ')'    { $$ = make_container(t, $1); }
     ;
 shaped
     : TYPE '[' ']'                  { $$ = make_type(t, $1, NULL, -1); }
     | TYPE '[' dims ']'             { $$ = make_type(t, $1, $3, $3->n); }
-    | TYPE '[' dims ']' QUANT literals ')'  {
-        $$ = make_type(t, $1, $3, $3->n);
-        text_error(t, (Span){ @5.start, @7.end },
-                   "quantized types are not supported yet");
-        text_hint(t, "keep scale and zero point as operands of "
-                  "QuantizeLinear and DequantizeLinear");
+    | TYPE                          { $$ = make_type(t, $1, NULL, 0); }
+    ;
+quant
+    : %empty                        { $$ = NULL; }
+    | QUANT codes ')'               {
+        $$ = text_new(t, sizeof *$$);
+        *$$ = (QuantText){ @$, $2, NULL, NULL };
+    }
+    | QUANT codes ',' codes ')'     {
+        $$ = text_new(t, sizeof *$$);
+        *$$ = (QuantText){ @$, $2, $4, NULL };
+    }
+    | QUANT codes ',' codes ',' number ')'  {
+        $$ = text_new(t, sizeof *$$);
+        *$$ = (QuantText){ @$, $2, $4, $6 };
+    }
+    ;
+codes
+    : number                        {
+        $$ = text_new(t, sizeof *$$);
+        $$->kind = BODY_RULE;
+        $$->list = vec_add(t, NULL, $1);
+        $$->at = @$;
+    }
+    | DATA                          {
+        $$ = text_new(t, sizeof *$$);
+        $$->at = @$;
+    }
+    | '{' literals '}'              {
+        $$ = text_new(t, sizeof *$$);
+        $$->kind = BODY_LIST;
+        $$->list = $2;
+        $$->at = @$;
     }
     ;
 contents

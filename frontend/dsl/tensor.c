@@ -117,10 +117,47 @@ static bool count_error(Text *t, const ModelTensor *m, Span at, int64_t got)
                       b.s, (long long)type_elems(&m->type));
 }
 
-static bool fill_data(Text *t, ModelTensor *m, const Body *b)
+static int64_t body_count(const Text *t, const Body *b)
 {
-    const char *s = t->s + b->at.start + 1, *end = t->s + b->at.end - 1;
-    int64_t n = count_elements(s, end);
+    return b->kind == BODY_DATA
+               ? count_elements(t->s + b->at.start + 1,
+                                t->s + b->at.end - 1)
+               : b->list->n;
+}
+
+static bool list_parse(Text *t, const Vec *list, DType dt, void *data)
+{
+    for (int i = 0; i < list->n; i++) {
+        const Literal *l = list->v[i];
+        if (!l->has_value)
+            return text_error(t, l->at, "'%.60s' is no number",
+                              literal_name(l));
+        if (!element_set(t, dt, &l->num, l->at, data, i))
+            return false;
+    }
+    return true;
+}
+
+static bool body_parse(Text *t, const Body *b, DType dt, void *data,
+                       int64_t n)
+{
+    if (b->kind == BODY_DATA)
+        return elements_parse(t, dt, t->s + b->at.start + 1,
+                              t->s + b->at.end - 1, data, n);
+    return list_parse(t, b->list, dt, data);
+}
+
+int64_t body_elements(Text *t, const Body *b, DType dt, void **data)
+{
+    int64_t n = body_count(t, b);
+
+    *data = arena_array(t->arena, (size_t)n, (size_t)dtype_bytes(dt));
+    return body_parse(t, b, dt, *data, n) ? n : -1;
+}
+
+static bool fill_elements(Text *t, ModelTensor *m, const Body *b)
+{
+    int64_t n = body_count(t, b);
     void *data;
 
     if (n != type_elems(&m->type))
@@ -128,25 +165,7 @@ static bool fill_data(Text *t, ModelTensor *m, const Body *b)
     if (!n)
         return true;
     m->data = data = arena_alloc(t->arena, (size_t)type_bytes(&m->type));
-    return elements_parse(t, m->type.dt, s, end, data, n);
-}
-
-static bool fill_list(Text *t, ModelTensor *m, const Body *b)
-{
-    void *data;
-
-    if (b->list->n != type_elems(&m->type))
-        return count_error(t, m, b->at, b->list->n);
-    m->data = data = arena_alloc(t->arena, (size_t)type_bytes(&m->type));
-    for (int i = 0; i < b->list->n; i++) {
-        const Literal *l = b->list->v[i];
-        if (!l->has_value)
-            return text_error(t, l->at, "'%.60s' is no number",
-                              literal_name(l));
-        if (!element_set(t, m->type.dt, &l->num, l->at, data, i))
-            return false;
-    }
-    return true;
+    return body_parse(t, b, m->type.dt, data, n);
 }
 
 static bool check_size(Text *t, const ModelTensor *m, Span at)
@@ -167,8 +186,7 @@ bool tensor_fill(Text *t, ModelTensor *m, const Body *b)
     if (!check_size(t, m, b->at))
         return false;
     switch (b->kind) {
-    case BODY_DATA: return fill_data(t, m, b);
-    case BODY_LIST: return fill_list(t, m, b);
+    case BODY_DATA: case BODY_LIST: return fill_elements(t, m, b);
     case BODY_FILE: return weights_find(t, m, b);
     case BODY_RULE: return weights_make(t, m, b);
     }

@@ -120,6 +120,9 @@ typedef struct Body {           /* what stands behind the `=` of a tensor */
 } Body;
 
 bool tensor_fill(Text *t, ModelTensor *m, const Body *b);
+/* the elements of a body without a type: how many there are, or -1 after a
+ * message */
+int64_t body_elements(Text *t, const Body *b, DType dt, void **data);
 /* why `n` elements cannot be converted is said at their place */
 bool elements_parse(Text *t, DType dt, const char *s, const char *end,
                     void *data, int64_t n);
@@ -150,6 +153,12 @@ typedef struct Pair {           /* key : value, of headers */
     Span at;
 } Pair;
 
+typedef struct QuantText {      /* @q(scale, zero_point, axis) */
+    Span at;
+    const Body *scale, *zero_point;     /* RULE: one number; 2nd may be NULL */
+    const Literal *axis;        /* NULL: none */
+} QuantText;
+
 typedef struct OpName { const char *domain, *op; } OpName;
 
 void *text_new(Text *t, size_t bytes);
@@ -165,6 +174,8 @@ const char *literal_name(const Literal *l);
 bool literal_int(Text *t, const Literal *l, int64_t *out);
 bool literal_float(Text *t, const Literal *l, float *out);
 ModelInfo *make_type(Text *t, const char *name, Vec *dims, int rank);
+/* quant.c */
+ModelInfo *type_quantize(Text *t, ModelInfo *type, const QuantText *q);
 ModelInfo *make_container(Text *t, const char *name);
 ModelDim *make_dim(Text *t, const Literal *l, const char *symbol);
 Param *make_param(Text *t, const ModelInfo *type, const char *name, Span at,
