@@ -68,6 +68,37 @@ static void json_io(Buf *b, const Codegen *cg, Value *const *list, int n,
     buf_puts(b, n ? "\n  ],\n" : "],\n");
 }
 
+static const Node *step_node(const Graph *g, int step)
+{
+    for EACH_NODE(n, g)
+        if (n->index == step)
+            return n;
+    return NULL;
+}
+
+/* One class of the certificate, with the tensors that add up to it. */
+static void json_bound(Buf *b, const Graph *g, const Bound *row, bool more)
+{
+    const Node *n = step_node(g, row->step);
+
+    buf_printf(b, "%s\n      {\"class\": \"%s\", \"bound\": %lld, "
+               "\"plan\": %lld, \"proof\": \"%s\",\n        \"witness\": "
+               "{\"step\": %d, \"node\": ", more ? "," : "", row->name,
+               ll(row->bound), ll(row->plan), row->proof, row->step);
+    if (n)
+        buf_quote(b, n->name);
+    else
+        buf_puts(b, "null");
+    buf_printf(b, ", \"op\": %s%s%s, \"tensors\": [", n ? "\"" : "",
+               n ? op_name(n->op) : "null", n ? "\"" : "");
+    for (int i = 0; i < row->nheld; i++) {
+        buf_puts(b, i ? ", {\"name\": " : "{\"name\": ");
+        buf_quote(b, row->held[i].name);
+        buf_printf(b, ", \"bytes\": %lld}", ll(row->held[i].bytes));
+    }
+    buf_puts(b, "]}}");
+}
+
 static void json_arena(Buf *b, const Graph *g, const ReportInfo *info)
 {
     const Plan *p = g->plan;
@@ -80,10 +111,10 @@ static void json_arena(Buf *b, const Graph *g, const ReportInfo *info)
     else
         buf_puts(b, "null");
     buf_printf(b, ", \"lower_bound\": %lld, \"peak_step\": %d,\n    "
-               "\"bounds\": [{\"class\": \"this order, no overlap\", "
-               "\"bound\": %lld, \"plan\": %lld, \"witness\": {\"step\": %d"
-               "}}]},\n", ll(p->lower_bound), p->peak_step,
-               ll(p->lower_bound), ll(p->arena_bytes), p->peak_step);
+               "\"bounds\": [", ll(p->lower_bound), p->peak_step);
+    for (int i = 0; i < p->nbound; i++)
+        json_bound(b, g, &p->bounds[i], i > 0);
+    buf_puts(b, "]},\n");
 }
 
 static void json_steps(Buf *b, const Graph *g)
@@ -204,6 +235,47 @@ static void text_steps(Buf *b, const Graph *g)
                    n->index == g->plan->peak_step ? "   <- peak" : "");
 }
 
+/* name (bytes) + name (bytes) + ...: the largest few */
+static void text_held(Buf *b, const Bound *row)
+{
+    enum { SHOWN = 4 };
+    int64_t rest = 0;
+
+    for (int i = 0; i < row->nheld; i++)
+        if (i < SHOWN)
+            buf_printf(b, "%s%s (%lld)", i ? " + " : "", row->held[i].name,
+                       ll(row->held[i].bytes));
+        else
+            rest += row->held[i].bytes;
+    if (row->nheld > SHOWN)
+        buf_printf(b, " + %d more (%lld)", row->nheld - SHOWN, ll(rest));
+}
+
+/* The certificate: how far from the best possible, and why. */
+static void text_bounds(Buf *b, const Graph *g)
+{
+    const Plan *p = g->plan;
+
+    buf_puts(b, "\n  class                    lower bound         plan    gap"
+             "  proof\n");
+    for (int i = 0; i < p->nbound; i++) {
+        const Bound *row = &p->bounds[i];
+        const Node *n = step_node(g, row->step);
+        buf_printf(b, "  %-22s %13lld %12lld %5.1f%%  %s, at ", row->name,
+                   ll(row->bound), ll(row->plan),
+                   100.0 * (double)(row->plan - row->bound) /
+                       (double)(row->bound ? row->bound : 1), row->proof);
+        if (n)
+            buf_printf(b, "step %d, %s (%s)\n      ", row->step, n->name,
+                       op_name(n->op));
+        else
+            buf_printf(b, "%s\n      ", row->step < 0 ? "the inputs"
+                                                      : "the outputs");
+        text_held(b, row);
+        buf_putc(b, '\n');
+    }
+}
+
 void report_text(Buf *b, const Codegen *cg, const ReportInfo *info)
 {
     const Graph *g = codegen_graph(cg);
@@ -225,6 +297,7 @@ void report_text(Buf *b, const Codegen *cg, const ReportInfo *info)
                p->nsteps);
     text_io(b, cg, g->in, g->nin, "input");
     text_io(b, cg, g->out, g->nout, "output");
+    text_bounds(b, g);
     text_peak(b, p);
     text_steps(b, g);    if (info->quantization)
         buf_printf(b, "\n%s", info->quantization);

@@ -60,14 +60,36 @@ static int over_arena(Compile *c)
     if (n)
         diag_note(c->diag, "memory peaks at step %d, node '%s' (%s), with "
                   "%lld B live:", p->peak_step, n->name, op_name(n->op),
-                  (long long)(p->lower_bound - p->state_bytes));
+                  (long long)(p->peak_bytes - p->state_bytes));
     else
         diag_note(c->diag, "memory peaks where inputs or outputs are handed "
                   "over, with %lld B live:",
-                  (long long)(p->lower_bound - p->state_bytes));
+                  (long long)(p->peak_bytes - p->state_bytes));
     if (!c->diag->quiet)
         say_live(c, p);
     advise(c, p, over);
+    return EXIT_BUDGET;
+}
+
+/* --require-gap: against what no plan of the widest class can beat. */
+static int check_gap(Compile *c)
+{
+    const Plan *p = c->g->plan;
+    const Bound *b = &p->bounds[p->nbound - 1];
+    double allowed = 0;
+
+    if (!c->opt->require_gap || !parse_number(c->opt->require_gap, &allowed) ||
+        !bound_gap_exceeds(b, allowed))
+        return EXIT_OK;
+    diag_error(c->diag, "the arena of %lld B is not proved to be within %s "
+               "%% of the smallest (%s): the lower bound is %lld B, %.1f %% "
+               "less", (long long)b->plan, c->opt->require_gap, b->name,
+               (long long)b->bound, 100.0 * (double)(b->plan - b->bound) /
+               (double)(b->bound ? b->bound : 1));
+    if (c->opt->no_reuse)
+        diag_hint(c->diag, "without --no-reuse buffers share memory");
+    else
+        diag_hint(c->diag, "--plan-time S searches longer");
     return EXIT_BUDGET;
 }
 
@@ -88,5 +110,5 @@ int budget_check(Compile *c, const Codegen *cg)
                   "model's constants");
         return EXIT_BUDGET;
     }
-    return EXIT_OK;
+    return check_gap(c);
 }

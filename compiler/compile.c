@@ -200,6 +200,8 @@ static int optimize(Compile *c)
 
     if (c->opt->prove && !prove_begin(c))
         return EXIT_BAD;
+    if (c->opt->plan_time)
+        parse_number(c->opt->plan_time, &po.plan_time);
     po.broke = &broke;
     if (!passes_run(c->g, &po) && !broke)
         return EXIT_BAD;

@@ -161,6 +161,27 @@ static bool check_quantize(const Options *o, Diag *d)
            one_of(o->weights, "int8|float", "--weights", d);
 }
 
+bool parse_number(const char *s, double *out)
+{
+    char *end;
+
+    *out = strtod(s, &end);
+    return end != s && !*end && *out >= 0 && *out < 1e9;
+}
+
+static bool check_plan_options(const Options *o, Diag *d)
+{
+    double x;
+
+    if (o->require_gap && !parse_number(o->require_gap, &x))
+        return diag_error(d, "--require-gap takes a percentage such as 0 or "
+                          "2.5, not '%s'", o->require_gap);
+    if (o->plan_time && (!parse_number(o->plan_time, &x) || x == 0))
+        return diag_error(d, "--plan-time takes seconds such as 0.5, not "
+                          "'%s'", o->plan_time);
+    return true;
+}
+
 static bool check(const Options *o, Diag *d)
 {
     if (o->name && !is_c_identifier(o->name))
@@ -170,7 +191,7 @@ static bool check(const Options *o, Diag *d)
         diag_hint(d, "mcufc --list-targets");
         return false;
     }
-    if (!check_quantize(o, d))
+    if (!check_quantize(o, d) || !check_plan_options(o, d))
         return false;
     return one_of(o->io, "declared", "--io", d) &&
            one_of(o->constants, "fast|list", "--constants", d) &&

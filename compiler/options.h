@@ -28,5 +28,7 @@ bool options_parse(Options *o, int argc, char **argv, Arena *arena,
 void options_help(FILE *out);
 /* 320K -> 327680; K and M are powers of 1024; false: not a size */
 bool parse_size(const char *s, int64_t *out);
+/* a decimal number from 0 to 1e9 */
+bool parse_number(const char *s, double *out);
 
 #endif

@@ -204,6 +204,8 @@ struct Graph {
     const char *after;          /* the last pass that ran; NULL: none */
     int64_t model_order_bound;  /* Plan.lower_bound of the model's own order
                                    of steps; 0: not compared with another */
+    int64_t order_bound;        /* no order of steps needs less, as proved by
+                                   search; 0: not searched */
 };
 
 /* A graph input and output that are one persistent buffer (--state). */
@@ -404,15 +406,37 @@ struct Buffer {
     bool is_state, is_scratch;
 };
 
+/* What is proved of the arena in one class of plans, the certificate's row.
+ * The witness: these bytes, state included, are live at one step in every
+ * plan of the class; where a search proved more, `bound` is above them. */
+typedef struct Held {
+    const char *name;
+    int64_t bytes;              /* rounded to the alignment */
+} Held;
+
+typedef struct Bound {
+    const char *name;           /* of the class */
+    const char *proof;          /* in words */
+    int64_t bound, plan;        /* bytes; plan: the smallest known */
+    int step, nheld;            /* step -1: before the first one */
+    const Held *held;           /* the largest first */
+} Bound;
+
 typedef struct Plan {
     int nbuf, capbuf;
     Buffer **buf;
     int64_t arena_bytes;        /* state region included */
     int64_t state_bytes;
     int64_t reserve;            /* of them not cleared by NAME_reset */
-    int64_t lower_bound;        /* max live bytes of this order */
+    int64_t lower_bound;        /* of this order: bounds[0].bound */
     int peak_step;              /* node index */
+    int64_t peak_bytes;         /* live there, state included */
     int nsteps;
+    int nbound;
+    Bound bounds[3];            /* from the narrowest class to the widest */
 } Plan;
+
+/* A row's plan is more than `percent` above its bound. */
+bool bound_gap_exceeds(const Bound *b, double percent);
 
 #endif

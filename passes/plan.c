@@ -6,7 +6,9 @@
  * at the start of the arena.
  */
 #include "dsa.h"
-#include "storage.h"
+#include "order.h"
+
+#include <limits.h>
 
 enum { INPUT_TIME = -1, SEARCH_NODES = 200000 };
 
@@ -113,31 +115,37 @@ static int64_t align_up(int64_t n, int64_t a)
     return (n + a - 1) / a * a;
 }
 
-/* Offsets by the allocator; returns the height. */
-static int64_t place(Graph *g, Buffer **list, int n, bool no_reuse)
+/* Offsets by the allocator. */
+static DsaResult place(Graph *g, Buffer **list, int n,
+                       const PassOptions *opt)
 {
-    DsaProblem problem = { NEW_ARRAY(g->scratch, DsaBuf, n), n, NULL, 0 };
+    DsaProblem problem = { NEW_ARRAY(g->scratch, DsaBuf, n + 1), n, NULL, 0 };
     DsaOptions options = { .max_nodes = SEARCH_NODES };
     DsaResult result;
 
+    if (opt->plan_time > 0) {
+        options.max_nodes = LONG_MAX / 2;
+        options.max_seconds = opt->plan_time / 2;
+    }
     for (int i = 0; i < n; i++)
         problem.buf[i] = (DsaBuf){
-            .lower = no_reuse ? 0 : list[i]->first,
-            .upper = no_reuse ? 1 : list[i]->last + 1,
-            .size = list[i]->bytes,
+            .lower = opt->no_reuse ? 0 : list[i]->first,
+            .upper = opt->no_reuse ? 1 : list[i]->last + 1,
+            .size = align_up(list[i]->bytes, PLAN_ALIGN),
             .align = list[i]->align,
             .fixed_offset = -1,
         };
     dsa_solve(&problem, &options, g->scratch, &result);
     for (int i = 0; i < n; i++)
         list[i]->offset = problem.buf[i].offset;
-    return result.height;
+    return result;
 }
 
-/* Most bytes live in one step: no plan of this order can be smaller. */
-static void find_bound(Graph *g, Plan *p)
+/* The step with most bytes live: no plan of this order can be smaller. */
+static void find_peak(Graph *g, Plan *p)
 {
-    int64_t *delta = NEW_ARRAY(g->scratch, int64_t, p->nsteps + 3), live = 0;
+    int64_t *delta = NEW_ARRAY(g->scratch, int64_t, p->nsteps + 3);
+    int64_t live = 0, most = 0;
 
     for (int i = 0; i < p->nbuf; i++) {
         const Buffer *b = p->buf[i];
@@ -148,19 +156,18 @@ static void find_bound(Graph *g, Plan *p)
     }
     for (int t = INPUT_TIME; t <= p->nsteps; t++) {
         live += delta[t - INPUT_TIME];
-        if (live > p->lower_bound) {
-            p->lower_bound = live;
+        if (live > most) {
+            most = live;
             p->peak_step = t;
         }
     }
-    p->lower_bound += p->state_bytes;
 }
 
 /* A fresh plan with buffers and live ranges, state placed. */
-static Plan *plan_new(Graph *g, const PassOptions *opt)
+static Plan *plan_new(const Storage *s, const PassOptions *opt)
 {
+    Graph *g = s->g;
     Plan *p = NEW(g->arena, Plan);
-    Storage *s = storage_new(g, opt);
 
     g->plan = p;
     p->nsteps = s->nstep;
@@ -176,25 +183,50 @@ static Plan *plan_new(Graph *g, const PassOptions *opt)
     return p;
 }
 
-bool pass_plan(Graph *g, const PassOptions *opt, bool *changed)
+/* Places everything; returns what the allocator proved of the arena. */
+static int64_t lay_out(Graph *g, Plan *p, const PassOptions *opt)
 {
-    Buffer **list;
-    Plan *p;
+    Buffer **list = NEW_ARRAY(g->scratch, Buffer *, p->nbuf + 1);
+    DsaResult result;
     int n = 0;
 
-    *changed = true;
-    add_commits(g);
-    p = plan_new(g, opt);
-    list = NEW_ARRAY(g->scratch, Buffer *, p->nbuf);
     for (int i = 0; i < p->nbuf; i++)
         if (!p->buf[i]->is_state)
             list[n++] = p->buf[i];
-    p->arena_bytes = n ? place(g, list, n, opt->no_reuse) : 0;
-    p->arena_bytes = align_up(p->arena_bytes, 8) + p->state_bytes;
+    result = place(g, list, n, opt);
+    p->arena_bytes = align_up(result.height, 8) + p->state_bytes;
     if (p->arena_bytes < 8)
         p->arena_bytes = 8;
     for (int i = 0; i < n; i++)
         list[i]->offset += p->state_bytes;
-    find_bound(g, p);
+    return opt->no_reuse ? 0 : result.lower_bound + p->state_bytes;
+}
+
+int64_t plan_arena(Graph *g, const PassOptions *opt)
+{
+    Plan *p = plan_new(storage_new(g, opt), opt);
+
+    lay_out(g, p, opt);
+    for (int i = 0; i < g->nvalue; i++)
+        g->value[i]->buf = NULL;
+    for EACH_NODE(n, g)
+        n->scratch_buf = NULL;
+    g->plan = NULL;
+    return p->arena_bytes;
+}
+
+bool pass_plan(Graph *g, const PassOptions *opt, bool *changed)
+{
+    Storage *s;
+    int64_t proved;
+    Plan *p;
+
+    *changed = true;
+    add_commits(g);
+    s = storage_new(g, opt);
+    p = plan_new(s, opt);
+    proved = lay_out(g, p, opt);
+    find_peak(g, p);
+    plan_certify(s, proved, opt);
     return plan_check(g);
 }

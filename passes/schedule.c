@@ -1,152 +1,135 @@
-/* schedule.c - the order of steps, for a small peak.
+/* schedule.c - the order of steps with the smallest peak.
  *
- * Candidates are the model's own order and greedy ones (among the steps whose
- * operands are there, the one that leaves the least memory live). Each is
- * judged by the planner's own bound, with views and in-place results; the
- * model's order stays unless another is better.
+ * The model's order stays unless a better one is found: by beam search, then
+ * by an exact search that goes on until it is proved that there is none, or
+ * its effort is spent. What is known then about all orders goes into the
+ * report's certificate.
  */
-#include "storage.h"
+#include "order.h"
 
-typedef struct Sched {
-    Graph *g;
-    int n;
-    Node **node;                /* in the model's order */
-    int *missing;               /* operands still to be made, per node */
-    int *left;                  /* readers still to run, per value */
-    bool *done;
-} Sched;
+#include <limits.h>
 
-static int64_t bytes_of(const Value *v)
+#include <time.h>
+
+/* Effort in steps tried (Walk.work), so that the result is the same on every
+ * machine: a second or so for a small graph, a few hundredths for a large
+ * one. */
+static long effort(int nstep)
 {
-    return value_is_const(v) ? 0 : type_bytes(&v->type);
+    return nstep <= 120 ? 8000000 : nstep <= 400 ? 2000000 : 300000;
 }
 
-static int count_missing(const Node *n)
+static void keep_better(int *best, int64_t *peak, const int *order,
+                        int64_t found, int n)
 {
-    int k = 0;
-
-    for (int i = 0; i < n->nin; i++)
-        k += n->in[i] && n->in[i]->def;
-    return k;
+    if (found < 0 || found >= *peak)
+        return;
+    *peak = found;
+    for (int i = 0; i < n; i++)
+        best[i] = order[i];
 }
 
-/* Bytes that running n adds to what is live. */
-static int64_t growth(const Sched *s, const Node *n)
+/* Greedy first; wider as far as the effort goes. */
+static void try_beams(Walk *w, int64_t bound, int *best, int64_t *peak)
 {
-    int64_t d = 0;
+    int n = w->s->nstep;
+    int *order = NEW_ARRAY(w->s->g->scratch, int, n + 1);
+    long all = effort(n), used = w->work;
 
-    if (!op_has(n->op, T_VIEW))
-        for (int i = 0; i < n->nout; i++)
-            if (n->out[i])
-                d += bytes_of(n->out[i]);
-    for (int i = 0; i < n->nin; i++) {
-        const Value *v = n->in[i];
-        int same = 0;
-        if (!v || v->is_output)
-            continue;
-        for (int k = 0; k < n->nin; k++) {
-            if (k < i && n->in[k] == v)
-                same = -n->nin;         /* counted already */
-            same += n->in[k] == v;
-        }
-        if (same > 0 && s->left[v->id] == same && !op_has(n->op, T_VIEW))
-            d -= bytes_of(v);
-    }
-    return d;
+    keep_better(best, peak, order, order_beam(w, 1, bound, all, order), n);
+    used = w->work - used;
+    for (int width = 4; width <= 32 && *peak > bound; width *= 2)
+        if (used * width < all / 2)
+            keep_better(best, peak, order,
+                        order_beam(w, width, bound, all, order), n);
 }
 
-static void run(Sched *s, int k)
+/* Never read twice: where the time limit is no option, no clock is read. */
+static double deadline(const PassOptions *opt)
 {
-    Node *n = s->node[k];
+    struct timespec t;
 
-    s->done[k] = true;
-    for (int i = 0; i < n->nin; i++)
-        if (n->in[i])
-            s->left[n->in[i]->id]--;
-    for (int i = 0; i < n->nout; i++)
-        for (int u = 0; n->out[i] && u < n->out[i]->nuse; u++)
-            s->missing[n->out[i]->use[u]->index]--;
+    if (opt->plan_time <= 0)
+        return 0;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec + opt->plan_time;
 }
 
-static void greedy(Sched *s, Node **order)
+/* The best order known and a bound of all orders; the model's own peak. */
+static OrderSearch find_order(Walk *w, const PassOptions *opt, int64_t bound,
+                              int64_t *model)
 {
-    for (int k = 0; k < s->n; k++) {
-        s->missing[k] = count_missing(s->node[k]);
-        s->done[k] = false;
-    }
-    for (int i = 0; i < s->g->nvalue; i++)
-        s->left[i] = s->g->value[i]->nuse;
-    for (int at = 0; at < s->n; at++) {
-        int best = -1;
-        int64_t least = 0;
-        for (int k = 0; k < s->n; k++) {
-            int64_t d;
-            if (s->done[k] || s->missing[k])
-                continue;
-            d = growth(s, s->node[k]);
-            if (best < 0 || d < least) {
-                best = k;
-                least = d;
-            }
-        }
-        run(s, best);
-        order[at] = s->node[best];
-    }
+    int n = w->s->nstep;
+    OrderSearch o = { .bound = bound, .work = effort(n),
+                      .deadline = deadline(opt) };
+
+    o.order = NEW_ARRAY(w->s->g->scratch, int, n + 1);
+    for (int i = 0; i < n; i++)
+        o.order[i] = i;
+    *model = o.peak = live_peak(w->s, o.order);
+    if (o.peak <= bound)
+        return o;
+    try_beams(w, bound, o.order, &o.peak);
+    if (o.deadline > 0)
+        o.work = LONG_MAX / 2;
+    order_search(w, &o);
+    return o;
 }
 
-static void apply(Sched *s, Node **order)
+int64_t order_prove(const Storage *s, int64_t bound, int64_t peak,
+                    const PassOptions *opt)
 {
-    for (int i = 0; i < s->n; i++)
-        node_move(order[i], NULL);
+    OrderSearch o = { .bound = bound, .peak = peak, .work = effort(s->nstep),
+                      .deadline = deadline(opt) };
+    Walk w;
+
+    o.order = NEW_ARRAY(s->g->scratch, int, s->nstep + 1);
+    walk_init(&w, s);
+    if (o.deadline > 0)
+        o.work = LONG_MAX / 2;
+    order_search(&w, &o);
+    return o.bound;
+}
+
+static void apply(const Storage *s, const int *order)
+{
+    for (int i = 0; i < s->nstep; i++)
+        node_move(order ? s->step[order[i]].node : s->step[i].node, NULL);
     graph_number(s->g);
 }
 
-/* A chain has one order. */
-static bool is_chain(const Graph *g)
+/* The better peak must not be lost to gaps between buffers. */
+static bool pays(const Storage *s, const int *order, int64_t model,
+                 const PassOptions *opt)
 {
-    for EACH_NODE(n, g)
-        for (int i = 0; i < n->nout; i++)
-            if (n->out[i] && n->out[i]->nuse > 1)
-                return false;
-    return g->nin == 0 || (g->nin == 1 && g->in[0]->nuse <= 1);
-}
+    int64_t arena;
 
-static int64_t peak_of(Graph *g, const PassOptions *opt)
-{
-    Storage *storage = storage_new(g, opt);
-    int *order = NEW_ARRAY(g->scratch, int, storage->nstep + 1);
-
-    for (int i = 0; i < storage->nstep; i++)
-        order[i] = i;
-    return live_peak(storage, order);
+    apply(s, order);
+    arena = plan_arena(s->g, opt);
+    if (arena < model)
+        return true;
+    apply(s, NULL);
+    if (arena < plan_arena(s->g, opt)) {
+        apply(s, order);
+        return true;
+    }
+    return false;
 }
 
 bool pass_schedule(Graph *g, const PassOptions *opt, bool *changed)
 {
-    enum { MAX_NODES = 4000 };
-    Sched s = { g, 0, NULL, NULL, NULL, NULL };
-    Node **order;
-    int64_t before;
+    Storage *s = storage_new(g, opt);
+    int64_t state = state_bytes(g, opt), model;
+    OrderSearch o;
+    Walk w;
 
-    for EACH_NODE(n, g)
-        s.n++;
-    if (s.n > MAX_NODES || is_chain(g))
+    if (opt->no_reuse)
         return true;
-    s.node = NEW_ARRAY(g->scratch, Node *, s.n);
-    s.missing = NEW_ARRAY(g->scratch, int, s.n);
-    s.done = NEW_ARRAY(g->scratch, bool, s.n);
-    s.left = NEW_ARRAY(g->scratch, int, g->nvalue);
-    order = NEW_ARRAY(g->scratch, Node *, s.n);
-    graph_number(g);
-    for EACH_NODE(n, g)
-        s.node[n->index] = n;
-    before = peak_of(g, opt);
-    g->model_order_bound = before + state_bytes(g, opt);
-    greedy(&s, order);
-    apply(&s, order);
-    if (peak_of(g, opt) < before)
+    walk_init(&w, s);
+    o = find_order(&w, opt, order_bound(s, &w.deps).bytes, &model);
+    g->model_order_bound = model + state;
+    g->order_bound = o.bound + state;
+    if (o.peak < model && pays(s, o.order, model + state, opt))
         *changed = true;
-    else
-        apply(&s, s.node);
     return true;
 }

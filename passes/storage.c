@@ -253,19 +253,24 @@ void live_start(Live *l, const Storage *s)
     }
 }
 
-/* The store that make[0] overwrites when step k runs now; -1: none. */
+/* The store that make[0] overwrites when step k runs now; -1: none. A
+ * state's place is best: it costs nothing for as long as it is used. */
 static int overwritten(const Live *l, const Step *step)
 {
     const Store *store = l->s->store;
+    int best = -1;
 
     for (int i = 0; i < step->nover; i++) {
         int x = step->over[i];
         const Store *y = &store[step->make[0]];
-        if (l->left[x] == 1 && !store[x].lasting &&
-            (!l->host[x] || may_host(l->host[x], y->leaves, y->leave)))
+        if (l->left[x] != 1 || store[x].lasting)
+            continue;
+        if (l->host[x] && may_host(l->host[x], y->leaves, y->leave))
             return x;
+        if (!l->host[x] && best < 0)
+            best = x;
     }
-    return -1;
+    return best;
 }
 
 /* A store of the arena that dies when its last reader has run. */

@@ -51,6 +51,10 @@ Storage *storage_new(Graph *g, const PassOptions *opt);
 /* Bytes at the arena's start that no step frees: states and the reserve. */
 int64_t state_bytes(const Graph *g, const PassOptions *opt);
 
+/* plan.c: bytes of the arena that the present order would get; leaves no
+ * plan behind. */
+int64_t plan_arena(Graph *g, const PassOptions *opt);
+
 typedef struct Live {
     const Storage *s;
     int *left;                  /* by store: readers that have not run */

@@ -1,0 +1,125 @@
+/* certify.c - the plan's certificate: per class of plans a lower bound of the
+ * arena, and what is live at the step that shows it. A reader can add it up
+ * again without knowing how plans are made.
+ */
+#include "order.h"
+
+#include <stdlib.h>
+
+static int by_bytes(const void *a, const void *b)
+{
+    const Held *x = a, *y = b;
+
+    return x->bytes != y->bytes ? x->bytes < y->bytes ? 1 : -1 : 0;
+}
+
+/* Equal sizes keep their order: qsort need not. */
+static void sort_held(Held *h, int n)
+{
+    if (n > 64) {
+        qsort(h, (size_t)n, sizeof *h, by_bytes);
+        return;
+    }
+    for (int i = 1; i < n; i++)
+        for (int j = i; j && h[j - 1].bytes < h[j].bytes; j--) {
+            Held t = h[j];
+            h[j] = h[j - 1];
+            h[j - 1] = t;
+        }
+}
+
+static int64_t rounded(int64_t bytes)
+{
+    return (bytes + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
+}
+
+static const char *scratch_name(Graph *g, const char *node)
+{
+    return arena_printf(g->arena, "scratch of %s", node);
+}
+
+static Bound *row(Plan *p, const char *name, Held *held, int n)
+{
+    Bound *b = &p->bounds[p->nbound++];
+
+    if (p->state_bytes)
+        held[n++] = (Held){ "state", p->state_bytes };
+    sort_held(held, n);
+    *b = (Bound){ .name = name, .plan = p->arena_bytes, .held = held,
+                  .nheld = n };
+    for (int i = 0; i < n; i++)
+        b->bound += held[i].bytes;
+    return b;
+}
+
+static void this_order(Graph *g, int64_t proved)
+{
+    Plan *p = g->plan;
+    Held *held = NEW_ARRAY(g->arena, Held, p->nbuf + 1);
+    Bound *b;
+    int n = 0;
+
+    for (int i = 0; i < p->nbuf; i++) {
+        const Buffer *f = p->buf[i];
+        if (!f->is_state && f->first <= p->peak_step &&
+            p->peak_step <= f->last)
+            held[n++] = (Held){ f->is_scratch ? scratch_name(g, f->name)
+                                              : f->name,
+                                rounded(f->bytes) };
+    }
+    b = row(p, "this order, no overlap", held, n);
+    b->step = p->peak_step;
+    b->proof = "live at once";
+    p->peak_bytes = b->bound;
+    if (proved > b->bound) {
+        b->bound = proved;
+        b->proof = "no offsets are lower: searched";
+    }
+}
+
+static void any_order(const Storage *s, const PassOptions *opt)
+{
+    Graph *g = s->g;
+    Plan *p = g->plan;
+    int *list = NEW_ARRAY(g->scratch, int, s->nstore + 1), n, k = 0;
+    OrderBound bound;
+    Held *held;
+    Deps deps;
+    Bound *b;
+
+    deps_init(&deps, s);
+    bound = order_bound(s, &deps);
+    n = order_live(s, &deps, bound.step, list);
+    held = NEW_ARRAY(g->arena, Held, n + 2);
+    for (int i = 0; i < n; i++)
+        held[k++] = (Held){ s->store[list[i]].root->name,
+                            s->store[list[i]].bytes };
+    if (bound.step >= 0 && bound.step < s->nstep &&
+        s->step[bound.step].scratch)
+        held[k++] = (Held){
+            scratch_name(g, s->step[bound.step].node->name),
+            s->step[bound.step].scratch };
+    b = row(g->plan, "any order, no overlap", held, k);
+    b->step = bound.step;
+    b->proof = "live in every order";
+    if (!g->order_bound && b->bound < b->plan)
+        g->order_bound = order_prove(s, b->bound - p->state_bytes,
+                                     b->plan - p->state_bytes, opt) +
+                         p->state_bytes;
+    if (g->order_bound > b->bound) {
+        b->bound = g->order_bound;
+        b->proof = "no order is lower: searched";
+    }
+}
+
+void plan_certify(const Storage *s, int64_t proved, const PassOptions *opt)
+{
+    this_order(s->g, proved);
+    any_order(s, opt);
+    s->g->plan->lower_bound = s->g->plan->bounds[0].bound;
+}
+
+bool bound_gap_exceeds(const Bound *b, double percent)
+{
+    return (double)(b->plan - b->bound) * 100 > percent * (double)b->bound;
+}

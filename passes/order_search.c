@@ -1,0 +1,261 @@
+/* order_search.c - is there an order whose peak is lower?
+ *
+ * Best-first search for the least bottleneck over the sets of steps that have
+ * run. At level B every set is visited that can be reached without going
+ * above B; moves that go higher wait in a heap. When a level is exhausted, B
+ * is proved to be too little, and the lowest waiting move gives the next
+ * level: the first complete order is an optimal one, and at any moment B is
+ * a lower bound.
+ *
+ * What keeps the sets few:
+ * - Safe moves (walk_settle): live bytes m are a submodular function of the
+ *   set S that has run, so a step that fits and does not raise m can run at
+ *   once: whatever another order does from S, it can do after that step with
+ *   no more live. The same holds for a chain of steps, each needing the one
+ *   before, that ends no higher than it began and stays higher between.
+ * - Equal sets are visited once.
+ * - Past a step that every other step must precede or follow, everything
+ *   before is forgotten: all orders go through that set.
+ */
+#include "order.h"
+
+#include <time.h>
+
+typedef struct Move {
+    int64_t need;               /* bytes live while the step runs */
+    int from, step;             /* visit, and the step to run there */
+} Move;
+
+typedef struct Search {
+    Walk *w;
+    OrderSearch *o;
+    Move *stack, *heap;         /* moves of this level; of later ones */
+    int nstack, capstack, nheap, capheap;
+    uint64_t (*seen)[2];        /* open addressing; 0,0 is free */
+    size_t nseen, capseen;
+    bool *cut;                  /* by step */
+    long stop;
+} Search;
+
+/* Steps that all others precede or follow: no step before one has all of its
+ * readers after it, and none after it has all of its makers before. */
+static bool *find_cuts(const Walk *w)
+{
+    const Deps *d = &w->deps;
+    bool *cut = NEW_ARRAY(w->s->g->scratch, bool, d->n + 1);
+    int far = -1, near = d->n;
+
+    /* the set of a cut is the same in every order, but not who lies in the
+     * place of a state */
+    if (w->s->g->state)
+        return cut;
+    for (int k = 0; k < d->n; k++) {
+        int reader = d->n;
+        cut[k] = far <= k;
+        for (int i = d->first[k]; i < d->first[k + 1]; i++)
+            reader = d->succ[i] < reader ? d->succ[i] : reader;
+        far = reader > far ? reader : far;
+    }
+    for (int k = d->n - 1; k >= 0; k--) {
+        int maker = -1;
+        cut[k] = cut[k] && near >= k;
+        for (int i = d->pfirst[k]; i < d->pfirst[k + 1]; i++)
+            maker = d->pred[i] > maker ? d->pred[i] : maker;
+        near = maker < near ? maker : near;
+    }
+    return cut;
+}
+
+static void grow_seen(Search *s)
+{
+    size_t was = s->capseen;
+    uint64_t (*old)[2] = s->seen;
+
+    s->capseen = was ? 2 * was : 1024;
+    s->seen = arena_array(s->w->s->g->scratch, s->capseen, sizeof *s->seen);
+    for (size_t i = 0; i < was; i++) {
+        size_t at = old[i][0] & (s->capseen - 1);
+        if (!old[i][0] && !old[i][1])
+            continue;
+        while (s->seen[at][0] || s->seen[at][1])
+            at = (at + 1) & (s->capseen - 1);
+        s->seen[at][0] = old[i][0];
+        s->seen[at][1] = old[i][1];
+    }
+}
+
+/* True the first time. */
+static bool is_new(Search *s)
+{
+    const uint64_t *key = s->w->key;
+    size_t at;
+
+    if (2 * (s->nseen + 1) > s->capseen)
+        grow_seen(s);
+    at = key[0] & (s->capseen - 1);
+    while (s->seen[at][0] || s->seen[at][1]) {
+        if (s->seen[at][0] == key[0] && s->seen[at][1] == key[1])
+            return false;
+        at = (at + 1) & (s->capseen - 1);
+    }
+    s->seen[at][0] = key[0];
+    s->seen[at][1] = key[1];
+    s->nseen++;
+    return true;
+}
+
+static bool is_lower(const Move *a, const Move *b)
+{
+    return a->need != b->need ? a->need < b->need : a->from > b->from;
+}
+
+static void heap_push(Search *s, Move m)
+{
+    int i;
+
+    PUSH(s->w->s->g->scratch, s->heap, s->nheap, s->capheap, m);
+    for (i = s->nheap - 1; i && is_lower(&m, &s->heap[(i - 1) / 2]);
+         i = (i - 1) / 2)
+        s->heap[i] = s->heap[(i - 1) / 2];
+    s->heap[i] = m;
+}
+
+static Move heap_pop(Search *s)
+{
+    Move top = s->heap[0], m = s->heap[--s->nheap];
+    int i = 0;
+
+    for (;;) {
+        int c = 2 * i + 1;
+        if (c + 1 < s->nheap && is_lower(&s->heap[c + 1], &s->heap[c]))
+            c++;
+        if (c >= s->nheap || !is_lower(&s->heap[c], &m))
+            break;
+        s->heap[i] = s->heap[c];
+        i = c;
+    }
+    s->heap[i] = m;
+    return top;
+}
+
+/* All orders go through the set that a cut step completes. */
+static void forget(Search *s, int from)
+{
+    const Walk *w = s->w;
+
+    for (int v = w->at; v != from; v = w->visit[v].parent)
+        if (s->cut[w->visit[v].step]) {
+            s->nstack = s->nheap = 0;
+            return;
+        }
+}
+
+/* Those that leave least go on top of the stack, the model's order among
+ * equals. */
+static void sort_moves(Move *m, int64_t *after, int n)
+{
+    for (int i = 1; i < n; i++)
+        for (int j = i; j && (after[j - 1] < after[j] ||
+                              (after[j - 1] == after[j] &&
+                               m[j - 1].step < m[j].step)); j--) {
+            int64_t a = after[j];
+            Move t = m[j];
+            after[j] = after[j - 1];
+            m[j] = m[j - 1];
+            after[j - 1] = a;
+            m[j - 1] = t;
+        }
+}
+
+/* The moves from where the walk stands. */
+static void expand(Search *s)
+{
+    enum { MOST = 256 };
+    int64_t left[MOST];
+    Walk *w = s->w;
+    int first = s->nstack, n;
+
+    for (int i = 0; i < w->nready; i++) {
+        int64_t after;
+        Move m = { walk_peek(w, w->ready[i], &after), w->at, w->ready[i] };
+        if (m.need >= s->o->peak)
+            continue;
+        if (m.need > s->o->bound) {
+            heap_push(s, m);
+            continue;
+        }
+        PUSH(w->s->g->scratch, s->stack, s->nstack, s->capstack, m);
+        if (s->nstack - first <= MOST)
+            left[s->nstack - first - 1] = after;
+    }
+    n = s->nstack - first;
+    sort_moves(s->stack + first, left, n < MOST ? n : MOST);
+}
+
+/* Runs m and what follows at no cost; true when all steps have run. */
+static bool take(Search *s, Move m)
+{
+    Walk *w = s->w;
+
+    walk_to(w, m.from);
+    if (m.step >= 0)
+        walk_add(w, m.step);
+    walk_settle(w, s->o->bound);
+    forget(s, m.from);
+    if (w->done == w->s->nstep)
+        return true;
+    if (is_new(s))
+        expand(s);
+    return false;
+}
+
+static double seconds(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool is_spent(const Search *s)
+{
+    return s->w->work > s->stop ||
+           (s->o->deadline > 0 && seconds() > s->o->deadline);
+}
+
+/* The next level: the lowest moves that wait. False when none is left that
+ * leads below the best order known. */
+static bool next_level(Search *s)
+{
+    if (!s->nheap) {
+        s->o->bound = s->o->peak;
+        return false;
+    }
+    s->o->bound = s->heap[0].need;
+    while (s->nheap && s->heap[0].need <= s->o->bound) {
+        Move m = heap_pop(s);
+        PUSH(s->w->s->g->scratch, s->stack, s->nstack, s->capstack, m);
+    }
+    return true;
+}
+
+void order_search(Walk *w, OrderSearch *o)
+{
+    Search s = { .w = w, .o = o, .stop = w->work + o->work };
+
+    if (o->bound >= o->peak)
+        return;
+    s.cut = find_cuts(w);
+    if (!take(&s, (Move){ 0, 0, -1 }))
+        for (;;) {
+            if (is_spent(&s))
+                return;
+            if (!s.nstack && !next_level(&s))
+                return;
+            if (s.nstack && take(&s, s.stack[--s.nstack]))
+                break;
+        }
+    walk_order(w, w->at, o->order);
+    o->peak = o->bound;
+    o->improved = true;
+}
