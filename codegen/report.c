@@ -117,17 +117,33 @@ static void json_arena(Buf *b, const Graph *g, const ReportInfo *info)
     buf_puts(b, "]},\n");
 }
 
+/* Why the step computes in floats though the model is quantized. */
+static void json_island(Buf *b, const Node *n, bool quantized)
+{
+    const char *why = quantized ? report_island(n) : NULL;
+
+    buf_puts(b, ", \"float_island\": ");
+    if (why)
+        buf_quote(b, why);
+    else
+        buf_puts(b, "null");
+    buf_putc(b, '}');
+}
+
 static void json_steps(Buf *b, const Graph *g)
 {
+    bool quantized = report_is_quantized(g);
+
     buf_puts(b, "  \"steps\": [");
     for EACH_NODE(n, g) {
         buf_printf(b, "%s\n    {\"index\": %d, \"node\": ",
                    n == g->first ? "" : ",", n->index);
         buf_quote(b, n->name);
         buf_printf(b, ", \"op\": \"%s\", \"macs\": %lld, \"live_bytes\": "
-                   "%lld, \"code\": %s}", op_name(n->op), ll(node_macs(n)),
+                   "%lld, \"code\": %s", op_name(n->op), ll(node_macs(n)),
                    ll(live_bytes(g->plan, n->index)),
                    codegen_has_step(n) ? "true" : "false");
+        json_island(b, n, quantized);
     }
     buf_puts(b, "\n  ],\n");
 }
@@ -299,6 +315,8 @@ void report_text(Buf *b, const Codegen *cg, const ReportInfo *info)
     text_io(b, cg, g->out, g->nout, "output");
     text_bounds(b, g);
     text_peak(b, p);
-    text_steps(b, g);    if (info->quantization)
+    text_steps(b, g);
+    text_islands(b, g);
+    if (info->quantization)
         buf_printf(b, "\n%s", info->quantization);
 }

@@ -12,6 +12,12 @@ Residents *residents_new(Arena *arena, const Graph *g);
 void json_residents(Buf *b, const Residents *r, const Buffer *buf);
 /* `"decisions": {...}`: what reuse, sharing and the order are worth */
 void json_decisions(Buf *b, const Residents *r);
+/* report_islands.c: has g integer ops or Q and DQ? Why does n compute in
+ * floats there; NULL: it does not. */
+bool report_is_quantized(const Graph *g);
+const char *report_island(const Node *n);
+void text_islands(Buf *b, const Graph *g);
+int64_t report_code_bytes(const Graph *g);
 /* [1, 3, 224, 224] */
 void json_dims(Buf *b, const Type *t);
 

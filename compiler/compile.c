@@ -139,6 +139,28 @@ Graph *build_graph(Compile *c)
     return ok ? g : NULL;
 }
 
+Io io_wanted(const Options *o)
+{
+    return !o->io || !strcmp(o->io, "declared") ? IO_DECLARED
+           : !strcmp(o->io, "float")            ? IO_FLOAT
+                                                : IO_QUANTIZED;
+}
+
+bool make_reference(Compile *c, Graph *g)
+{
+    PassOptions po = { .io = io_wanted(c->opt), .only = "", .bisect = -1,
+                       .stop = "quantize" };
+
+    return g->after || passes_run(g, &po);
+}
+
+Graph *reference_graph(Compile *c)
+{
+    Graph *g = build_graph(c);
+
+    return g && make_reference(c, g) ? g : NULL;
+}
+
 static int load(Compile *c)
 {
     bool text = has_suffix(c->opt->model, ".mcu");
@@ -184,6 +206,7 @@ static int optimize(Compile *c)
 {
     const char *broke = NULL;
     PassOptions po = {
+        .io = io_wanted(c->opt),
         .keep_inputs = c->opt->keep_inputs,
         .no_reuse = c->opt->no_reuse,
         .state_reserve = c->opt->weights_file ? 8 : 0,
@@ -221,11 +244,11 @@ static bool wants_code(const Options *o)
            !(o->dump_after || o->dump_change || o->prove);
 }
 
-/* One pseudo-random input and what the interpreter makes of it, on the graph
- * as it was built. */
+/* One pseudo-random input and what the interpreter makes of it, on the
+ * reference graph. */
 static bool golden(Compile *c, CodegenOptions *co)
 {
-    Graph *ref = build_graph(c);
+    Graph *ref = reference_graph(c);
     Samples s = { 0 };
     Tensor *out;
 
@@ -368,7 +391,7 @@ int compile_run(Compile *c)
     if (rc != EXIT_OK || o->info)
         return rc;
     if (o->run)
-        return run_interpreter(c);
+        return make_reference(c, c->g) ? run_interpreter(c) : EXIT_BAD;
     if (writes_text(o) && o->dump_after)
         rc = optimize(c);
     if (rc != EXIT_OK)

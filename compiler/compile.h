@@ -23,6 +23,11 @@ typedef struct Compile {
 
 /* The model as a fresh graph, before any pass; NULL after a message. */
 Graph *build_graph(Compile *c);
+/* What --run, --verify and --prove compare with: the same with quantized
+ * arithmetic in integers, as the pass `quantize` defines it. */
+Graph *reference_graph(Compile *c);
+bool make_reference(Compile *c, Graph *g);
+Io io_wanted(const Options *o);
 /* Written aside and renamed: never half a file. */
 typedef bool WriteFn(const void *what, FILE *out);
 bool write_file(Compile *c, const char *path, WriteFn *fn, const void *what);

@@ -193,7 +193,7 @@ static bool check(const Options *o, Diag *d)
     }
     if (!check_quantize(o, d) || !check_plan_options(o, d))
         return false;
-    return one_of(o->io, "declared", "--io", d) &&
+    return one_of(o->io, "declared|quantized|float", "--io", d) &&
            one_of(o->constants, "fast|list", "--constants", d) &&
            one_of(o->report_format, "text|json|html", "--report-format", d);
 }

@@ -1,5 +1,5 @@
 /* prove.c - --prove: after every pass the interpreter runs the graph on the
- * same inputs as before the first one, and the results are compared. What
+ * same inputs as before the first optional one, and the results are compared. What
  * goes wrong inside of mcufc leaves a reproducer: the text of the graph as it
  * was before the pass, which continues with that pass when it is compiled. */
 #include <stdlib.h>
@@ -12,7 +12,7 @@ enum { SAMPLES = 2 };
 
 struct Proof {
     Samples samples;
-    Tensor *want[SAMPLES];      /* outputs of the graph as built */
+    Tensor *want[SAMPLES];      /* outputs of the reference graph */
     const char *failed;         /* the pass that changed them */
 };
 
@@ -27,8 +27,10 @@ static bool evaluate(Graph *g, const Tensor *in, Tensor *out, Arena *arena)
 bool prove_begin(Compile *c)
 {
     struct Proof *p = NEW(c->arena, struct Proof);
-    Graph *g = c->g;
+    Graph *g = reference_graph(c);
 
+    if (!g)
+        return false;
     samples_random(c, g, SAMPLES, &p->samples);
     for (int k = 0; k < SAMPLES; k++) {
         p->want[k] = NEW_ARRAY(c->arena, Tensor, g->nout);

@@ -1,6 +1,6 @@
 /* verify.c - --verify: compiles the model to C, builds it with $CC, runs it
- * and compares its outputs with the interpreter (on the graph as it was
- * built, before any pass) and with the expected outputs of DIR. With a
+ * and compares its outputs with the interpreter (on the reference
+ * graph, before any optional pass) and with the expected outputs of DIR. With a
  * Cortex-M --target it is built for that and runs under QEMU (board.h).
  *
  * The program that runs the model reads the inputs of all samples from one
@@ -20,7 +20,7 @@
 typedef struct Verify {
     Compile *c;
     Codegen *cg;
-    Graph *ref;                 /* as built, without passes */
+    Graph *ref;                 /* without optional passes */
     Samples samples;
     const char *dir;            /* where we build */
     const uint8_t *got;         /* what the program wrote */
@@ -356,7 +356,7 @@ int verify_model(Compile *c, Codegen *cg)
 {
     Verify v = { .c = c, .cg = cg };
 
-    v.ref = build_graph(c);
+    v.ref = reference_graph(c);
     if (!v.ref || !get_samples(&v) || !make_folder(&v))
         return EXIT_BAD;
     if (!verify_all(&v))

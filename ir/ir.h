@@ -179,6 +179,8 @@ struct Node {
     int index;                  /* position, valid after graph_number */
     int64_t scratch;            /* bytes its kernel needs in the arena */
     Buffer *scratch_buf;
+    const char *island;         /* why it computes in floats in a quantized
+                                   model; NULL: it does not, or unknown */
 };
 
 #define ATTRS(stem, n) ((Attr_##stem *)(n)->attr)

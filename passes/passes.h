@@ -5,8 +5,11 @@
 
 #include "../ir/ir.h"
 
+typedef enum Io { IO_DECLARED, IO_QUANTIZED, IO_FLOAT } Io;
+
 /* What passes need to know of the command line and of the target. */
 typedef struct PassOptions {
+    Io io;                      /* --io: the boundary of a quantized model */
     bool keep_inputs;           /* inputs survive the run */
     bool no_reuse;              /* every buffer apart */
     double plan_time;           /* seconds; 0: node limits only */
