@@ -141,9 +141,10 @@ Graph *build_graph(Compile *c)
 
 Io io_wanted(const Options *o)
 {
-    return !o->io || !strcmp(o->io, "declared") ? IO_DECLARED
-           : !strcmp(o->io, "float")            ? IO_FLOAT
-                                                : IO_QUANTIZED;
+    if (!o->io)
+        return o->quantize ? IO_QUANTIZED : IO_DECLARED;
+    return !strcmp(o->io, "declared") ? IO_DECLARED
+           : !strcmp(o->io, "float")  ? IO_FLOAT : IO_QUANTIZED;
 }
 
 bool make_reference(Compile *c, Graph *g)
