@@ -102,6 +102,7 @@ static void input_as_float(Graph *g, int k)
     g->in[k] = x;
     x->is_input = true;
     codes->is_input = false;
+    codes->quant = NULL;
     q = put_quantizer(g, g->first, OP_QuantizeLinear, &grid, x, name);
     node_set_output(q, 0, codes);
 }
@@ -121,6 +122,7 @@ static void output_as_float(Graph *g, int k)
     y->name = name;
     y->label = codes->label;
     codes->label = NULL;
+    codes->quant = NULL;
     codes->is_output = false;
     y->is_output = true;
     g->out[k] = y;
@@ -157,6 +159,7 @@ static void input_as_codes(Graph *g, Value *x)
             break;
     }
     x->type.dt = grid.dt;
+    x->quant = quant_new(g->arena, (float)grid.scale, (int)grid.zp);
 }
 
 /* y = DQ(codes): y itself becomes the codes. */
@@ -176,6 +179,7 @@ static void output_as_codes(Graph *g, Value *y)
     value_replace(g, codes, y);
     node_set_output(def, slot, y);
     y->type.dt = grid.dt;
+    y->quant = quant_new(g->arena, (float)grid.scale, (int)grid.zp);
 }
 
 void quantize_boundary(Graph *g, const PassOptions *opt)
