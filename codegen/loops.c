@@ -26,7 +26,8 @@ static int64_t nest_reach(const Nest *nest)
     return most;
 }
 
-int nest_open(Emit *e, const Nest *nest, int from, int to)
+static int open_dims(Emit *e, const Nest *nest, int from, int to,
+                     bool backward)
 {
     const char *type = index_type(nest_reach(nest));
     int opened = 0;
@@ -34,11 +35,20 @@ int nest_open(Emit *e, const Nest *nest, int from, int to)
     for (int d = from; d < to; d++) {
         if (nest->n[d] == 1)
             continue;
-        e_open(e, "for (%s i%d = 0; i%d < %lld; i%d++)", type, d, d,
-               (long long)nest->n[d], d);
+        if (backward)
+            e_open(e, "for (%s i%d = %lld; i%d >= 0; i%d--)", type, d,
+                   (long long)nest->n[d] - 1, d, d);
+        else
+            e_open(e, "for (%s i%d = 0; i%d < %lld; i%d++)", type, d, d,
+                   (long long)nest->n[d], d);
         opened++;
     }
     return opened;
+}
+
+int nest_open(Emit *e, const Nest *nest, int from, int to)
+{
+    return open_dims(e, nest, from, to, false);
 }
 
 static void put_term(Buf *b, const char *sign, int64_t times, int d)
@@ -202,10 +212,10 @@ void loops_open(Loops *l)
 
     nest_collapse(&l->nest);
     last = l->nest.rank - 1;
-    l->opened = nest_open(l->e, &l->nest, 0, last);
+    l->opened = open_dims(l->e, &l->nest, 0, last, l->backward);
     for (int k = 0; k < l->nest.nop; k++)
         hoist(l, k);
-    l->opened += nest_open(l->e, &l->nest, last, last + 1);
+    l->opened += open_dims(l->e, &l->nest, last, last + 1, l->backward);
 }
 
 void loops_close(Loops *l)

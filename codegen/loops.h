@@ -43,6 +43,7 @@ typedef struct Loops {
     Nest nest;
     LoopOperand op[NEST_OPS];
     int opened;                 /* braces to close */
+    bool backward;              /* the last element first */
 } Loops;
 
 void loops_begin(Loops *l, Emit *e, int rank, const int64_t *dim);

@@ -181,6 +181,7 @@ struct Node {
     Buffer *scratch_buf;
     const char *island;         /* why it computes in floats in a quantized
                                    model; NULL: it does not, or unknown */
+    bool backward;              /* its kernel writes the last unit first */
 };
 
 #define ATTRS(stem, n) ((Attr_##stem *)(n)->attr)

@@ -1,0 +1,145 @@
+/* qnorm.c - Softmax and LayerNormalization of rows of quantized codes, in
+ * integers. The arithmetic is stated in ir/ops/qnorm.h. y may be x: a row is
+ * read before it is written, element by element.
+ */
+#ifndef T                       /* for this file as it stands */
+#define T int8_t
+#define I int8_t
+#define U uint32_t
+#define A int64_t
+#define T_LOWEST INT8_MIN
+#define T_HIGHEST INT8_MAX
+#endif
+#include "kernel.h"
+
+/* The greatest code of a row. */
+KERNEL inline int32_t mcu_top_code_T(const T *x, size_t n)
+{
+    int32_t top = T_LOWEST;
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        top = x[i] > top ? x[i] : top;
+    return top;
+}
+
+/* Rows of n codes: e = table[top - x], y = e * (numerator / sum of e) / 2^32 +
+ * zero, in lo..hi. */
+KERNEL void mcu_qsoftmax_T_I(I *y, const T *x, size_t rows, size_t n,
+                             const uint32_t *table, uint64_t numerator,
+                             int32_t zero, int32_t lo, int32_t hi)
+{
+    size_t r, i;
+
+    for (r = 0; r < rows; r++, x += n, y += n) {
+        const int32_t top = mcu_top_code_T(x, n);
+        uint64_t sum = 0;
+        uint32_t f;
+
+        for (i = 0; i < n; i++)
+            sum += table[top - x[i]];
+        f = (uint32_t)(numerator / sum);
+        for (i = 0; i < n; i++) {
+            const uint64_t p = (uint64_t)table[top - x[i]] * f;
+
+            y[i] = (I)mcu_code((int32_t)((p + 0x80000000u) >> 32) + zero,
+                               lo, hi);
+        }
+    }
+}
+
+/* 2^62 / sqrt(d), d in [2^62, 2^64): a parabola, then three steps of
+ * Newton's iteration r (3 - d r r) / 2; within 1e-8 */
+KERNEL uint32_t mcu_qrsqrt(uint64_t d)
+{
+    const uint64_t v = d >> 32;
+    uint64_t r = 881864327u - (v * 439832014u >> 32);
+    int i;
+
+    r = (716928240u - (v * r >> 32)) << 2;
+    for (i = 0; i < 3; i++)
+        r = r * (((uint64_t)3 << 29) - (v * (r * r >> 31) >> 32)) >> 30;
+    return r < 0x7fffffffu ? (uint32_t)r : 0x7fffffffu;
+}
+
+/* Sum and sum of squares of x - zero over a row. */
+KERNEL inline void mcu_qsums_T(const T *x, size_t n, int32_t zero,
+                               int64_t *sum, int64_t *squares)
+{
+    int64_t s1 = 0, s2 = 0;
+    size_t i, j, w;
+
+    for (i = 0; i < n; i += w) {        /* parts whose sums fit 32 bits */
+        int32_t a = 0, b = 0;
+
+        w = n - i < 16384 ? n - i : 16384;
+        for (j = 0; j < w; j++) {
+            const int16_t q = (int16_t)(x[i + j] - zero);
+
+            a += q;
+            b += q * q;
+        }
+        s1 += a;
+        s2 += b;
+    }
+    *sum = s1;
+    *squares = s2;
+}
+
+/* The same for 16-bit codes. */
+KERNEL inline void mcu_qsums_wide_T(const T *x, size_t n, int32_t zero,
+                                    int64_t *sum, int64_t *squares)
+{
+    int64_t s1 = 0, s2 = 0;
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        const int32_t q = x[i] - zero;
+
+        s1 += q;
+        s2 += (int64_t)q * q;
+    }
+    *sum = s1;
+    *squares = s2;
+}
+
+/* One row. d = n * squares - sum * sum is n^2 times the variance; g, b: see
+ * QNorm; b_step 0: one b for all. shift = point + spread / 2 - 30. */
+KERNEL void mcu_qnorm_row_T_I(I *y, const T *x, size_t n, int32_t zero,
+                              int64_t sum, int64_t squares, int spread,
+                              int64_t epsilon, int shift, const int32_t *g,
+                              const int32_t *b, size_t b_step, int fine,
+                              int32_t lo, int32_t hi)
+{
+    uint64_t d = (uint64_t)((int64_t)n * squares - sum * sum);
+    uint32_t times = (uint32_t)n, minus = (uint32_t)sum;
+    int k, down = 0;
+    int32_t r;
+    size_t i;
+
+    if (d == 0)
+        times = minus = 0;      /* all codes are equal */
+    d = (d << spread) + (uint64_t)epsilon;
+    d += d == 0;
+    for (k = 32; k > 1; k /= 2)
+        if (d < (uint64_t)1 << (64 - k)) {
+            d <<= k;
+            shift += k / 2;
+        }
+    r = (int32_t)mcu_qrsqrt(d);
+    if (shift < 0) {
+        down = -shift;
+        minus -= (uint32_t)1 << (down - 1);
+    } else if (times) {
+        times <<= shift;
+        minus <<= shift;
+    }
+    minus += times * (uint32_t)zero;
+    for (i = 0; i < n; i++) {
+        const int32_t c = (int32_t)(times * (uint32_t)x[i] - minus) >> down;
+        const int32_t z = (int32_t)((int64_t)c * r >> 32);
+        const int32_t h = (int32_t)((int64_t)z * g[i] >> 32);
+
+        y[i] = (I)mcu_code((h + b[i * b_step]) >> fine, lo, hi);
+    }
+}
