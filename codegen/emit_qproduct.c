@@ -11,8 +11,8 @@
 #include "emit_quant.h"
 #include "loops.h"
 
-EmitFn emit_qmatmul, emit_qconv;
-ScratchFn scratch_qmatmul, scratch_qconv;
+EmitFn emit_qlinearmatmul, emit_qlinearconv;
+ScratchFn scratch_qlinearmatmul, scratch_qlinearconv;
 
 static bool has_scales(const Node *n)
 {
@@ -53,7 +53,7 @@ static bool fixed_factors(const Node *n, const QuantRoles *r,
            type_elems(&n->in[r->ws]->type) == (q->ws.step ? q->n : 1);
 }
 
-int64_t scratch_qmatmul(const Node *n)
+int64_t scratch_qlinearmatmul(const Node *n)
 {
     QuantRoles r = quant_roles(n->op);
     QuantMatMul q;
@@ -166,7 +166,7 @@ static void emit_scaled_row(Emit *e, const Node *n, const QuantMatMul *q)
               quant_zero(e, n, r.yz, walk_index(e, q, &q->yz, q->yz.step)));
 }
 
-void emit_qmatmul(Emit *e, const Node *n)
+void emit_qlinearmatmul(Emit *e, const Node *n)
 {
     const char *t = index_type(type_elems(&n->in[0]->type) +
                                type_elems(&n->out[0]->type));
@@ -227,7 +227,7 @@ static void geometry(const Node *n, int32_t *g, int64_t *oz, int64_t *oy,
     *ox = out[2];
 }
 
-int64_t scratch_qconv(const Node *n)
+int64_t scratch_qlinearconv(const Node *n)
 {
     int64_t oz = 1, oy = 1, ox = 0;
     int32_t g[15];
@@ -299,7 +299,7 @@ static const char *conv_factor(Emit *e, const Node *n, const QConv *c)
     return "&f";
 }
 
-void emit_qconv(Emit *e, const Node *n)
+void emit_qlinearconv(Emit *e, const Node *n)
 {
     QuantRoles r = quant_roles(n->op);
     const Type *y = &n->out[0]->type;

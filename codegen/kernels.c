@@ -213,6 +213,22 @@ void kernels_substitute(Kernels *k, Buf *out, const char *text, DType t,
     substitute(k, out, text, strlen(text), t, i);
 }
 
+/* mcu_dot_s8, a name of one certain type: the kernel mcu_dot_T with T set. */
+static const Source *typed_source(Kernels *k, const char *name, DType *t)
+{
+    const char *at = strrchr(name, '_');
+
+    for (int dt = 1; at && dt < DT_MAX; dt++)
+        if (dtype_suffix((DType)dt) &&
+            !strcmp(dtype_suffix((DType)dt), at + 1)) {
+            *t = (DType)dt;
+            return map_get(&k->sources,
+                           arena_printf(k->arena, "%.*s_T",
+                                        (int)(at - name), name));
+        }
+    return NULL;
+}
+
 /* The name a kernel (or a kernel-local name) has in this model. */
 static const char *use(Kernels *k, const char *name, DType t, DType i)
 {
@@ -225,6 +241,8 @@ static const char *use(Kernels *k, const char *name, DType t, DType i)
         return final;
     if (!s)
         s = map_get(&k->sources, name);
+    if (!s)
+        s = typed_source(k, name, &t);
     map_put(&k->used, full, final);
     if (!s) {
         fprintf(stderr, "mcufc: internal error: no kernel '%s'\n", name);

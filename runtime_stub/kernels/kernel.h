@@ -11,6 +11,7 @@
  *                 uint64_t); accumulator: float, double, int64_t, uint64_t
  *   ..._T, ..._T_I  at the end of a name: suffixes _f32, _f32_s64
  *   T_LOWEST, T_HIGHEST   least and greatest value of T (float: infinity)
+ *   ..._s8        at the end of a name: the kernel ..._T for that type
  * A kernel may call other kernels by these names; they are pasted first.
  */
 #ifndef MCU_KERNEL_H

@@ -1,0 +1,287 @@
+/* emit_qconv.c - QConv and the pools of codes: loops over image rows around
+ * the kernels of qconv.c, which get one pointer per kernel row.
+ *
+ *   1x1 without stride and padding     a matrix product over the pixels
+ *   a window that is the whole image   a matrix product
+ *   one channel per group              depthwise
+ *   everything else                    windows of four pixels, widened
+ */
+#include "qemit.h"
+
+EmitFn emit_qconv, emit_qmaxpool, emit_qaveragepool, emit_qreducemean;
+ScratchFn scratch_qconv, scratch_qmaxpool, scratch_qaveragepool,
+    scratch_qreducemean;
+
+enum { NUMBERS = 25, CHANNELS = 32 };
+
+/* the table g of qconv.c, without q */
+static void numbers(const Node *n, const ConvShape *s, bool planar,
+                    int64_t zero, int32_t *g)
+{
+    const Window *w = &s->win;
+    const int64_t v[NUMBERS] = {
+        w->in[1], w->out[1], w->kernel[0], w->kernel[1], w->stride[1],
+        w->dilation[1], w->pad[1], s->group * s->cg, s->group, s->mg, zero, 1,
+        n->backward, planar ? w->in[0] * w->in[1] : 0, 0, 0, 0, 0, 0,
+        w->in[0], w->stride[0], w->dilation[0], w->pad[0], w->pad_end[0],
+        w->pad_end[1]
+    };
+
+    for (int i = 0; i < NUMBERS; i++)
+        g[i] = (int32_t)v[i];
+}
+
+/* Opens the loops over images and output rows; then `row` has this row's
+ * image rows, and y its place in the result. Returns the table's name. */
+static const char *open_rows(Emit *e, const Node *n, const ConvShape *s,
+                             const int32_t *g)
+{
+    const Type *x = &n->in[0]->type, *y = &n->out[0]->type;
+    const char *name = q_table(e, NUMBERS, g);
+    const char *xt = dtype_ctype(x->dt);
+    long long rows = s->win.out[0], line = type_span(y, 2, 4);
+    const char *from = "x0", *to = "oy";
+
+    e_line(e, "const %s *row[%lld];", xt, (long long)s->win.kernel[0]);
+    if (s->batch > 1) {
+        from = arena_printf(e->arena, "x0 + b * %lld",
+                            (long long)type_span(x, 1, 4));
+        to = arena_printf(e->arena, "(b * %lld + oy)", rows);
+        if (n->backward)
+            e_open(e, "for (int32_t b = %lld; b-- > 0;)",
+                   (long long)s->batch);
+        else
+            e_open(e, "for (int32_t b = 0; b < %lld; b++)",
+                   (long long)s->batch);
+    }
+    if (n->backward)
+        e_open(e, "for (int32_t oy = %lld; oy-- > 0;)", rows);
+    else
+        e_open(e, "for (int32_t oy = 0; oy < %lld; oy++)", rows);
+    e_line(e, "%s *const y = y0 + %s * %lld;", dtype_ctype(y->dt), to, line);
+    emit_call(e, "qrows_T", x->dt, DT_NONE, "%s, %s, oy, row", name, from);
+    return name;
+}
+
+static void close_rows(Emit *e, const ConvShape *s)
+{
+    e_close(e);
+    if (s->batch > 1)
+        e_close(e);
+}
+
+/* Room for a pixel of results that are made in several blocks. */
+static int64_t pixel_room(const Node *n, int64_t channels)
+{
+    int64_t size = dtype_bytes(n->out[0]->type.dt);
+
+    return channels > CHANNELS ? channels * size : 0;
+}
+
+static const char *pixel(Emit *e, const Node *n, int64_t channels)
+{
+    return pixel_room(n, channels)
+               ? arena_printf(e->arena, "(%s *)(void *)s",
+                              dtype_ctype(n->out[0]->type.dt))
+               : "NULL";
+}
+
+/* ways to compute a convolution */
+typedef enum Way { WAY_PRODUCT, WAY_DEPTHWISE, WAY_WINDOWS } Way;
+
+static bool is_product(const QConv *c)
+{
+    const Window *w = &c->s.win;
+    bool point = true, whole = true;
+
+    for (int i = 0; i < 2; i++) {
+        bool bare = !w->pad[i] && !w->pad_end[i];
+        point = point && w->kernel[i] == 1 && w->stride[i] == 1 && bare;
+        whole = whole && w->kernel[i] == w->in[i] && w->dilation[i] == 1 &&
+                bare;
+    }
+    return c->s.group == 1 && ((point && !c->planar) ||
+                               (whole && (!c->planar || c->s.cg == 1)));
+}
+
+static Way way(const QConv *c)
+{
+    if (is_product(c))
+        return WAY_PRODUCT;
+    if (c->s.group > 1 && c->s.cg == 1 && c->s.mg == 1 && !c->planar &&
+        c->w->type.dt == DT_I8)
+        return WAY_DEPTHWISE;
+    return WAY_WINDOWS;
+}
+
+static int64_t window_terms(const QConv *c)
+{
+    return c->s.group * c->s.cg * window_elems(&c->s.win);
+}
+
+int64_t scratch_qconv(const Node *n)
+{
+    int64_t pixels, k;
+    QConv c;
+
+    if (!qconv_get(n, &c, n->graph->scratch) ||
+        type_elems(&n->out[0]->type) == 0)
+        return 0;
+    if (way(&c) == WAY_DEPTHWISE)
+        return pixel_room(n, c.s.group);
+    k = window_terms(&c);
+    pixels = c.s.win.out[1];
+    if (way(&c) == WAY_PRODUCT)
+        pixels *= c.s.batch * c.s.win.out[0];
+    return 2 * k * (pixels < qblock(0) ? 1 : qblock(k));
+}
+
+/* depthwise filters [M][kH][kW] as [kH][kW][M] */
+static const char *turned_weights(Emit *e, const QConv *c)
+{
+    int64_t m = c->s.group, taps = window_elems(&c->s.win);
+    const int8_t *w = c->w->data;
+    int8_t *to = NEW_ARRAY(e->arena, int8_t, m * taps);
+
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t t = 0; t < taps; t++)
+            to[t * m + i] = w[i * taps + t];
+    return emit_const(e, c->w->name, DT_I8, m * taps, to);
+}
+
+static void emit_product(Emit *e, const Node *n, const QConv *c)
+{
+    int64_t pixels = c->s.batch * c->s.win.out[0] * c->s.win.out[1];
+    QProduct p = { pixels, window_terms(c), c->s.mg, &c->x, c->y.dt, &c->rq,
+                   c->bias, 1, NULL };
+
+    emit_qproduct(e, n, &p);
+}
+
+static void emit_depthwise(Emit *e, const Node *n, const QConv *c)
+{
+    int32_t g[NUMBERS];
+    const char *name;
+
+    numbers(n, &c->s, false, c->x.zero, g);
+    q_numbers(&c->rq, g + 14);
+    name = open_rows(e, n, &c->s, g);
+    emit_call(e, "qdepthwise_T_I", c->x.dt, c->y.dt,
+              "%s, row, %s, %s, %s, %s, y", name, turned_weights(e, c),
+              q_bias(e, n, c->bias, c->s.group), q_mult(e, &c->rq),
+              pixel(e, n, c->s.group));
+    close_rows(e, &c->s);
+}
+
+static void emit_windows(Emit *e, const Node *n, const QConv *c)
+{
+    bool packed = c->w->type.dt == DT_I4;
+    int64_t k = window_terms(c) / c->s.group, m = c->s.group * c->s.mg;
+    int32_t g[NUMBERS];
+    const char *name;
+
+    numbers(n, &c->s, c->planar, c->x.zero, g);
+    q_numbers(&c->rq, g + 14);
+    g[11] = (int32_t)(c->s.win.out[1] < qblock(0) ? 1
+                                                  : qblock(window_terms(c)));
+    name = open_rows(e, n, &c->s, g);
+    emit_call(e, packed ? "qconv4_T_I" : "qconv_T_I", c->x.dt, c->y.dt,
+              "%s, row, %s, %s, %s, (int16_t *)(void *)s, y", name,
+              packed ? q_pack4(e, c->w, m, 1, k) : "x1",
+              q_bias(e, n, c->bias, m), q_mult(e, &c->rq));
+    close_rows(e, &c->s);
+}
+
+void emit_qconv(Emit *e, const Node *n)
+{
+    QConv c;
+
+    if (!qconv_get(n, &c, n->graph->scratch) ||
+        type_elems(&n->out[0]->type) == 0)
+        return;
+    switch (way(&c)) {
+    case WAY_PRODUCT: emit_product(e, n, &c); break;
+    case WAY_DEPTHWISE: emit_depthwise(e, n, &c); break;
+    case WAY_WINDOWS: emit_windows(e, n, &c); break;
+    }
+}
+
+int64_t scratch_qmaxpool(const Node *n)
+{
+    return pixel_room(n, n->out[0]->type.dim[3]);
+}
+
+void emit_qmaxpool(Emit *e, const Node *n)
+{
+    const Attr_qmaxpool *a = ATTRS(qmaxpool, n);
+    WindowAttrs wa = { "NOTSET", &a->dilations, &a->pads, &a->strides,
+                       a->ceil_mode != 0 };
+    int32_t g[NUMBERS];
+    ConvShape s;
+    const char *name;
+
+    if (!qpool_shape(n, &wa, &a->kernel_shape, &s) ||
+        type_elems(&n->out[0]->type) == 0)
+        return;
+    numbers(n, &s, false, 0, g);
+    name = open_rows(e, n, &s, g);
+    emit_call(e, "qmax_T", n->in[0]->type.dt, DT_NONE, "%s, row, %s, y", name,
+              pixel(e, n, s.group));
+    close_rows(e, &s);
+}
+
+int64_t scratch_qaveragepool(const Node *n)
+{
+    return pixel_room(n, n->out[0]->type.dim[3]);
+}
+
+void emit_qaveragepool(Emit *e, const Node *n)
+{
+    int32_t g[NUMBERS];
+    const char *name;
+    QPool p;
+
+    if (!qpool_get(n, &p, n->graph->scratch) ||
+        type_elems(&n->out[0]->type) == 0)
+        return;
+    numbers(n, &p.s, false, p.x.zero, g);
+    g[9] = p.include;
+    q_numbers(&p.rq, g + 14);
+    g[18] = 0;                  /* mult is indexed by count */
+    name = open_rows(e, n, &p.s, g);
+    emit_call(e, "qaverage_T_I", p.x.dt, p.y.dt, "%s, row, oy, %s, %s, y",
+              name, q_mult(e, &p.rq), pixel(e, n, p.s.group));
+    close_rows(e, &p.s);
+}
+
+int64_t scratch_qreducemean(const Node *n)
+{
+    QMean m;
+
+    return qmean_get(n, &m, n->graph->scratch) ? pixel_room(n, m.inner) : 0;
+}
+
+void emit_qreducemean(Emit *e, const Node *n)
+{
+    int32_t g[8];
+    long long step;
+    QMean m;
+
+    if (!qmean_get(n, &m, n->graph->scratch) ||
+        type_elems(&n->out[0]->type) == 0)
+        return;
+    g[0] = (int32_t)m.n;
+    g[1] = (int32_t)m.inner;
+    g[2] = (int32_t)m.x.zero;
+    q_numbers(&m.rq, g + 3);
+    step = m.n * m.inner;
+    if (n->backward)
+        e_open(e, "for (int32_t i = %lld; i-- > 0;)", (long long)m.outer);
+    else
+        e_open(e, "for (int32_t i = 0; i < %lld; i++)", (long long)m.outer);
+    emit_call(e, "qmean_T_I", m.x.dt, m.y.dt,
+              "%s, x0 + i * %lld, %s, %s, y0 + i * %lld", q_table(e, 8, g),
+              step, q_mult(e, &m.rq), pixel(e, n, m.inner),
+              (long long)m.inner);
+    e_close(e);
+}

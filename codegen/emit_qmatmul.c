@@ -1,0 +1,192 @@
+/* emit_qmatmul.c - QMatMul: constant weights by one kernel, rows of x in
+ * blocks; a run-time operand b by loops over the batch, b read as it lies. */
+#include "qemit.h"
+
+#include <string.h>
+
+EmitFn emit_qmatmul;
+ScratchFn scratch_qmatmul;
+
+enum { BLOCK = 4, BLOCK_BYTES = 6144 };
+
+int64_t qblock(int64_t k)
+{
+    return 2 * BLOCK * k <= BLOCK_BYTES ? BLOCK : 1;
+}
+
+void q_numbers(const Requant *r, int32_t *q)
+{
+    q[0] = r->shift;
+    q[1] = (int32_t)r->zero;
+    q[2] = (int32_t)r->lo;
+    q[3] = (int32_t)r->hi;
+    q[4] = r->n > 1;
+}
+
+const char *q_table(Emit *e, int n, const int32_t *v)
+{
+    int32_t *copy = NEW_ARRAY(e->arena, int32_t, n);
+
+    memcpy(copy, v, (size_t)n * sizeof *v);
+    return emit_const(e, "numbers", DT_I32, n, copy);
+}
+
+const char *q_mult(Emit *e, const Requant *r)
+{
+    int32_t *copy = NEW_ARRAY(e->arena, int32_t, r->n);
+
+    memcpy(copy, r->mult, (size_t)r->n * sizeof *copy);
+    return emit_const(e, "multipliers", DT_I32, r->n, copy);
+}
+
+const char *q_bias(Emit *e, const Node *n, const int32_t *bias, int64_t cols)
+{
+    int32_t *copy;
+
+    if (!bias)
+        return "NULL";
+    if (bias == n->in[3]->data)
+        return "x3";
+    copy = NEW_ARRAY(e->arena, int32_t, cols);
+    memcpy(copy, bias, (size_t)cols * sizeof *copy);
+    return emit_const(e, "bias", DT_I32, cols, copy);
+}
+
+const char *q_pack4(Emit *e, const Value *w, int64_t rows, int64_t groups,
+                    int64_t k)
+{
+    int64_t half = (k + 1) / 2;
+    uint8_t *to = NEW_ARRAY(e->arena, uint8_t, rows * groups * half);
+
+    for (int64_t r = 0; r < rows * groups; r++)
+        for (int64_t i = 0; i < half; i++) {
+            int64_t lo = elem_get_int(DT_I4, w->data, r * k + i) + 8, hi = 8;
+            if (half + i < k)
+                hi += elem_get_int(DT_I4, w->data, r * k + half + i);
+            to[r * half + i] = (uint8_t)(lo | hi << 4);
+        }
+    return emit_const(e, w->name, DT_U8, rows * groups * half, to);
+}
+
+/* [groups][cols], as the kernels read them */
+static const char *group_table(Emit *e, const QProduct *p)
+{
+    int16_t *t = NEW_ARRAY(e->arena, int16_t, p->cols * p->groups);
+
+    for (int64_t j = 0; j < p->cols; j++)
+        for (int64_t g = 0; g < p->groups; g++)
+            t[g * p->cols + j] = p->group_mult[j * p->groups + g];
+    return emit_const(e, "factors", DT_I16, p->cols * p->groups, t);
+}
+
+void emit_qproduct(Emit *e, const Node *n, const QProduct *p)
+{
+    bool packed = n->in[1]->type.dt == DT_I4;
+    int32_t g[12] = { (int32_t)p->rows, (int32_t)p->k, (int32_t)p->cols,
+                      (int32_t)p->x->zero, (int32_t)qblock(p->k),
+                      n->backward };
+    const char *w = "x1", *tail = "";
+
+    q_numbers(p->rq, g + 6);
+    g[11] = (int32_t)p->groups;
+    if (packed)
+        w = q_pack4(e, n->in[1], p->cols, p->groups, p->k / p->groups);
+    if (p->groups > 1)
+        tail = arena_printf(e->arena, ", %s", group_table(e, p));
+    else if (packed)
+        tail = ", NULL";
+    emit_call(e, packed ? "qmatmul4_T_I" : p->groups > 1 ? "qmatmul8_T_I"
+                                                         : "qmatmul_T_I",
+              p->x->dt, p->y, "%s, x0, %s, %s, %s, (int16_t *)(void *)s, y0%s",
+              q_table(e, 12, g), w, q_bias(e, n, p->bias, p->cols),
+              q_mult(e, p->rq), tail);
+}
+
+int64_t scratch_qmatmul(const Node *n)
+{
+    Arena *a = n->graph->scratch;
+    int64_t rows;
+    QMatMul q;
+
+    if (!qmatmul_get(n, &q, a) || type_elems(&n->out[0]->type) == 0)
+        return 0;
+    rows = q.weights ? q.rows : q.s.m;
+    return 2 * q.s.depth * (rows < BLOCK ? 1 : qblock(q.s.depth));
+}
+
+/* Loops over the batch; in them a, b and y point to this round's matrices. */
+static void open_batch(Emit *e, const Node *n, const QMatMul *q)
+{
+    const char *a = "x0", *b = "x1", *y = "y0", *times = "";
+
+    for (int i = 0; i < q->s.rank; i++) {
+        const char *v = arena_printf(e->arena, "b%d", i);
+        long long size = q->s.batch[i];
+        if (n->backward)
+            e_open(e, "for (int32_t %s = %lld; %s-- > 0;)", v, size, v);
+        else
+            e_open(e, "for (int32_t %s = 0; %s < %lld; %s++)", v, v, size, v);
+        if (q->s.a_batch[i])
+            a = arena_printf(e->arena, "%s + %s * %lld", a, v,
+                             (long long)q->s.a_batch[i]);
+        if (q->s.b_batch[i])
+            b = arena_printf(e->arena, "%s + %s * %lld", b, v,
+                             (long long)q->s.b_batch[i]);
+        y = i ? arena_printf(e->arena, "(%s) * %lld + %s", times, size, v) : v;
+        times = y;
+    }
+    if (q->s.rank)
+        y = arena_printf(e->arena, "y0 + (%s) * %lld", times,
+                         (long long)(q->s.m * q->s.n));
+    e_line(e, "const %s *const a0 = %s;", dtype_ctype(q->a.dt), a);
+    e_line(e, "const %s *const w = %s;", dtype_ctype(q->b.dt), b);
+    e_line(e, "%s *const y = %s;", dtype_ctype(q->y.dt), y);
+}
+
+/* b is read at run time: [n][k] (transB) or [k][n] */
+static void emit_operand(Emit *e, const Node *n, const QMatMul *q)
+{
+    bool rows = q->s.b_row == 1;
+    int32_t g[12] = { (int32_t)q->s.m, (int32_t)q->s.depth, (int32_t)q->s.n,
+                      (int32_t)q->a.zero,
+                      (int32_t)(q->s.m < BLOCK ? 1 : qblock(q->s.depth)),
+                      n->backward };
+    const char *table;
+
+    q_numbers(&q->rq, g + 6);
+    g[11] = (int32_t)q->b.zero;
+    table = q_table(e, 12, g);
+    open_batch(e, n, q);
+    e_open(e, "for (int32_t i = 0, m; i < %lld; i += m)", (long long)q->s.m);
+    e_line(e, "const int32_t left = %lld - i;", (long long)q->s.m);
+    e_line(e, "int32_t at = i;");
+    e_line(e, "m = left < %d ? 1 : %d;", (int)g[4], (int)g[4]);
+    if (n->backward)
+        e_line(e, "at = left - m;");
+    emit_call(e, "qwiden_T", q->a.dt, DT_NONE,
+              "m * %lld, a0 + at * %lld, %d, (int16_t *)(void *)s",
+              (long long)q->s.depth, (long long)q->s.depth, (int)g[3]);
+    emit_call(e, rows ? "qoperand_T_I" : "qcolumns_T_I", q->b.dt, q->y.dt,
+              "%s, m, (const int16_t *)(const void *)s, w, %s, %s, "
+              "y + at * %lld", table, q_bias(e, n, q->bias, q->s.n),
+              q_mult(e, &q->rq), (long long)q->s.n);
+    e_close(e);
+    for (int i = 0; i < q->s.rank; i++)
+        e_close(e);
+}
+
+void emit_qmatmul(Emit *e, const Node *n)
+{
+    QMatMul q;
+
+    if (!qmatmul_get(n, &q, n->graph->scratch) ||
+        type_elems(&n->out[0]->type) == 0)
+        return;
+    if (q.weights) {
+        QProduct p = { q.rows, q.s.depth, q.s.n, &q.a, q.y.dt, &q.rq, q.bias,
+                       q.groups, q.group_mult };
+        emit_qproduct(e, n, &p);
+    } else {
+        emit_operand(e, n, &q);
+    }
+}
