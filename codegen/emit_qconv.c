@@ -185,7 +185,7 @@ static void emit_windows(Emit *e, const Node *n, const QConv *c)
     g[11] = (int32_t)(c->s.win.out[1] < qblock(0) ? 1
                                                   : qblock(window_terms(c)));
     name = open_rows(e, n, &c->s, g);
-    emit_call(e, packed ? "qconv4_T_I" : "qconv_T_I", c->x.dt, c->y.dt,
+    emit_call(e, packed ? "qconv4_T_I" : "qconv8_T_I", c->x.dt, c->y.dt,
               "%s, row, %s, %s, %s, (int16_t *)(void *)s, y", name,
               packed ? q_pack4(e, c->w, m, 1, k) : "x1",
               q_bias(e, n, c->bias, m), q_mult(e, &c->rq));

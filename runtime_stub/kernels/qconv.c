@@ -94,7 +94,7 @@ KERNEL void mcu_qwindows_T(const int32_t *g, const T *const *row, int ox,
 
 /* One row of outputs. w: [output][kernel row][kernel column][channel of the
  * group]; s: windows of a block. Stack: 640 bytes */
-KERNEL void mcu_qconv_T_I(const int32_t *g, const T *const *row,
+KERNEL void mcu_qconv8_T_I(const int32_t *g, const T *const *row,
                           const int8_t *w, const int32_t *bias,
                           const int32_t *mult, int16_t *s, I *y)
 {
