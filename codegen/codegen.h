@@ -52,6 +52,7 @@ char *c_identifier(Arena *arena, const char *text);
 typedef struct ReportInfo {
     const char *target, *model, *name;
     int64_t budget;             /* 0: none */
+    Strings options;            /* that shaped the graph */
     /* what --quantize has to say: lines, and a JSON object; NULL: nothing */
     const char *quantization, *quantization_json;
 } ReportInfo;

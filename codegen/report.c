@@ -130,6 +130,29 @@ static void json_island(Buf *b, const Node *n, bool quantized)
     buf_putc(b, '}');
 }
 
+static void json_names(Buf *b, Value *const *list, int n)
+{
+    const char *comma = "";
+
+    for (int i = 0; i < n; i++)
+        if (list[i]) {
+            buf_puts(b, comma);
+            buf_quote(b, list[i]->name);
+            comma = ", ";
+        }
+}
+
+/* What the graph was made with, for --check-plan. */
+static void json_options(Buf *b, const Strings *list)
+{
+    buf_puts(b, "  \"options\": [");
+    for (int i = 0; i < list->n; i++) {
+        buf_puts(b, i ? ", " : "");
+        buf_quote(b, list->v[i]);
+    }
+    buf_puts(b, "],\n");
+}
+
 static void json_steps(Buf *b, const Graph *g)
 {
     bool quantized = report_is_quantized(g);
@@ -143,6 +166,9 @@ static void json_steps(Buf *b, const Graph *g)
                    "%lld, \"code\": %s", op_name(n->op), ll(node_macs(n)),
                    ll(live_bytes(g->plan, n->index)),
                    codegen_has_step(n) ? "true" : "false");
+        buf_puts(b, ", \"outputs\": [");
+        json_names(b, n->out, n->nout);
+        buf_putc(b, ']');
         json_island(b, n, quantized);
     }
     buf_puts(b, "\n  ],\n");
@@ -200,6 +226,7 @@ void report_json(Buf *b, const Codegen *cg, const ReportInfo *info)
     buf_quote(b, info->model);
     buf_printf(b, ", \"target\": \"%s\", \"name\": \"%s\",\n", info->target,
                info->name);
+    json_options(b, &info->options);
     json_arena(b, g, info);
     buf_printf(b, "  \"stack_bytes\": %lld,\n  \"flash\": {\"weights\": %lld"
                ", \"tables\": %lld, \"code_estimate\": %lld},\n  \"macs\": "

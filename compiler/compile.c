@@ -203,24 +203,42 @@ static void dump(void *user, const char *pass, Graph *g, bool changed)
     fputs(b.s, stdout);
 }
 
-static int optimize(Compile *c)
+static PassOptions pass_options(Compile *c)
 {
-    const char *broke = NULL;
-    PassOptions po = {
+    return (PassOptions){
         .io = io_wanted(c->opt),
         .keep_inputs = c->opt->keep_inputs,
         .no_reuse = c->opt->no_reuse,
         .state_reserve = c->opt->weights_file ? 8 : 0,
         .skip = c->opt->skip,
         .only = c->opt->passes,
-        .stop = writes_text(c->opt) ? c->opt->dump_after : NULL,
         .bisect = (int)c->opt->bisect,
-        .time = c->opt->time_passes,
         .check = getenv("MCUFC_CHECK") != NULL,
         .scratch = codegen_scratch,
-        .after = dump,
-        .user = c,
     };
+}
+
+Graph *unplanned_graph(Compile *c)
+{
+    PassOptions po = pass_options(c);
+
+    po.before = "schedule";
+    if (load(c) != EXIT_OK || !passes_run(c->g, &po))
+        return NULL;
+    graph_add_commits(c->g);
+    codegen_scratch(c->g);
+    return c->g;
+}
+
+static int optimize(Compile *c)
+{
+    const char *broke = NULL;
+    PassOptions po = pass_options(c);
+
+    po.stop = writes_text(c->opt) ? c->opt->dump_after : NULL;
+    po.time = c->opt->time_passes;
+    po.after = dump;
+    po.user = c;
 
     if (c->opt->prove && !prove_begin(c))
         return EXIT_BAD;
@@ -288,9 +306,13 @@ static Codegen *generate(Compile *c)
 static bool write_report(Compile *c, const Codegen *cg)
 {
     const char *file = c->opt->report, *format = c->opt->report_format;
-    ReportInfo info = { target_name(c->opt), base_name(c->opt->model), c->name,
-                        c->opt->arena > 0 ? c->opt->arena : 0, NULL,
-                        NULL };
+    ReportInfo info = {
+        .target = target_name(c->opt),
+        .model = base_name(c->opt->model),
+        .name = c->name,
+        .budget = c->opt->arena > 0 ? c->opt->arena : 0,
+        .options = c->opt->shape,
+    };
     Buf b;
 
     if (!file)
@@ -388,6 +410,8 @@ int compile_run(Compile *c)
         (o->dump_after && strcmp(o->dump_after, "all") &&
          !passes_known(o->dump_after, c->diag)))
         return EXIT_USAGE;
+    if (o->check_plan)
+        return check_plan_file(c);
     rc = load(c);
     if (rc != EXIT_OK || o->info)
         return rc;

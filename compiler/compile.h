@@ -54,6 +54,11 @@ void prove_pass(Compile *c, const char *pass, Graph *g);
 const char *prove_failed(const Compile *c);
 /* the graph before `pass` as mcufc-reproducer.mcu */
 void write_reproducer(Compile *c, const char *pass, const PassOptions *opt);
+/* plan_file.c: --check-plan */
+int check_plan_file(Compile *c);
+/* A fresh graph after all passes that make no plan, with the commits of
+ * states and the kernels' scratch; NULL after a message. */
+Graph *unplanned_graph(Compile *c);
 /* info.c: --info */
 int print_info(Compile *c);
 

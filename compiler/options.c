@@ -86,6 +86,42 @@ static bool set(Options *o, const Row *r, const char *arg, Arena *arena,
     return false;
 }
 
+/* Options that change neither the graph nor its plan; all others do. */
+static bool is_outside(const char *flag)
+{
+    static const char *const list[] = {
+        "-o", "--header", "--name", "--arena", "--flash", "--constants",
+        "--inline-weights", "--selftest", "--report", "--report-format",
+        "--info", "--run", "--verify", "--per-node", "--list-passes",
+        "--list-targets", "--time-passes", "--dump-after", "--dump-change",
+        "--prove", "--ops", "--check-plan", "--require-gap", "--plan-time",
+        "-q", "-v", "--color",
+        "--version", "--help",
+    };
+
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        if (!strcmp(list[i], flag))
+            return true;
+    return false;
+}
+
+static void remember(Options *o, const Row *r, const char *arg, Arena *arena)
+{
+    Strings old = o->shape;
+    const char *word = !arg || !*arg ? r->flag
+                       : arena_printf(arena, "%s=%s", r->flag, arg);
+
+    if (is_outside(r->flag))
+        return;
+    for (int i = 0; i < old.n; i++)
+        if (!strcmp(old.v[i], word))
+            return;
+    o->shape.v = NEW_ARRAY(arena, const char *, old.n + 1);
+    if (old.n)
+        memcpy(o->shape.v, old.v, (size_t)old.n * sizeof *old.v);
+    o->shape.v[o->shape.n++] = word;
+}
+
 static bool is_folder(const char *path)
 {
     struct stat st;
@@ -124,7 +160,10 @@ static int parse_one(Options *o, char **argv, int i, Arena *arena, Diag *d)
             return 0;
         }
     }
-    return set(o, r, arg, arena, d) ? used : 0;
+    if (!set(o, r, arg, arena, d))
+        return 0;
+    remember(o, r, arg, arena);
+    return used;
 }
 
 static bool one_of(const char *value, const char *names, const char *flag,
@@ -218,6 +257,20 @@ bool options_parse(Options *o, int argc, char **argv, Arena *arena,
         i += used;
     }
     return check(o, diag);
+}
+
+bool options_add(Options *o, const char *word, Arena *arena, Diag *diag)
+{
+    char *argv[] = { arena_strdup(arena, word), NULL };
+    const char *eq = strchr(word, '=');
+    const Row *r = find(word, eq ? (size_t)(eq - word) : strlen(word));
+
+    for (int i = 0; i < o->shape.n; i++)
+        if (!strcmp(o->shape.v[i], word))
+            return true;
+    if (r && is_outside(r->flag))
+        return diag_error(diag, "option '%s' has no place here", word);
+    return parse_one(o, argv, 0, arena, diag) && check(o, diag);
 }
 
 void options_help(FILE *out)

@@ -17,6 +17,8 @@ typedef Strings opt_LIST;
 
 typedef struct Options {
     const char *model;
+    Strings shape;              /* options that the graph and its plan depend
+                                   on, each as one word: --dim=N=1 */
 #define OPTION(flag, kind, field, arg, help) opt_##kind field;
 #include "options.def"
 #undef OPTION
@@ -25,6 +27,8 @@ typedef struct Options {
 /* False after a message: exit 2. */
 bool options_parse(Options *o, int argc, char **argv, Arena *arena,
                    Diag *diag);
+/* One more word for Options.shape; nothing when it is there already. */
+bool options_add(Options *o, const char *word, Arena *arena, Diag *diag);
 void options_help(FILE *out);
 /* 320K -> 327680; K and M are powers of 1024; false: not a size */
 bool parse_size(const char *s, int64_t *out);

@@ -280,6 +280,15 @@ void graph_tidy(Graph *g)
     graph_number(g);
 }
 
+void graph_add_commits(Graph *g)
+{
+    for (State *s = g->state; s; s = s->next) {
+        Node *n = node_new(g, OP_Identity, s->out->name, 1, &s->out, 1);
+        n->out[0]->type = s->in->type;
+        graph_append(g, n);
+    }
+}
+
 bool node_is_commit(const Node *n)
 {
     if (n->op != OP_Identity || n->out[0]->nuse || n->out[0]->is_output)

@@ -251,8 +251,10 @@ void graph_tidy(Graph *g);
 /* A copy with the same ids, which shares constant data and the arenas; g is
  * tidy and without a plan. */
 Graph *graph_clone(const Graph *g);
-/* A node that the planner adds to bring a new state to its place. */
-bool node_is_commit(const Node *n);
+/* The last steps bring every new state to its place; where the state was
+ * updated in place they are views, and no code. */
+void graph_add_commits(Graph *g);
+bool node_is_commit(const Node *n);     /* one of them */
 Value *graph_find(Graph *g, const char *name);
 
 static inline Value *node_in(const Node *n, int i)
@@ -405,7 +407,8 @@ struct Buffer {
     int align;
     int first, last;            /* live range in node indices, inclusive;
                                    graph inputs start at -1 */
-    int64_t offset;             /* in the arena; -1 until placed */
+    int pool;                   /* which memory of the plan */
+    int64_t offset;             /* in its pool; -1 until placed */
     bool is_state, is_scratch;
 };
 
@@ -425,11 +428,23 @@ typedef struct Bound {
     const Held *held;           /* the largest first */
 } Bound;
 
+/* A memory (--pool), fast ones first. Without --pool there is one, the
+ * arena, which has no name. */
+typedef struct MemPool {
+    const char *name;           /* NULL: the arena */
+    int64_t limit;              /* what may be used; -1: no limit */
+    int64_t bytes;              /* what the plan uses */
+    int64_t base;               /* bytes of the pools before it */
+} MemPool;
+
 typedef struct Plan {
     int nbuf, capbuf;
     Buffer **buf;
-    int64_t arena_bytes;        /* state region included */
-    int64_t state_bytes;
+    int npool;                  /* at least 1 */
+    MemPool *pool;
+    int64_t arena_bytes;        /* of all pools; state region included */
+    int64_t state_bytes;        /* at the start of ... */
+    int state_pool;             /* ... this pool */
     int64_t reserve;            /* of them not cleared by NAME_reset */
     int64_t lower_bound;        /* of this order: bounds[0].bound */
     int peak_step;              /* node index */
@@ -441,5 +456,11 @@ typedef struct Plan {
 
 /* A row's plan is more than `percent` above its bound. */
 bool bound_gap_exceeds(const Bound *b, double percent);
+
+/* Where v begins when all pools stand one behind the other. */
+static inline int64_t buffer_address(const Plan *p, const Buffer *b)
+{
+    return p->pool[b->pool].base + b->offset;
+}
 
 #endif

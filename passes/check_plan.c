@@ -23,9 +23,9 @@ typedef struct Check {
     int64_t *shift;             /* and from which of its bytes on */
 } Check;
 
-static int64_t address(const Value *v)
+static int64_t address(const Plan *p, const Value *v)
 {
-    return v->buf->offset + v->delta;
+    return buffer_address(p, v->buf) + v->delta;
 }
 
 static void add(Check *c, Range r)
@@ -64,7 +64,7 @@ static void cut(Check *c, int64_t from, int64_t to)
 
 static void take(Check *c, const Value *v)
 {
-    int64_t at = address(v);
+    int64_t at = address(c->g->plan, v);
 
     cut(c, at, at + type_bytes(&v->type));
     add(c, (Range){ at, at + type_bytes(&v->type), v, at });
@@ -78,7 +78,7 @@ static bool has_bytes(const Value *v)
 /* Every byte of v must be its own. */
 static bool owned(Check *c, const Value *v, int step, const char *who)
 {
-    int64_t at = address(v), to = at + type_bytes(&v->type);
+    int64_t at = address(c->g->plan, v), to = at + type_bytes(&v->type);
     const Value *root = c->root[v->id];
     int64_t base = at - c->shift[v->id];
 
@@ -101,15 +101,16 @@ static bool owned(Check *c, const Value *v, int step, const char *who)
     return true;
 }
 
-static bool touch(const Value *a, const Value *b)
+static bool touch(const Plan *p, const Value *a, const Value *b)
 {
-    return address(a) < address(b) + type_bytes(&b->type) &&
-           address(b) < address(a) + type_bytes(&a->type);
+    return address(p, a) < address(p, b) + type_bytes(&b->type) &&
+           address(p, b) < address(p, a) + type_bytes(&a->type);
 }
 
 /* All results lie where their bytes of the operand are. */
 static bool is_view(const Node *n)
 {
+    const Plan *p = n->graph->plan;
     int64_t shift;
 
     if (n->nout == 0 || !has_bytes(node_in(n, 0)))
@@ -117,7 +118,7 @@ static bool is_view(const Node *n)
     for (int i = 0; i < n->nout; i++)
         if (has_bytes(n->out[i]) &&
             (!node_view_shift(n, i, &shift) ||
-             address(n->out[i]) != address(n->in[0]) + shift))
+             address(p, n->out[i]) != address(p, n->in[0]) + shift))
             return false;
     return true;
 }
@@ -138,34 +139,52 @@ static void alias(Check *c, const Node *n)
 static bool may_touch(const Node *n, int in, int out)
 {
     const Value *x = n->in[in], *y = n->out[out];
+    const Plan *p = n->graph->plan;
 
     if (out != 0 || !op_has(n->op, T_MAP | T_ROWS))
         return false;
     if (op_has(n->op, T_ROWS) && !op_has(n->op, T_MAP) && in != 0)
         return false;
-    return address(x) == address(y) && type_equal(&x->type, &y->type);
+    return address(p, x) == address(p, y) && type_equal(&x->type, &y->type);
+}
+
+/* [from, from + bytes) of a pool: inside it, and in the state region exactly
+ * when it is state. */
+static bool check_place(const Node *n, const char *name, const Buffer *b,
+                        int64_t from, int64_t bytes)
+{
+    const Plan *p = n->graph->plan;
+    bool in_state = b->pool == p->state_pool && from < p->state_bytes;
+
+    if (from < 0 || from + bytes > p->pool[b->pool].bytes)
+        return node_error(n, "plan: '%s' ends outside the arena", name);
+    if (in_state != b->is_state ||
+        (b->is_state && from + bytes > p->state_bytes))
+        return node_error(n, "plan: '%s' lies %s the state region", name,
+                          b->is_state ? "outside" : "in");
+    return true;
 }
 
 static bool check_writes(Check *c, const Node *n)
 {
+    const Plan *p = c->g->plan;
+
     for (int o = 0; o < n->nout; o++) {
         const Value *y = n->out[o];
         if (!has_bytes(y))
             continue;
-        if (address(y) < c->g->plan->state_bytes && !y->buf->is_state)
-            return node_error(n, "plan: '%s' lies in the state region",
-                              y->name);
-        if (address(y) + type_bytes(&y->type) > c->g->plan->arena_bytes)
-            return node_error(n, "plan: '%s' ends outside the arena", y->name);
+        if (!check_place(n, y->name, y->buf, y->buf->offset + y->delta,
+                         type_bytes(&y->type)))
+            return false;
         for (int i = 0; i < n->nin; i++)
-            if (has_bytes(n->in[i]) && touch(n->in[i], y) &&
+            if (has_bytes(n->in[i]) && touch(p, n->in[i], y) &&
                 !may_touch(n, i, o))
                 return node_error(n, "plan: byte %lld of output '%s' "
                                   "overwrites input '%s'",
-                                  (long long)address(y), y->name,
+                                  (long long)address(p, y), y->name,
                                   n->in[i]->name);
         for (int i = 0; i < o; i++)
-            if (has_bytes(n->out[i]) && touch(n->out[i], y))
+            if (has_bytes(n->out[i]) && touch(p, n->out[i], y))
                 return node_error(n, "plan: outputs '%s' and '%s' collide",
                                   n->out[i]->name, y->name);
     }
@@ -175,21 +194,23 @@ static bool check_writes(Check *c, const Node *n)
 /* Scratch destroys what lay there; operands and results must not. */
 static bool check_scratch(Check *c, const Node *n)
 {
+    const Plan *p = c->g->plan;
     int64_t from, to;
 
     if (!n->scratch)
         return true;
-    from = n->scratch_buf->offset;
+    from = buffer_address(p, n->scratch_buf);
     to = from + n->scratch;
     for (int i = 0; i < n->nin + n->nout; i++) {
         const Value *v = i < n->nin ? n->in[i] : n->out[i - n->nin];
-        if (has_bytes(v) && address(v) < to &&
-            from < address(v) + type_bytes(&v->type))
+        if (has_bytes(v) && address(p, v) < to &&
+            from < address(p, v) + type_bytes(&v->type))
             return node_error(n, "plan: scratch collides with '%s' at byte "
-                              "%lld", v->name, (long long)address(v));
+                              "%lld", v->name, (long long)address(p, v));
     }
-    if (from < c->g->plan->state_bytes || to > c->g->plan->arena_bytes)
-        return node_error(n, "plan: scratch is outside the arena");
+    if (!check_place(n, "scratch", n->scratch_buf, n->scratch_buf->offset,
+                     n->scratch))
+        return false;
     cut(c, from, to);
     return true;
 }

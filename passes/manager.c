@@ -81,6 +81,18 @@ static bool broken(const PassOptions *opt, const PassInfo *p)
     return false;
 }
 
+/* Is p the pass `name`, or behind it? */
+static bool from_on(const PassInfo *p, const char *name)
+{
+    const PassInfo *q = pass_list;
+
+    if (!name)
+        return false;
+    while (q->name && strcmp(q->name, name))
+        q++;
+    return p >= q;
+}
+
 bool passes_run(Graph *g, const PassOptions *opt)
 {
     int nth = 0;
@@ -89,6 +101,8 @@ bool passes_run(Graph *g, const PassOptions *opt)
     for (const PassInfo *p = first_pass(g); p->name; p++) {
         double start = seconds();
         bool changed = false;
+        if (from_on(p, opt->before))
+            break;
         if (!wanted(p, opt, nth))
             continue;
         nth += !p->required;

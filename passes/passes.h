@@ -17,6 +17,7 @@ typedef struct PassOptions {
     const char *skip;           /* comma-separated names */
     const char *only;           /* --passes: exactly these, REQUIRED kept */
     const char *stop;           /* nothing runs after this pass, or NULL */
+    const char *before;         /* nor this one or any behind it, or NULL */
     int bisect;                 /* run the first N optional passes; -1 all */
     bool time;                  /* --time-passes */
     bool check;                 /* graph_verify after each pass */

@@ -27,17 +27,6 @@ static Buffer *buffer_new(Graph *g, const char *name, int64_t bytes, int at)
     return b;
 }
 
-/* The last steps bring every new state to its place; where the state was
- * updated in place they are views, and no code. */
-static void add_commits(Graph *g)
-{
-    for (State *s = g->state; s; s = s->next) {
-        Node *n = node_new(g, OP_Identity, s->out->name, 1, &s->out, 1);
-        n->out[0]->type = s->in->type;
-        graph_append(g, n);
-    }
-}
-
 /* The last step that needs each store, in the present order. */
 static int *last_steps(const Storage *s)
 {
@@ -170,6 +159,9 @@ static Plan *plan_new(const Storage *s, const PassOptions *opt)
     Plan *p = NEW(g->arena, Plan);
 
     g->plan = p;
+    p->npool = 1;
+    p->pool = NEW(g->arena, MemPool);
+    p->pool->limit = -1;
     p->nsteps = s->nstep;
     make_buffers(g, s);
     p->reserve = align_up(opt->state_reserve, PLAN_ALIGN);
@@ -199,6 +191,7 @@ static int64_t lay_out(Graph *g, Plan *p, const PassOptions *opt)
         p->arena_bytes = 8;
     for (int i = 0; i < n; i++)
         list[i]->offset += p->state_bytes;
+    p->pool->bytes = p->arena_bytes;
     return opt->no_reuse ? 0 : result.lower_bound + p->state_bytes;
 }
 
@@ -222,7 +215,7 @@ bool pass_plan(Graph *g, const PassOptions *opt, bool *changed)
     Plan *p;
 
     *changed = true;
-    add_commits(g);
+    graph_add_commits(g);
     s = storage_new(g, opt);
     p = plan_new(s, opt);
     proved = lay_out(g, p, opt);

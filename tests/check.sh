@@ -43,6 +43,8 @@ suite plan tests/e2e/plan.sh "$build"
 suite twins tests/e2e/twins.sh "$build"
 suite stack tests/e2e/stack.sh "$build"
 suite poison tests/e2e/poison.sh "$build"
+suite corrupt python3 tests/e2e/corrupt.py "$build" \
+    ${long:+--rounds 10000}
 suite html tests/e2e/html.sh "$build"
 suite boards tests/e2e/boards.sh "$build" ${long:+long}
 suite ops tests/e2e/ops.sh "$build" ${long:+long}

@@ -51,6 +51,20 @@ check "passes" 0 '^plan' "$mcufc" --list-passes
 check "info" 0 'input +image: float\[batch,1,28,28\]' "$mcufc" $model --info
 check "compiles" 0 'batch. is taken as 1' \
     "$mcufc" $model -o "$out/m.c" --header "$out/m.h" --report="$out/r.json"
+check "plan" 0 'r.json: valid: .* buffers in' \
+    "$mcufc" --check-plan "$out/r.json" $model
+sed 's/"offset": 9408, "bytes": 3136/"offset": 0, "bytes": 3136/
+     s/"offset": 9408, "scale"/"offset": 0, "scale"/' "$out/r.json" \
+    >"$out/bad.json"
+check "edited plan" 1 "line [0-9]+: byte 0 is in '.*they collide in step" \
+    "$mcufc" --check-plan "$out/bad.json" $model
+echo '{' >"$out/broken.json"
+check "no plan" 1 'broken.json.*line 2: a string is missing' \
+    "$mcufc" --check-plan "$out/broken.json" $model
+check "no plan file" 1 'nothere.json' \
+    "$mcufc" --check-plan nothere.json $model
+check "plan of another model" 1 'no step of the model makes' \
+    "$mcufc" --check-plan "$out/r.json" tests/golden/dce/inputs-stay.mcu
 truth "C file" [ -s "$out/m.c" ]
 truth "header" grep -q M_ARENA_BYTES "$out/m.h"
 truth "report" grep -q '"arena"' "$out/r.json"

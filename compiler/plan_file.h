@@ -1,0 +1,33 @@
+/* plan_file.h - --check-plan: a plan read from a JSON report. */
+#ifndef MCUFC_PLAN_FILE_H
+#define MCUFC_PLAN_FILE_H
+
+#include "../support/json.h"
+#include "compile.h"
+
+typedef struct PlanFile {
+    Compile *c;
+    Graph *g;                   /* the model's; its plan is the file's */
+    const char *path;
+    const Json *root;
+    const Json **of;            /* by buffer id: its object */
+} PlanFile;
+
+/* `path: line N: message` when `at` is known; false. */
+bool plan_bad(const PlanFile *f, const Json *at, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* A member of the kind that is wanted, or false after a message. */
+bool plan_int(const PlanFile *f, const Json *j, const char *key,
+              int64_t *out);
+bool plan_text(const PlanFile *f, const Json *j, const char *key,
+               const char **out);
+bool plan_list(const PlanFile *f, const Json *j, const char *key,
+               const Json **out);
+
+/* The file's steps become the graph's order, its buffers g->plan. Refused
+ * here: what does not fit the model at all. */
+bool plan_file_load(PlanFile *f);
+/* Everything a plan must keep; says what it does not. */
+bool plan_file_rules(const PlanFile *f);
+
+#endif

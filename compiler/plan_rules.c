@@ -1,0 +1,384 @@
+/* plan_rules.c - --check-plan: what every plan must keep.
+ *
+ * Sizes, lifetimes and totals are computed here from the graph and the order
+ * of the steps; what the file states must equal them. Then the byte-wise
+ * replay of passes/check_plan.c runs on the file's addresses.
+ */
+#include "plan_file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGN = 8, INPUT_TIME = -1 };
+
+static long long ll(int64_t x)
+{
+    return (long long)x;
+}
+
+static int64_t align_up(int64_t n)
+{
+    return (n + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+static bool has_bytes(const Value *v)
+{
+    return v && !value_is_const(v) && type_bytes(&v->type) > 0;
+}
+
+/* Everything that needs a place has one of the right size. */
+static bool placed(const PlanFile *f, const Value *v)
+{
+    if (!has_bytes(v) || v->buf)
+        return true;
+    return plan_bad(f, json_get(f->root, "buffers"),
+                    "'%s' (%lld B) is in no buffer", v->name,
+                    ll(type_bytes(&v->type)));
+}
+
+static bool all_placed(const PlanFile *f)
+{
+    for (int i = 0; i < f->g->nin; i++)
+        if (!placed(f, f->g->in[i]))
+            return false;
+    for (const State *s = f->g->state; s; s = s->next)
+        if (!placed(f, s->in))
+            return false;
+    for EACH_NODE(n, f->g) {
+        for (int i = 0; i < n->nout; i++)
+            if (!placed(f, n->out[i]))
+                return false;
+        if (n->scratch && !n->scratch_buf)
+            return plan_bad(f, json_get(f->root, "buffers"), "step %d, '%s' "
+                            "(%s): its %lld B of scratch are in no buffer",
+                            n->index, n->name, op_name(n->op),
+                            ll(n->scratch));
+        if (n->scratch && n->scratch_buf->bytes != n->scratch)
+            return plan_bad(f, f->of[n->scratch_buf->id], "scratch of step "
+                            "%d, '%s' (%s), has %lld B, not %lld", n->index,
+                            n->name, op_name(n->op), ll(n->scratch),
+                            ll(n->scratch_buf->bytes));
+    }
+    return true;
+}
+
+/* ---- lifetimes, from the graph --------------------------------------------- */
+
+typedef struct Life {
+    int first, last;
+    int64_t end;                /* of the values in it */
+} Life;
+
+static void grow(Life *life, const Value *v, int nsteps, bool keep)
+{
+    int first = v->def ? v->def->index : INPUT_TIME, last = first;
+
+    for (int i = 0; i < v->nuse; i++)
+        if (v->use[i]->index > last)
+            last = v->use[i]->index;
+    if (v->is_output || keep)
+        last = nsteps;
+    if (first < life->first)
+        life->first = first;
+    if (last > life->last)
+        life->last = last;
+    if (v->delta + type_bytes(&v->type) > life->end)
+        life->end = v->delta + type_bytes(&v->type);
+}
+
+static Life *lifetimes(const PlanFile *f)
+{
+    const Graph *g = f->g;
+    const Plan *p = g->plan;
+    Life *life = NEW_ARRAY(g->scratch, Life, p->nbuf + 1);
+
+    for (int i = 0; i < p->nbuf; i++)
+        life[i] = (Life){ p->nsteps + 1, INPUT_TIME - 1, 0 };
+    for (int i = 0; i < g->nin; i++)
+        if (g->in[i]->buf)
+            grow(&life[g->in[i]->buf->id], g->in[i], p->nsteps,
+                 f->c->opt->keep_inputs);
+    for (const State *s = g->state; s; s = s->next)
+        if (s->in->buf)
+            grow(&life[s->in->buf->id], s->in, p->nsteps, true);
+    for EACH_NODE(n, g) {
+        for (int i = 0; i < n->nout; i++)
+            if (n->out[i] && n->out[i]->buf)
+                grow(&life[n->out[i]->buf->id], n->out[i], p->nsteps, false);
+        if (n->scratch_buf)
+            life[n->scratch_buf->id] = (Life){ n->index, n->index,
+                                               n->scratch };
+    }
+    return life;
+}
+
+static bool check_buffer(const PlanFile *f, const Buffer *b,
+                         const Life *life)
+{
+    const Plan *p = f->g->plan;
+    const MemPool *pool = &p->pool[b->pool];
+    const Json *at = f->of[b->id];
+    bool in_state = b->pool == p->state_pool && b->offset < p->state_bytes;
+
+    if (b->bytes != life->end)
+        return plan_bad(f, at, "buffer '%s' has %lld B, its values need "
+                        "%lld", b->name, ll(b->bytes), ll(life->end));
+    if (b->first != life->first || b->last != life->last)
+        return plan_bad(f, at, "buffer '%s' lives in steps %d to %d, not %d "
+                        "to %d", b->name, life->first, life->last, b->first,
+                        b->last);
+    if (b->offset % ALIGN)
+        return plan_bad(f, at, "buffer '%s': offset %lld is no multiple of "
+                        "%d", b->name, ll(b->offset), ALIGN);
+    if (b->offset + b->bytes > pool->bytes)
+        return plan_bad(f, at, "buffer '%s' ends at %lld, outside %s%s of "
+                        "%lld B (step %d)", b->name,
+                        ll(b->offset + b->bytes),
+                        pool->name ? "pool " : "the arena",
+                        pool->name ? pool->name : "", ll(pool->bytes),
+                        b->first < 0 ? 0 : b->first);
+    if (in_state != b->is_state)
+        return plan_bad(f, at, "buffer '%s' is %sstate, and %s the state "
+                        "region of %lld B", b->name,
+                        b->is_state ? "" : "no ", in_state ? "in"
+                        : "outside", ll(p->state_bytes));
+    return true;
+}
+
+static bool meet(const Buffer *a, const Buffer *b)
+{
+    return a->pool == b->pool && a->first <= b->last &&
+           b->first <= a->last && a->offset < b->offset + b->bytes &&
+           b->offset < a->offset + a->bytes;
+}
+
+static int by_offset(const void *x, const void *y)
+{
+    const Buffer *a = *(Buffer *const *)x, *b = *(Buffer *const *)y;
+
+    if (a->pool != b->pool)
+        return a->pool < b->pool ? -1 : 1;
+    if (a->offset != b->offset)
+        return a->offset < b->offset ? -1 : 1;
+    return (a->id > b->id) - (a->id < b->id);
+}
+
+/* No two live buffers share a byte. */
+static bool check_apart(const PlanFile *f)
+{
+    const Plan *p = f->g->plan;
+    Buffer **list = arena_memdup(f->g->scratch, p->buf,
+                                 (size_t)p->nbuf * sizeof *list);
+
+    if (p->nbuf)
+        qsort(list, (size_t)p->nbuf, sizeof *list, by_offset);
+    for (int i = 0; i < p->nbuf; i++)
+        for (int k = i + 1; k < p->nbuf; k++) {
+            const Buffer *a = list[i], *b = list[k];
+            if (a->pool != b->pool || b->offset >= a->offset + a->bytes)
+                break;
+            if (meet(a, b))
+                return plan_bad(f, f->of[b->id], "byte %lld%s%s is in '%s' "
+                                "(bytes %lld to %lld, steps %d to %d) and in "
+                                "'%s' (bytes %lld to %lld, steps %d to %d): "
+                                "they collide in step %d", ll(b->offset),
+                                p->pool[b->pool].name ? " of pool " : "",
+                                p->pool[b->pool].name
+                                    ? p->pool[b->pool].name : "",
+                                a->name, ll(a->offset),
+                                ll(a->offset + a->bytes - 1), a->first,
+                                a->last, b->name, ll(b->offset),
+                                ll(b->offset + b->bytes - 1), b->first,
+                                b->last,
+                                a->first > b->first ? a->first : b->first);
+        }
+    return true;
+}
+
+/* ---- totals ------------------------------------------------------------------ */
+
+static bool check_totals(const PlanFile *f)
+{
+    const Plan *p = f->g->plan;
+    const Json *arena = json_get(f->root, "arena");
+    int64_t reserve = f->c->opt->weights_file ? 8 : 0, state = reserve;
+
+    for (int i = 0; i < p->nbuf; i++)
+        if (p->buf[i]->is_state)
+            state += align_up(p->buf[i]->bytes);
+    if (state != p->state_bytes)
+        return plan_bad(f, arena, "the state region has %lld B, not %lld",
+                        ll(state), ll(p->state_bytes));
+    for (int k = 0; k < p->npool; k++) {
+        int64_t top = k == p->state_pool ? p->state_bytes : 0;
+        for (int i = 0; i < p->nbuf; i++) {
+            int64_t end = p->buf[i]->offset + p->buf[i]->bytes;
+            if (p->buf[i]->pool == k && end > top)
+                top = end;
+        }
+        top = align_up(top) < ALIGN ? ALIGN : align_up(top);
+        if (top != p->pool[k].bytes)
+            return plan_bad(f, arena, "%s%s has %lld B, its buffers need "
+                            "%lld", p->pool[k].name ? "pool " : "the arena",
+                            p->pool[k].name ? p->pool[k].name : "",
+                            ll(p->pool[k].bytes), ll(top));
+        if (p->pool[k].limit >= 0 && p->pool[k].bytes > p->pool[k].limit)
+            return plan_bad(f, arena, "pool %s: %lld B, %lld at most",
+                            p->pool[k].name, ll(p->pool[k].bytes),
+                            ll(p->pool[k].limit));
+    }
+    return true;
+}
+
+static int64_t live_at(const Plan *p, int step, bool aligned)
+{
+    int64_t live = 0;
+
+    for (int i = 0; i < p->nbuf; i++)
+        if (p->buf[i]->first <= step && step <= p->buf[i]->last)
+            live += aligned ? align_up(p->buf[i]->bytes) : p->buf[i]->bytes;
+    return live;
+}
+
+static bool check_live(const PlanFile *f)
+{
+    const Json *steps = json_get(f->root, "steps");
+    int64_t said;
+
+    for (int i = 0; i < steps->n; i++) {
+        int64_t live = live_at(f->g->plan, i, false);
+        if (!plan_int(f, steps->item[i], "live_bytes", &said))
+            return false;
+        if (said != live)
+            return plan_bad(f, steps->item[i], "step %d: %lld B are live, "
+                            "not %lld", i, ll(live), ll(said));
+    }
+    return true;
+}
+
+/* ---- declared overlaps ------------------------------------------------------- */
+
+/* A value that takes bytes of its buffer over after the buffer's first step
+ * is declared there, with its step and its place. */
+static bool check_overlap(const PlanFile *f, const Buffer *b, const Json *j,
+                          bool *declared)
+{
+    const char *name, *direction;
+    int64_t step, shift;
+    const Value *v;
+
+    if (!plan_text(f, j, "with", &name) || !plan_int(f, j, "step", &step) ||
+        !plan_int(f, j, "shift", &shift) ||
+        !plan_text(f, j, "direction", &direction))
+        return false;
+    v = graph_find(f->g, name);
+    if (!v || v->buf != b || !v->def || v->def->index <= b->first ||
+        declared[v->id])
+        return plan_bad(f, j, "buffer '%s' and '%s' do not overlap", b->name,
+                        name);
+    if (step != v->def->index || shift != v->delta ||
+        strcmp(direction, "forward"))
+        return plan_bad(f, j, "buffer '%s': '%s' overlaps it from step %d on "
+                        "by %lld bytes, forward; not step %lld, %lld, %s",
+                        b->name, name, v->def->index, ll(v->delta), ll(step),
+                        ll(shift), direction);
+    declared[v->id] = true;
+    return true;
+}
+
+static bool check_overlaps(const PlanFile *f)
+{
+    const Plan *p = f->g->plan;
+    bool *declared = NEW_ARRAY(f->g->scratch, bool, f->g->nvalue + 1);
+    const Json *list;
+
+    for (int i = 0; i < p->nbuf; i++) {
+        if (!plan_list(f, f->of[i], "overlaps", &list))
+            return false;
+        for (int k = 0; k < list->n; k++)
+            if (!check_overlap(f, p->buf[i], list->item[k], declared))
+                return false;
+    }
+    for EACH_NODE(n, f->g)
+        for (int i = 0; i < n->nout; i++) {
+            const Value *v = n->out[i];
+            if (v && v->buf && v->def->index > v->buf->first &&
+                !declared[v->id])
+                return plan_bad(f, f->of[v->buf->id], "buffer '%s': '%s' "
+                                "takes its bytes in step %d: not declared",
+                                v->buf->name, v->name, n->index);
+        }
+    return true;
+}
+
+/* ---- inputs and outputs ------------------------------------------------------ */
+
+static bool same_shape(const Json *j, const Type *t)
+{
+    if (!j || j->kind != JSON_ARRAY || j->n != t->rank)
+        return false;
+    for (int i = 0; i < t->rank; i++)
+        if (j->item[i]->kind != JSON_INT || j->item[i]->number != t->dim[i])
+            return false;
+    return true;
+}
+
+static bool check_io(const PlanFile *f, const char *key, Value *const *v,
+                     int n, bool in)
+{
+    const Plan *p = f->g->plan;
+    const Json *list;
+
+    if (!plan_list(f, f->root, key, &list))
+        return false;
+    if (list->n != n)
+        return plan_bad(f, list, "%d %s, the model has %d", list->n, key, n);
+    for (int i = 0; i < n; i++) {
+        const Json *j = list->item[i];
+        const char *name, *dtype, *want = in ? v[i]->name : value_label(v[i]);
+        int64_t bytes, offset, at = v[i]->buf
+                                        ? v[i]->buf->offset + v[i]->delta : 0;
+        if (!plan_text(f, j, "name", &name) ||
+            !plan_text(f, j, "dtype", &dtype) ||
+            !plan_int(f, j, "bytes", &bytes) ||
+            !plan_int(f, j, "offset", &offset))
+            return false;
+        if (strcmp(name, want) || strcmp(dtype, dtype_name(v[i]->type.dt)) ||
+            !same_shape(json_get(j, "shape"), &v[i]->type) ||
+            bytes != type_bytes(&v[i]->type))
+            return plan_bad(f, j, "%s[%d] is not the model's '%s'", key, i,
+                            want);
+        if (offset != at)
+            return plan_bad(f, j, "'%s' is at %lld in its buffer, at %lld "
+                            "here", want, ll(at), ll(offset));
+        if (v[i]->buf && p->pool[v[i]->buf->pool].name) {
+            const char *pool;
+            if (!plan_text(f, j, "pool", &pool))
+                return false;
+            if (strcmp(pool, p->pool[v[i]->buf->pool].name))
+                return plan_bad(f, j, "'%s' is in pool %s", want,
+                                p->pool[v[i]->buf->pool].name);
+        }
+    }
+    return true;
+}
+
+bool plan_file_rules(const PlanFile *f)
+{
+    const Plan *p = f->g->plan;
+    Life *life;
+
+    if (!all_placed(f))
+        return false;
+    life = lifetimes(f);
+    for (int i = 0; i < p->nbuf; i++)
+        if (!check_buffer(f, p->buf[i], &life[i]))
+            return false;
+    if (!check_apart(f) || !check_totals(f) || !check_live(f) ||
+        !check_overlaps(f) ||
+        !check_io(f, "inputs", f->g->in, f->g->nin, true) ||
+        !check_io(f, "outputs", f->g->out, f->g->nout, false))
+        return false;
+    f->c->diag->file = f->path;
+    return plan_check(f->g);
+}

@@ -1,0 +1,489 @@
+#!/usr/bin/env python3
+"""corrupt.py BUILD [--rounds N] - damaged plans against --check-plan.
+
+Valid plans of several models are damaged in N seeded ways. Each result is
+judged twice: by `mcufc --check-plan`, and here, by brute force over the bytes
+of the arena, from facts of the undamaged report. A damaged plan must be
+refused or be harmless; where everything that follows from the damage was
+brought in line with it (an honest edit), both must agree exactly.
+"""
+import argparse
+import copy
+import glob
+import json
+import os
+import random
+import subprocess
+import sys
+
+ALIGN = 8
+
+TEXTS = {
+    "fork": """<ir_version: 10, opset_import: ["" : 21]>
+fork (float[8] x) => (float[8] y, float[24] z) {
+  a = Sin(x)
+  b = Cos(x)
+  c = Add(a, b)
+  d = Tanh(c)
+  e = Mul(d, a)
+  f = Relu(e)
+  z = Concat <axis = 0> (c, f, e)
+  y = Sub(f, b)
+}""",
+    "mix": """<ir_version: 10, opset_import: ["" : 21]>
+mix (float[4,6] x, float[6] w) => (float[4,6] y) {
+  s = Softmax <axis = -1> (x)
+  p, q = Split <axis = 0, num_outputs = 2> (s)
+  r = Concat <axis = 0> (q, p)
+  t = Transpose <perm = [1, 0]> (r)
+  u = MatMul(r, t)
+  v = MatMul(u, s)
+  k = Add(v, w)
+  l = LayerNormalization(k, w)
+  y = Add(l, x)
+}""",
+    "state": """<ir_version: 10, opset_import: ["" : 21]>
+m (float[8] x, float[8] h) => (float[8] y, float[8] g) {
+  a = Sub(x, h)
+  g = Sin(a)
+  b = Mul(h, x)
+  y = Add(b, g)
+}""",
+}
+
+
+class Truth:
+    """What the model fixes, taken from a valid report."""
+
+    def __init__(self, plan):
+        self.n = len(plan["steps"])
+        self.name = {}          # step: its first result, names the node
+        self.value = {}         # name: bytes, def, readers, how, of, shift
+        outputs = {o["name"] for o in plan["outputs"] if o["bytes"]}
+        kept = "--keep-inputs" in plan["options"]
+        for b in plan["buffers"]:
+            for v in b["values"]:
+                self.value[v["name"]] = dict(
+                    bytes=v["bytes"], readers=set(v["read_by"]),
+                    at=v["first_step"], how=v["how"], of=v.get("of"),
+                    place=v["at"], keep=v["last_step"] == self.n or
+                    kept and v["how"] == "input",
+                    state=b["kind"] == "state")
+        for v in self.value.values():
+            if v["of"]:
+                v["shift"] = v["place"] - self.value[v["of"]]["place"]
+        self.node = [tuple(s["outputs"]) for s in plan["steps"]]
+        self.scratch = {}
+        for b in plan["buffers"]:
+            if b["kind"] == "scratch":
+                self.scratch[self.node[b["first_step"]]] = b["bytes"]
+        self.state_bytes = plan["arena"]["state_bytes"]
+        self.outputs = outputs
+        self.io = {k: [(o["name"], o["bytes"]) for o in plan[k]]
+                   for k in ("inputs", "outputs")}
+
+    def order(self, plan):
+        """step number of every node in the plan's order; None: no order"""
+        now = [tuple(s["outputs"]) for s in plan["steps"]]
+        if sorted(now) != sorted(self.node):
+            return None
+        where = {node: i for i, node in enumerate(now)}
+        # old step -> new step
+        return [where[node] for node in self.node]
+
+
+def made_at(truth, order, v):
+    return order[v["at"]] if v["at"] >= 0 else -1
+
+
+def lifetime(truth, order, v):
+    first = made_at(truth, order, v)
+    last = max([first] + [order[r] for r in v["readers"]])
+    return first, truth.n if v["keep"] else last
+
+
+def lives(truth, order, b):
+    if b["kind"] == "scratch":
+        return b["first_step"], b["last_step"]
+    spans = [lifetime(truth, order, truth.value[v["name"]])
+             for v in b["values"]]
+    return min(s[0] for s in spans), max(s[1] for s in spans)
+
+
+def root_of(truth, name):
+    v = truth.value[name]
+    while v["how"] == "view":
+        name = v["of"]
+        v = truth.value[name]
+    return name
+
+
+def harmless(truth, plan):
+    """None, or what is wrong: every byte of every step is looked at."""
+    order = truth.order(plan)
+    if order is None:
+        return "steps"
+    seen, scratch = {}, {}
+    for b in plan["buffers"]:
+        if b["kind"] == "scratch":
+            step = b["first_step"]
+            if not 0 <= step < truth.n:
+                return "scratch step"
+            node = tuple(plan["steps"][step]["outputs"])
+            if node in scratch or b["bytes"] < truth.scratch.get(node, 1e99):
+                return "scratch"
+            scratch[node] = b
+        for v in b["values"]:
+            t = truth.value.get(v["name"])
+            if not t or v["name"] in seen or t["bytes"] > v["bytes"]:
+                return "value"
+            if v["at"] < 0 or v["at"] + t["bytes"] > b["bytes"]:
+                return "outside buffer"
+            seen[v["name"]] = b["offset"] + v["at"]
+            if t["state"] != (b["kind"] == "state"):
+                return "state"
+        end = b["offset"] + b["bytes"]
+        if b["offset"] % ALIGN or b["offset"] < 0 or \
+                end > plan["arena"]["bytes"]:
+            return "outside"
+        in_state = b["offset"] < truth.state_bytes
+        if in_state != (b["kind"] == "state"):
+            return "state region"
+        if in_state and end > truth.state_bytes:
+            return "state region"
+    if set(seen) != set(truth.value) or set(scratch) != set(truth.scratch):
+        return "missing"
+    for kind in ("inputs", "outputs"):
+        if [(o["name"], o["bytes"]) for o in plan[kind]] != truth.io[kind]:
+            return "io"
+        for o in plan[kind]:
+            if o["bytes"] and o["offset"] != seen[o["name"]]:
+                return "io offset"
+    if plan["arena"]["state_bytes"] != truth.state_bytes:
+        return "state bytes"
+    return replay(truth, plan, order, seen, scratch)
+
+
+def replay(truth, plan, order, at, scratch):
+    arena = [None] * plan["arena"]["bytes"]
+    reads = [[] for _ in range(truth.n)]
+    makes = [[] for _ in range(truth.n)]
+    for name, v in truth.value.items():
+        for r in v["readers"]:
+            reads[order[r]].append(name)
+        if v["at"] >= 0:
+            makes[order[v["at"]]].append(name)
+        else:
+            arena[at[name]:at[name] + v["bytes"]] = [name] * v["bytes"]
+
+    def intact(name):
+        v = truth.value[name]
+        part = arena[at[name]:at[name] + v["bytes"]]
+        return part.count(root_of(truth, name)) == v["bytes"]
+
+    def meets(a, n, b, m):
+        return a < b + m and b < a + n
+
+    for name, v in truth.value.items():
+        if v["at"] < 0 and not intact(name):
+            return "inputs collide"
+    # live buffers apart
+    spans = [(b, *lives(truth, order, b)) for b in plan["buffers"]]
+    for t in range(-1, truth.n + 1):
+        used = bytearray(plan["arena"]["bytes"])
+        for b, first, last in spans:
+            if first <= t <= last:
+                a, e = b["offset"], b["offset"] + b["bytes"]
+                if any(used[a:e]):
+                    return f"collide at {t}"
+                used[a:e] = b"\1" * (e - a)
+    for t in range(truth.n):
+        for name in reads[t]:
+            v = truth.value[name]
+            if made_at(truth, order, v) >= t:
+                return "order"
+            if not intact(name):
+                return f"{name} is lost"
+        s = scratch.get(tuple(plan["steps"][t]["outputs"]))
+        touched = []
+        for name in makes[t]:
+            v = truth.value[name]
+            if v["how"] == "view":
+                if at[name] - at[v["of"]] != v["shift"]:
+                    return "view elsewhere"
+                continue
+            for other in reads[t]:
+                o = truth.value[other]
+                if not meets(at[name], v["bytes"], at[other], o["bytes"]):
+                    continue
+                if v["how"] not in ("in_place", "commit") or \
+                        at[other] != at[name]:
+                    return "writes what it reads"
+            touched.append((at[name], v["bytes"], name))
+        if s:
+            touched.append((s["offset"], s["bytes"], "scratch"))
+            for other in reads[t]:
+                if meets(s["offset"], s["bytes"], at[other],
+                         truth.value[other]["bytes"]):
+                    return "scratch on operand"
+        for i, (a, n, _) in enumerate(touched):
+            if any(meets(a, n, b, m) for b, m, _ in touched[:i]):
+                return "results collide"
+        for a, n, name in touched:
+            arena[a:a + n] = [name] * n
+    for name, v in truth.value.items():
+        if v["keep"] and name in truth.outputs and not intact(name):
+            return "output lost"
+    return None
+
+
+def in_line(truth, plan):
+    """Brings what follows from addresses and order in line with them."""
+    order = truth.order(plan)
+    if order is None:
+        return False
+    at = {}
+    for b in plan["buffers"]:
+        if b["kind"] == "scratch":
+            continue
+        b["first_step"], b["last_step"] = lives(truth, order, b)
+        b["overlaps"] = []
+        for v in b["values"]:
+            t = truth.value[v["name"]]
+            at[v["name"]] = b["offset"] + v["at"]
+            step = made_at(truth, order, t)
+            if step > b["first_step"]:
+                b["overlaps"].append({
+                    "with": v["name"], "step": step, "shift": v["at"],
+                    "direction": "forward"})
+    for i, s in enumerate(plan["steps"]):
+        s["index"] = i
+        s["live_bytes"] = sum(b["bytes"] for b in plan["buffers"]
+                              if b["first_step"] <= i <= b["last_step"])
+    for kind in ("inputs", "outputs"):
+        for o in plan[kind]:
+            if o["name"] in at:
+                o["offset"] = at[o["name"]]
+    ends = [b["offset"] + b["bytes"] for b in plan["buffers"]]
+    top = max([ALIGN, plan["arena"]["state_bytes"]] + ends)
+    plan["arena"]["bytes"] = (top + ALIGN - 1) // ALIGN * ALIGN
+    return True
+
+
+def shift(r, p):
+    b = r.choice(p["buffers"])
+    top = p["arena"]["bytes"]
+    if r.random() < 0.5:
+        b["offset"] = r.randrange(top + 64) // ALIGN * ALIGN
+        return
+    b["offset"] += r.choice([1, -1, 4, ALIGN, -ALIGN, 2 * ALIGN, 64, -64,
+                             r.randrange(top) // ALIGN * ALIGN])
+
+
+def swap(r, p):
+    a, b = r.choice(p["buffers"]), r.choice(p["buffers"])
+    a["offset"], b["offset"] = b["offset"], a["offset"]
+
+
+def shorten(r, p):
+    b = r.choice(p["buffers"])
+    if r.random() < 0.5:
+        b["last_step"] -= r.randint(1, 3)
+    else:
+        b["first_step"] += r.randint(1, 3)
+
+
+def lengthen(r, p):
+    b = r.choice(p["buffers"])
+    b[r.choice(["first_step", "last_step"])] = r.randint(-1, len(p["steps"]))
+
+
+def crowd(r, p):
+    """A buffer ends sooner, another moves into its bytes: a neat lie."""
+    b, other = r.choice(p["buffers"]), r.choice(p["buffers"])
+    b["last_step"] = max(b["first_step"], other["first_step"] - 1)
+    other["offset"] = b["offset"]
+
+
+def size(r, p):
+    b = r.choice(p["buffers"])
+    b["bytes"] += r.choice([1, -1, 4, -4, ALIGN, -ALIGN])
+
+
+def value_size(r, p):
+    vs = [v for b in p["buffers"] for v in b["values"]]
+    r.choice(vs)["bytes"] += r.choice([1, -1, 4, -4])
+
+
+def value_at(r, p):
+    vs = [v for b in p["buffers"] for v in b["values"]]
+    r.choice(vs)["at"] += r.choice([4, -4, 8, -8])
+
+
+def order(r, p):
+    s = p["steps"]
+    i, k = r.randrange(len(s)), r.randrange(len(s))
+    if r.random() < 0.5:
+        k = min(len(s) - 1, i + 1)
+    if r.random() < 0.5:
+        s[i], s[k] = s[k], s[i]
+    else:
+        s.insert(k, s.pop(i))
+    for i, step in enumerate(s):
+        step["index"] = i
+
+
+def drop(r, p):
+    which = r.choice(["buffers", "steps", "inputs", "outputs", "values",
+                      "overlaps"])
+    if which in ("values", "overlaps"):
+        some = [b[which] for b in p["buffers"] if b[which]]
+        if not some:
+            return
+        them = r.choice(some)
+    else:
+        them = p[which]
+    if them:
+        them.pop(r.randrange(len(them)))
+
+
+def twice(r, p):
+    them = p[r.choice(["buffers", "steps"])]
+    them.insert(r.randrange(len(them)), copy.deepcopy(r.choice(them)))
+
+
+def false_overlap(r, p):
+    b, other = r.choice(p["buffers"]), r.choice(p["buffers"])
+    if b["overlaps"] and r.random() < 0.6:
+        o = r.choice(b["overlaps"])
+        key = r.choice(["with", "step", "shift", "direction"])
+        o[key] = {"with": other["name"], "step": o["step"] + 1,
+                  "shift": o["shift"] + 1, "direction": "backward"}[key]
+    else:
+        b["overlaps"].append({"with": other["name"], "shift": 0,
+                              "step": max(0, b["first_step"]),
+                              "direction": "forward"})
+        other["offset"] = b["offset"]
+
+
+def io(r, p):
+    them = p["inputs"] + p["outputs"]
+    r.choice(them)[r.choice(["offset", "bytes"])] += r.choice([8, -8, 4])
+
+
+def arena(r, p):
+    key = r.choice(["bytes", "state_bytes", "align"])
+    p["arena"][key] += r.choice([8, -8, 1])
+
+
+DAMAGE = [shift, swap, shorten, lengthen, crowd, size, value_size, value_at,
+          order, drop, twice, false_overlap, io, arena]
+HONEST = [shift, swap, order]           # what can be brought in line
+
+
+def check(mcufc, model, plan, path):
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(plan, f)
+    run = subprocess.run([mcufc, "-q", "--check-plan", path, model],
+                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                         timeout=60, check=False)
+    return run.returncode, run.stderr.decode("utf-8", "replace")
+
+
+def judge(mcufc, model, good, truth, seed, path):
+    """None, or a complaint."""
+    r = random.Random(seed)
+    plan = copy.deepcopy(good)
+    honest = r.random() < 0.4
+    kind = r.choice(HONEST if honest else DAMAGE)
+    for _ in range(r.choice([1, 1, 2])):
+        kind(r, plan)
+    if honest:
+        in_line(truth, plan)
+    code, said = check(mcufc, model, plan, path)
+    wrong = harmless(truth, plan)
+    what = f"seed {seed}, {kind.__name__}{' in line' * honest}"
+    if code not in (0, 1):
+        return f"{what}: exit {code}: {said[:200]}", kind, code
+    if code == 0 and wrong:
+        return f"{what}: accepted, but {wrong}", kind, code
+    if code == 1 and honest and not wrong:
+        return f"{what}: refused, but harmless: {said[:200]}", kind, code
+    if code == 1 and not said.strip():
+        return f"{what}: refused without a word", kind, code
+    return None, kind, code
+
+
+def plans(build, out, shared):
+    """(model, options) of every model that is here."""
+    for name, text in TEXTS.items():
+        path = os.path.join(out, name + ".mcu")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text + "\n")
+        yield path, ["--state", "h=g"] if name == "state" else []
+        yield path, ["--keep-inputs"]
+    yield "examples/vit-mnist/vit_mnist.onnx", []
+    yield "examples/vit-mnist/vit_mnist.onnx", ["--bisect", "0"]
+    for path in sorted(glob.glob(os.path.join(shared, "models", "0[136]*"))):
+        yield path, []
+
+
+def main():
+    a = argparse.ArgumentParser()
+    a.add_argument("build")
+    a.add_argument("--rounds", type=int, default=300)
+    a.add_argument("--seed", type=int, default=0)
+    a = a.parse_args()
+    here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+    a.build = os.path.abspath(a.build)
+    os.chdir(here)
+    out = os.path.join(a.build, "corrupt")
+    os.makedirs(out, exist_ok=True)
+    shared = os.environ.get("MCUFC_SHARED", "../shared")
+    mcufc = os.path.join(a.build, "mcufc")
+    passed = failed = skipped = refused = 0
+    kinds = {}
+    models = []
+    if not glob.glob(os.path.join(shared, "models", "0*")):
+        print("SKIP the shared models are not here")
+        skipped += 1
+    for model, options in plans(a.build, out, shared):
+        path = os.path.join(out, f"good{len(models)}.json")
+        subprocess.run([mcufc, "-q", model, "--report=" + path, *options],
+                       check=True)
+        with open(path, encoding="utf-8") as f:
+            good = json.load(f)
+        truth = Truth(good)
+        code, said = check(mcufc, model, good, path)
+        wrong = harmless(truth, good)
+        if code or wrong:
+            print(f"FAIL {model} {options}: {said} {wrong}")
+            failed += 1
+            continue
+        passed += 1
+        # small ones more often: they are quick, and denser
+        models += [(model, good, truth)] * (6 if len(good["steps"]) < 20
+                                            else 1)
+    for k in range(a.rounds):
+        seed = a.seed + k
+        model, good, truth = models[seed % len(models)]
+        bad, kind, code = judge(mcufc, model, good, truth, seed,
+                                os.path.join(out, "plan.json"))
+        kinds.setdefault(kind.__name__, [0, 0])[code != 0] += 1
+        refused += code != 0
+        if bad:
+            failed += 1
+            print(f"FAIL {model}: {bad}")
+        else:
+            passed += 1
+    print("accepted/refused:", ", ".join(
+        f"{k} {v[0]}/{v[1]}" for k, v in sorted(kinds.items())))
+    if a.rounds >= 200 and not 0 < refused < a.rounds:
+        print("FAIL nothing was refused, or nothing accepted")
+        failed += 1
+    print(f"corrupt: {passed} passed, {failed} failed, {skipped} skipped")
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
