@@ -10,7 +10,13 @@
 #include "../../passes/passes.h"
 #include "test.h"
 
-#define GENERATED_FLAGS "-std=c99 -O1 -Wall -Wextra -Wpedantic "            \
+#ifndef GENERATED_FLAGS         /* a test may choose them at run time, */
+#define GENERATED_FLAGS GENERATED_STRICT
+#endif
+#ifndef GENERATED_PLANNED       /* and change the planned graph g */
+#define GENERATED_PLANNED(g)
+#endif
+#define GENERATED_STRICT "-std=c99 -O1 -Wall -Wextra -Wpedantic "            \
     "-Wconversion -Wsign-conversion -Wshadow -Wmissing-prototypes "         \
     "-Wdouble-promotion -Werror -fsanitize=address,undefined "              \
     "-fno-sanitize-recover=all"
@@ -55,9 +61,8 @@ static inline void generated_build(Graph *g, const Codegen *cg)
     buf_init(&b, g->arena);
     generated_main(&b, g, cg);
     test_file("main.c", b.s, b.n);
-    snprintf(command, sizeof command, "cd '%s' && %s " GENERATED_FLAGS
-             " main.c -o prog -lm", test_folder(),
-             cc);
+    snprintf(command, sizeof command, "cd '%s' && %s %s main.c -o prog -lm",
+             test_folder(), cc, GENERATED_FLAGS);
     ck_assert_msg(system(command) == 0, "the C does not compile: %s",
                   command);
 }
@@ -95,6 +100,7 @@ static inline void generated_run(Fixture *f, Graph *g, const Tensor *in,
 
     ck_assert_msg(passes_run(g, &po) && codegen_supported(g), "%s",
                   (fflush(f->diag.out), f->text));
+    GENERATED_PLANNED(g);
     cg = codegen_new(g, f->arena, &co);
     generated_build(g, cg);
     generated_files(g, in, out);
