@@ -8,9 +8,9 @@ WARN = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes
 ALL_CFLAGS = -std=c11 -D_DEFAULT_SOURCE -D_FILE_OFFSET_BITS=64 \
 	-ffp-contract=off $(WARN) $(CFLAGS) -I$(BUILD)/gen -MMD -MP
-LDLIBS = -lprotobuf-c -lz -lm
+LDLIBS = -lprotobuf-c -lz -llapacke -lm
 
-DIRS = support ir ir/ops frontend/onnx frontend/dsl frontend/build passes ptq \
+DIRS = support ir ir/ops frontend/onnx frontend/dsl frontend/build passes ptq compress \
 	codegen compiler
 SRC = $(sort $(foreach d,$(DIRS),$(wildcard $(d)/*.c)))
 # plan_main.c is the other program

@@ -129,12 +129,16 @@ Graph *build_graph(Compile *c)
 
     if (c->quantized)
         return quantize_graph(c, NULL);
+    if (c->compressed)
+        return compress_graph(c, NULL);
     memcpy(g->hash, c->model.hash, sizeof g->hash);
     g->source = base_name(c->opt->model);
     c->g = g;
     ok = model_build(&c->model, &c->build, g) && boundary_apply(c);
     c->g = old;
-    if (ok && c->opt->quantize)
+    if (ok)
+        g = compress_graph(c, g);
+    if (ok && g && c->opt->quantize)
         return quantize_graph(c, g);
     return ok ? g : NULL;
 }
@@ -317,6 +321,7 @@ static bool write_report(Compile *c, const Codegen *cg)
 
     if (!file)
         return true;
+    compress_report(c, &info);
     quantize_report(c, &info);
     if (!format)
         format = has_suffix(file, ".json")

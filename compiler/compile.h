@@ -4,6 +4,7 @@
 
 #include "../codegen/codegen.h"
 #include "../frontend/model.h"
+#include "../compress/compress.h"
 #include "../passes/passes.h"
 #include "../ptq/ptq.h"
 #include "options.h"
@@ -19,6 +20,8 @@ typedef struct Compile {
     struct Proof *proof;        /* --prove, or NULL */
     Graph *quantized;           /* --quantize: the Q/DQ graph, or NULL */
     PtqReport ptq;              /* what it took */
+    Graph *compressed;          /* --low-rank: the smaller graph, or NULL */
+    LowRankReport low_rank;
 } Compile;
 
 /* The model as a fresh graph, before any pass; NULL after a message. */
@@ -40,6 +43,9 @@ int compile_run(Compile *c);
  * calibrates, later ones return copies of the same graph. */
 Graph *quantize_graph(Compile *c, Graph *g);
 void quantize_report(Compile *c, ReportInfo *info);
+/* compress.c: --low-rank; the same */
+Graph *compress_graph(Compile *c, Graph *g);
+void compress_report(Compile *c, ReportInfo *info);
 /* boundary.c: --input-norm, --state (after build, before the passes) */
 bool boundary_apply(Compile *c);
 /* run.c: --run */

@@ -191,9 +191,10 @@ static bool is_c_identifier(const char *s)
 
 static bool check_quantize(const Options *o, Diag *d)
 {
-    if (!o->quantize && (o->calib || o->weights))
-        return diag_error(d, "%s needs --quantize int8",
-                          o->calib ? "--calib" : "--weights");
+    if (!o->quantize && o->weights)
+        return diag_error(d, "--weights needs --quantize int8");
+    if (!o->quantize && !o->low_rank && o->calib)
+        return diag_error(d, "--calib needs --quantize int8 or --low-rank");
     if (!o->calib && o->weights)
         return diag_error(d, "--weights needs --calib");
     return one_of(o->quantize, "int8", "--quantize", d) &&

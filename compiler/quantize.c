@@ -24,7 +24,7 @@ static bool check_finite(Compile *c, const Graph *g, const Samples *s)
     return true;
 }
 
-static bool load_samples(Compile *c, Graph *g, Samples *s)
+bool calibration_load(Compile *c, Graph *g, Samples *s)
 {
     if (!samples_load(c, g, c->opt->calib, s))
         return false;
@@ -72,7 +72,7 @@ Graph *quantize_graph(Compile *c, Graph *g)
         return graph_clone(c->quantized);
     if (!c->opt->calib)
         return no_samples(c, g) ? g : NULL;
-    if (!load_samples(c, g, &s))
+    if (!calibration_load(c, g, &s))
         return NULL;
     o = options_of(c, &s);
     if (!ptq_quantize(g, &o, &c->ptq))

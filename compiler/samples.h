@@ -26,4 +26,7 @@ bool samples_load_dir(Compile *c, Graph *g, const char *dir, Samples *out);
 /* n pseudo-random samples, the same on every run. */
 void samples_random(Compile *c, Graph *g, int n, Samples *out);
 
+/* quantize.c: the samples of --calib, checked */
+bool calibration_load(Compile *c, Graph *g, Samples *s);
+
 #endif

@@ -157,7 +157,8 @@ bool ptq_prepare(Graph *g)
 {
     static PassFn *const fusions[] = {
         pass_dce, pass_fold, pass_cse, pass_canon, pass_fuse_norm,
-        pass_fuse_gelu, pass_fuse_matmul, pass_fuse_attention,
+        pass_fuse_gelu, pass_fuse_matmul, pass_fold_products,
+        pass_fuse_attention,
         pass_fold_affine, pass_canon,
     };
     static const PassOptions none = { .bisect = -1 };

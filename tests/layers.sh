@@ -1,6 +1,6 @@
 #!/bin/sh
 # layers.sh - who may include whom: only downwards, never a sibling.
-# compiler -> ptq -> passes; compiler -> frontend, passes, codegen -> ir
+# compiler -> ptq, compress -> passes; compiler -> frontend, passes, codegen -> ir
 # -> support
 cd "$(dirname "$0")/.." || exit 1
 bad=0
@@ -11,13 +11,14 @@ forbid()        # folder, pattern of what its files must not include
         bad=1
     fi
 }
-forbid support 'ir/|frontend/|passes/|ptq/|codegen/|compiler/'
-forbid ir 'frontend/|passes/|ptq/|codegen/|compiler/'
-forbid frontend 'passes/|ptq/|codegen/|compiler/'
+forbid support 'ir/|frontend/|passes/|ptq/|compress/|codegen/|compiler/'
+forbid ir 'frontend/|passes/|ptq/|compress/|codegen/|compiler/'
+forbid frontend 'passes/|ptq/|compress/|codegen/|compiler/'
 forbid frontend/onnx '/dsl/|/build/'
 forbid frontend/dsl '/onnx/|/build/'
 forbid frontend/build '/onnx/|/dsl/'
-forbid ptq 'frontend/|codegen/|compiler/'
-forbid passes 'frontend/|ptq/|codegen/|compiler/'
-forbid codegen 'frontend/|passes/|ptq/|compiler/'
+forbid ptq 'frontend/|compress/|codegen/|compiler/'
+forbid compress 'frontend/|ptq/|codegen/|compiler/'
+forbid passes 'frontend/|ptq/|compress/|codegen/|compiler/'
+forbid codegen 'frontend/|passes/|ptq/|compress/|compiler/'
 exit $bad

@@ -5,7 +5,7 @@
 set -eu
 
 need="gcc make flex bison protobuf-c-compiler libprotobuf-c-dev check
-      pkg-config zlib1g-dev libc6-dev clang"
+      pkg-config zlib1g-dev liblapacke-dev libc6-dev clang"
 # the boards of --verify --target
 [ "${1:-}" != check ] || need="$need gcc-arm-none-eabi
       libnewlib-arm-none-eabi qemu-system-arm"
