@@ -33,6 +33,9 @@ typedef struct Relation {
 /* Of axis `axis` of result `out` to operand `in`; both must be there. */
 Relation node_relation(const Node *n, int out, int in, int axis);
 
+/* relation_codes.c: of QConv, QMatMul and the pools of codes */
+Relation code_relation(const Node *n, int in, int axis);
+
 /* Indices [*lo, *hi) of the operand's axis, of dim elements, that results
  * [from, to) read. For REL_ALL and REL_NONE it is all of `dim`. */
 void relation_range(const Relation *r, int64_t dim, int64_t from, int64_t to,

@@ -91,10 +91,10 @@ const double *q_scales(const Node *n, int operand, int64_t channels,
 }
 
 int requant_factors(const double *factor, int64_t count, int64_t most,
-                    int32_t *mult)
+                    int64_t shift, int32_t *mult)
 {
     double largest = 0;
-    int l = 0;
+    int l = shift < 0 ? 0 : shift > MOST_SHIFT ? MOST_SHIFT + 1 : (int)shift;
 
     for (int64_t i = 0; i < count; i++)
         largest = factor[i] > largest ? factor[i] : largest;
@@ -109,13 +109,14 @@ int requant_factors(const double *factor, int64_t count, int64_t most,
 }
 
 bool requant_fit(const Node *n, const double *factor, int64_t count,
-                 int64_t most, const QParam *y, Arena *arena, Requant *r)
+                 int64_t most, int64_t shift, const QParam *y, Arena *arena,
+                 Requant *r)
 {
     int32_t *mult = NEW_ARRAY(arena, int32_t, count);
     double largest = 0;
 
     *r = (Requant){ 0, count, mult, y->zero, y->least, y->most };
-    r->shift = requant_factors(factor, count, most, mult);
+    r->shift = requant_factors(factor, count, most, shift, mult);
     if (r->shift >= 0)
         return true;
     for (int64_t i = 0; i < count; i++)

@@ -44,13 +44,14 @@ typedef struct Requant {
     int64_t zero, lo, hi;
 } Requant;
 
-/* For `count` factors and sums of at most `most` in magnitude. False after a
- * message: 2^l does not leave the sums in 32 bits. */
+/* For `count` factors and sums of at most `most` in magnitude; l is at least
+ * `shift`. False after a message: 2^l does not leave the sums in 32 bits. */
 bool requant_fit(const Node *n, const double *factor, int64_t count,
-                 int64_t most, const QParam *y, Arena *arena, Requant *r);
+                 int64_t most, int64_t shift, const QParam *y, Arena *arena,
+                 Requant *r);
 /* The same without a message: l, or -1. mult has room for `count`. */
 int requant_factors(const double *factor, int64_t count, int64_t most,
-                    int32_t *mult);
+                    int64_t shift, int32_t *mult);
 
 static inline int64_t requant(const Requant *r, int64_t channel, int64_t acc)
 {

@@ -68,6 +68,10 @@ static bool geometry(const Node *n, const Type *x, const Type *w,
     if (!window_kernel(n, &a->kernel_shape, &spatial, &s->win) ||
         !window_make(n, &wa, &s->win))
         return false;
+    if (s->win.kernel[0] > MOST_ROWS)
+        return node_error(n, "the window has %lld rows, at most %d are "
+                          "supported", (long long)s->win.kernel[0],
+                          MOST_ROWS);
     s->batch = x->dim[0];
     s->group = a->group;
     s->cg = w->dim[3];
@@ -124,7 +128,8 @@ bool qconv_get(const Node *n, QConv *c, Arena *arena)
     factor = NEW_ARRAY(arena, double, count);
     for (int64_t i = 0; i < count; i++)
         factor[i] = c->x.scale * ws[i] / c->y.scale;
-    return requant_fit(n, factor, count, most, &c->y, arena, &c->rq);
+    return requant_fit(n, factor, count, most, a->shift, &c->y, arena,
+                       &c->rq);
 }
 
 bool infer_qconv(Graph *g, Node *n)

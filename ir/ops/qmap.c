@@ -81,7 +81,7 @@ bool qadd_read(const Node *n, QSum *s)
 static bool set_requant(const Node *n, double factor, int64_t most,
                         const QParam *y, int32_t *mult, Requant *r)
 {
-    int shift = requant_factors(&factor, 1, most, mult);
+    int shift = requant_factors(&factor, 1, most, 0, mult);
 
     *r = (Requant){ shift, 1, mult, y->zero, y->least, y->most };
     return shift >= 0 ||

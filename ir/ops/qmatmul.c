@@ -133,7 +133,8 @@ static bool fit_plain(const Node *n, QMatMul *q, const double *scale,
     for (int64_t i = 0; i < count; i++)
         factor[i] = q->a.scale * scale[i] / q->y.scale;
     return bounded(n, q, &most) &&
-           requant_fit(n, factor, count, most, &q->y, arena, &q->rq);
+           requant_fit(n, factor, count, most, ATTRS(qmatmul, n)->shift,
+                       &q->y, arena, &q->rq);
 }
 
 static bool fit_groups(const Node *n, QMatMul *q, const double *scale,
@@ -153,7 +154,8 @@ static bool fit_groups(const Node *n, QMatMul *q, const double *scale,
             factor[j] = q->a.scale *
                         channel(n, q, scale, j).scale /
                         (double)q->group_one / q->y.scale;
-        need = requant_factors(factor, q->s.n, 0, mult);
+        need = requant_factors(factor, q->s.n, 0, ATTRS(qmatmul, n)->shift,
+                               mult);
         if (need >= 0 && need <= l)
             break;
         if (++l > 16)
@@ -163,7 +165,8 @@ static bool fit_groups(const Node *n, QMatMul *q, const double *scale,
     group_integers(q, scale, arena);
     scale_bias(q, arena);
     return bounded(n, q, &most) &&
-           requant_fit(n, factor, q->s.n, most, &q->y, arena, &q->rq);
+           requant_fit(n, factor, q->s.n, most, ATTRS(qmatmul, n)->shift,
+                       &q->y, arena, &q->rq);
 }
 
 /* Scales of a weight matrix: [1], [n] or [n][groups]. */
@@ -236,8 +239,8 @@ static bool get_operand(const Node *n, QMatMul *q, Arena *arena)
                           (long long)(most + q->s.depth * folded));
     q->groups = q->group_one = 1;
     factor = q->a.scale * q->b.scale / q->y.scale;
-    return requant_fit(n, &factor, 1, most + q->s.depth * reach, &q->y, arena,
-                       &q->rq);
+    return requant_fit(n, &factor, 1, most + q->s.depth * reach, a->shift,
+                       &q->y, arena, &q->rq);
 }
 
 bool qmatmul_get(const Node *n, QMatMul *q, Arena *arena)

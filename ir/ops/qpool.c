@@ -27,6 +27,10 @@ bool qpool_shape(const Node *n, const WindowAttrs *a, const Ints *kernel,
     }
     if (!window_make(n, a, &s->win))
         return false;
+    if (s->win.kernel[0] > MOST_ROWS)
+        return node_error(n, "the window has %lld rows, at most %d are "
+                          "supported", (long long)s->win.kernel[0],
+                          MOST_ROWS);
     s->batch = x->dim[0];
     s->group = x->dim[3];
     s->cg = s->mg = 1;
@@ -88,7 +92,7 @@ bool qpool_get(const Node *n, QPool *p, Arena *arena)
         return node_error(n, "the window has %lld elements, at most %d are "
                           "supported", (long long)taps, MOST_TAPS);
     return requant_fit(n, count_factors(p, taps, arena), taps + 1,
-                       taps * q_reach(&p->x), &p->y, arena, &p->rq);
+                       taps * q_reach(&p->x), 0, &p->y, arena, &p->rq);
 }
 
 bool infer_qaveragepool(Graph *g, Node *n)
@@ -244,8 +248,8 @@ bool qmean_get(const Node *n, QMean *m, Arena *arena)
         else if (a->keepdims)
             m->type.dim[m->type.rank++] = 1;
     factor = m->x.scale / ((double)m->n * m->y.scale);
-    return requant_fit(n, &factor, 1, m->n * q_reach(&m->x), &m->y, arena,
-                       &m->rq);
+    return requant_fit(n, &factor, 1, m->n * q_reach(&m->x), 0, &m->y,
+                       arena, &m->rq);
 }
 
 bool infer_qreducemean(Graph *g, Node *n)

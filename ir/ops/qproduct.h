@@ -8,6 +8,9 @@
 #include "window.h"
 #include "matmul.h"
 
+/* kernels take one pointer per row of a window, on the stack */
+enum { MOST_ROWS = 128 };
+
 /* y[N][oH][oW][M] from x[N][H][W][C] (planar: [N][C][H][W]) and filters
  * w[M][kH][kW][cg]: group of mg outputs from cg inputs each. */
 typedef struct QConv {

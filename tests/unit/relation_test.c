@@ -52,6 +52,30 @@ static const Row rows[] = {
       "mcufc.QAttention <q_num_heads = 2, kv_num_heads = 2, q_scale = 0.02, "
       "k_scale = 0.02, v_scale = 0.1, y_scale = 0.0001, output_dtype = 5> "
       "(q, k, v) }", 6, true },
+    { "g (uint8[1,4,5,2] x) => (y) <int8[6,3,2,1] w = {1,2,3,1,1,1,1,1,1,1,"
+      "1,1,1,2,3,1,1,1,1,1,1,1,1,1,1,2,3,1,1,1,1,1,1,1,1,1}, float[1] s = "
+      "{1}> { y = mcufc.QConv <group = 2, pads = [1,0,1,1], strides = [2,1],"
+      " x_scale = 1, y_scale = 1, output_dtype = 5> (x, w, s) }", 3, true },
+    { "g (int8[1,2,4,5] x) => (y) <int8[2,2,2,2] w = {1,1,1,1,1,1,1,1,1,1,1,"
+      "1,1,1,1,1}, float[1] s = {1}> { y = mcufc.QConv <planar = 1, x_scale "
+      "= 1, y_scale = 1, output_dtype = 5> (x, w, s) }", 2, false },
+    { "g (int8[2,3,4] x) => (y) <int8[2,4] w = {1,1,1,1,1,1,1,1}, float[2] s "
+      "= {1, 2}> { y = mcufc.QMatMul <transB = 1, a_scale = 1, y_scale = 1, "
+      "output_dtype = 5> (x, w, s) }", 2, false },
+    { "g (int8[2,3,4] a, int8[4,3] b) => (y) <float[1] s = {1}> { y = "
+      "mcufc.QMatMul <a_scale = 1, y_scale = 1, output_dtype = 5> "
+      "(a, b, s) }", 3, false },
+    { "g (int8[2,3,4] a, int8[2,5,4] b) => (y) <float[1] s = {1}> { y = "
+      "mcufc.QMatMul <transB = 1, a_scale = 1, y_scale = 1, "
+      "output_dtype = 5> (a, b, s) }", 4, false },
+    { "g (uint8[1,4,5,2] x) => (y) { y = mcufc.QMaxPool <kernel_shape = "
+      "[2,3], pads = [1,0,0,1]> (x) }", 3, true },
+    { "g (uint8[1,4,5,2] x) => (y) { y = mcufc.QAveragePool <kernel_shape = "
+      "[2,3], pads = [1,0,0,1], x_scale = 1, y_scale = 0.125, output_dtype "
+      "= 5> (x) }", 3, false },
+    { "g (int8[2,3,4,2] x) => (y) { y = mcufc.QReduceMean <axes = [1,2], "
+      "keepdims = 0, x_scale = 1, y_scale = 0.0625, output_dtype = 5> (x) }",
+      2, false },
     { "g (" X ") => (y) { y = LogSoftmax <axis = 1> (x) }", 2, false },
     { "g (" X ") => (y) { y = LpNormalization <axis = -2> (x) }", 2,
       false },
