@@ -87,7 +87,7 @@ static void any_order(const Storage *s, const PassOptions *opt)
     Deps deps;
     Bound *b;
 
-    deps_init(&deps, s);
+    deps_init(&deps, s, NULL, 0, g->scratch);
     bound = order_bound(s, &deps);
     n = order_live(s, &deps, bound.step, list);
     held = NEW_ARRAY(g->arena, Held, n + 2);

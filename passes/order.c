@@ -1,47 +1,87 @@
 /* order.c - walking through sets of steps that have run. */
 #include "order.h"
 
-static void add_edges(Deps *d, const Storage *s, int *seen, int *count,
-                      bool fill)
+/* The distinct edges of the data. */
+static int data_edges(const Storage *s, Edge *e, Arena *a)
 {
+    int *seen = NEW_ARRAY(a, int, s->nstep + 1), n = 0;
+
     for (int k = 0; k < s->nstep; k++) {
-        const Node *n = s->step[k].node;
-        for (int i = 0; i < n->nin; i++) {
-            const Node *p = n->in[i] ? n->in[i]->def : NULL;
+        const Node *node = s->step[k].node;
+        for (int i = 0; i < node->nin; i++) {
+            const Node *p = node->in[i] ? node->in[i]->def : NULL;
             if (!p || seen[p->index] == k + 1)
                 continue;
             seen[p->index] = k + 1;
-            if (fill) {
-                d->succ[d->first[p->index] + count[p->index]] = k;
-                d->pred[d->pfirst[k]++] = p->index;
-            } else {
-                d->pfirst[k + 1]++;
-            }
-            count[p->index]++;
+            e[n++] = (Edge){ p->index, k };
         }
     }
+    return n;
 }
 
-void deps_init(Deps *d, const Storage *s)
+static void fill(Deps *d, const Edge *e, int n)
 {
-    Arena *a = s->g->scratch;
-    int n = s->nstep;
-    int *seen = NEW_ARRAY(a, int, n + 1), *count = NEW_ARRAY(a, int, n + 1);
-
-    *d = (Deps){ .n = n, .first = NEW_ARRAY(a, int, n + 1),
-                 .pfirst = NEW_ARRAY(a, int, n + 2) };
-    add_edges(d, s, seen, count, false);
-    for (int k = 0; k < n; k++) {
-        d->first[k + 1] = d->first[k] + count[k];
-        d->pfirst[k + 1] += d->pfirst[k];
-        seen[k] = count[k] = 0;
+    for (int i = 0; i < n; i++) {
+        d->first[e[i].from + 1]++;
+        d->pfirst[e[i].to + 1]++;
     }
-    d->succ = NEW_ARRAY(a, int, d->first[n] + 1);
-    d->pred = NEW_ARRAY(a, int, d->first[n] + 1);
-    add_edges(d, s, seen, count, true);
-    for (int k = n; k > 0; k--)
-        d->pfirst[k] = d->pfirst[k - 1];
-    d->pfirst[0] = 0;
+    for (int k = 0; k < d->n; k++) {
+        d->first[k + 1] += d->first[k];
+        d->pfirst[k + 1] += d->pfirst[k];
+    }
+    for (int i = n - 1; i >= 0; i--) {
+        d->succ[--d->first[e[i].from + 1]] = e[i].to;
+        d->pred[--d->pfirst[e[i].to + 1]] = e[i].from;
+    }
+    for (int k = 0; k < d->n; k++) {
+        d->first[k] = d->first[k + 1];
+        d->pfirst[k] = d->pfirst[k + 1];
+    }
+    d->first[d->n] = d->pfirst[d->n] = n;
+}
+
+/* False: there is a cycle. */
+static bool sort_steps(Deps *d, Arena *a)
+{
+    int *missing = NEW_ARRAY(a, int, d->n + 1), n = 0;
+
+    for (int k = 0; k < d->n; k++) {
+        missing[k] = d->pfirst[k + 1] - d->pfirst[k];
+        if (!missing[k])
+            d->topo[n++] = k;
+    }
+    for (int i = 0; i < n; i++) {
+        int k = d->topo[i];
+        d->pos[k] = i;
+        for (int j = d->first[k]; j < d->first[k + 1]; j++)
+            if (!--missing[d->succ[j]])
+                d->topo[n++] = d->succ[j];
+    }
+    return n == d->n;
+}
+
+bool deps_init(Deps *d, const Storage *s, const Edge *more, int n, Arena *a)
+{
+    int most = n, all;
+    Edge *e;
+
+    for (int k = 0; k < s->nstep; k++)
+        most += s->step[k].node->nin;
+    e = NEW_ARRAY(a, Edge, most + 1);
+    all = data_edges(s, e, a);
+    for (int i = 0; i < n; i++)
+        e[all++] = more[i];
+    *d = (Deps){
+        .n = s->nstep,
+        .first = NEW_ARRAY(a, int, s->nstep + 2),
+        .pfirst = NEW_ARRAY(a, int, s->nstep + 2),
+        .succ = NEW_ARRAY(a, int, all + 1),
+        .pred = NEW_ARRAY(a, int, all + 1),
+        .topo = NEW_ARRAY(a, int, s->nstep + 1),
+        .pos = NEW_ARRAY(a, int, s->nstep + 1),
+    };
+    fill(d, e, all);
+    return sort_steps(d, a);
 }
 
 static void add_ready(Walk *w, int k)
@@ -63,21 +103,32 @@ void walk_init(Walk *w, const Storage *s)
 {
     Arena *a = s->g->scratch;
     int n = s->nstep;
+    Deps d;
 
     *w = (Walk){ .s = s };
-    deps_init(&w->deps, s);
     live_start(&w->live, s);
     w->missing = NEW_ARRAY(a, int, n + 1);
     w->ready = NEW_ARRAY(a, int, n + 1);
     w->place = NEW_ARRAY(a, int, n + 1);
     w->path = NEW_ARRAY(a, int, n + 1);
-    for (int k = 0; k < n; k++) {
-        w->missing[k] = w->deps.pfirst[k + 1] - w->deps.pfirst[k];
+    PUSH(a, w->visit, w->nvisit, w->capvisit, ((Visit){ -1, -1, 0 }));
+    deps_init(&d, s, NULL, 0, a);
+    walk_reset(w, &d);
+}
+
+void walk_reset(Walk *w, const Deps *d)
+{
+    w->deps = *d;
+    live_reset(&w->live);
+    w->nready = w->done = w->at = 0;
+    w->key[0] = w->key[1] = 0;
+    w->nvisit = 1;
+    for (int k = 0; k < d->n; k++) {
+        w->missing[k] = d->pfirst[k + 1] - d->pfirst[k];
         w->place[k] = -1;
         if (!w->missing[k])
             add_ready(w, k);
     }
-    PUSH(a, w->visit, w->nvisit, w->capvisit, ((Visit){ -1, -1, 0 }));
 }
 
 /* splitmix64: sets are told apart by the sum of their members' numbers. */

@@ -15,14 +15,21 @@
 
 #include "storage.h"
 
-/* Who must run before whom: succ[first[k] .. first[k + 1]) need step k. */
+/* Who must run before whom: succ[first[k] .. first[k + 1]) need step k, which
+ * needs pred[pfirst[k] .. pfirst[k + 1]). */
 typedef struct Deps {
     int n;
     int *first, *succ;
     int *pfirst, *pred;
+    int *topo, *pos;            /* an order, and the place of a step in it */
 } Deps;
 
-void deps_init(Deps *d, const Storage *s);
+typedef struct Edge {
+    int from, to;
+} Edge;
+
+/* What reads what, and n more edges; false when they make a cycle. */
+bool deps_init(Deps *d, const Storage *s, const Edge *more, int n, Arena *a);
 
 /* How a visited set was reached. */
 typedef struct Visit {
@@ -44,6 +51,7 @@ typedef struct Walk {
 } Walk;
 
 void walk_init(Walk *w, const Storage *s);
+void walk_reset(Walk *w, const Deps *d);        /* nothing has run */
 void walk_run(Walk *w, int k);          /* without a Visit */
 void walk_undo(Walk *w, int k);
 void walk_add(Walk *w, int k);          /* with a Visit; w->at is the new */
@@ -67,6 +75,17 @@ OrderBound order_bound(const Storage *s, const Deps *d);
 /* The stores live at a step in every order, which with the step's scratch
  * add up to the bound; `list` has room for all. */
 int order_live(const Storage *s, const Deps *d, int step, int *list);
+
+/* order_imply.c: d gets the n edges given, and those that every order within
+ * `cap` and with them obeys. All hold below *until too, which is lowered.
+ * False: there is no such order. */
+bool order_imply(const Storage *s, Deps *d, int64_t cap, int64_t *until,
+                 const Edge *edge, int n, long *work, Arena *a);
+
+/* order_ends.c: edges that fix the steps which may as well run first and
+ * last in an order within `cap`; the walk is at its start, and is left
+ * anywhere. */
+int order_ends(Walk *w, int64_t cap, Edge **edge, Arena *a);
 
 /* certify.c: the plan's bounds, given what the allocator proved of this
  * order. */

@@ -5,19 +5,9 @@
  * Reachability is counted for 64 steps v at a time, a word per step: time
  * (steps + operands) * steps / 64, memory linear.
  */
-#include "order.h"
+#include "order_reach.h"
 
-typedef struct Reach {
-    const Storage *s;
-    const Deps *d;
-    uint64_t *to;               /* by step: bits of v that need it, or are it */
-    uint64_t *from;             /* by step: bits of v that it needs, or is */
-    uint64_t *needed;           /* by store: bits of v before its last use */
-    bool *hosted;               /* by store: may lie in a state's place */
-    int first;                  /* v of bit 0 */
-} Reach;
-
-static uint64_t own_bit(const Reach *r, int k)
+uint64_t reach_bit(const Reach *r, int k)
 {
     return k >= r->first && k < r->first + 64 ? 1ull << (k - r->first) : 0;
 }
@@ -27,15 +17,17 @@ static void spread(Reach *r)
     const Storage *s = r->s;
     const Deps *d = r->d;
 
-    for (int k = d->n - 1; k >= 0; k--) {
-        r->to[k] = own_bit(r, k);
+    for (int t = d->n - 1; t >= 0; t--) {
+        int k = d->topo[t];
+        r->to[k] = reach_bit(r, k);
         for (int i = d->first[k]; i < d->first[k + 1]; i++)
             r->to[k] |= r->to[d->succ[i]];
     }
     for (int x = 0; x < s->nstore; x++)
         r->needed[x] = s->store[x].lasting ? ~0ull : 0;
-    for (int k = 0; k < d->n; k++) {
-        r->from[k] = own_bit(r, k);
+    for (int t = 0; t < d->n; t++) {
+        int k = d->topo[t];
+        r->from[k] = reach_bit(r, k);
         for (int i = d->pfirst[k]; i < d->pfirst[k + 1]; i++)
             r->from[k] |= r->from[d->pred[i]];
         for (int i = 0; i < s->step[k].nread; i++)
@@ -43,8 +35,7 @@ static void spread(Reach *r)
     }
 }
 
-/* Steps of the block at which store x is live in every order. */
-static uint64_t always_live(const Reach *r, int x)
+uint64_t reach_live(const Reach *r, int x)
 {
     const Store *t = &r->s->store[x];
     const Node *def = t->root->def;
@@ -53,33 +44,36 @@ static uint64_t always_live(const Reach *r, int x)
         return 0;
     if (!def)
         return r->needed[x];
-    return r->to[def->index] & (r->needed[x] | own_bit(r, def->index));
+    return r->to[def->index] & (r->needed[x] | reach_bit(r, def->index));
 }
 
-/* What in-place writing can save at v: an operand whose other readers can
- * all run before v. */
-static int64_t may_save(const Reach *r, int v)
+/* All other readers of x may run before v. */
+static bool may_die(const Reach *r, int x, int v)
 {
-    const Storage *s = r->s;
-    const Step *step = &s->step[v];
+    const Store *t = &r->s->store[x];
 
-    for (int i = 0; i < step->nover; i++) {
-        const Store *x = &s->store[step->over[i]];
-        bool dies = !x->lasting && !r->hosted[step->over[i]];
-        for (int u = 0; dies && u < x->root->nuse; u++)
-            dies = dies && !(r->from[x->root->use[u]->index] &
-                             own_bit(r, v) &&
-                             x->root->use[u]->index != v);
-        if (dies && !r->hosted[step->make[0]])
-            return s->store[step->make[0]].bytes;
-    }
+    if (t->lasting || r->hosted[x])
+        return false;
+    for (int i = 0; i < t->nreader; i++)
+        if (t->reader[i] != v && r->from[t->reader[i]] & reach_bit(r, v))
+            return false;
+    return true;
+}
+
+int64_t reach_saves(const Reach *r, int v)
+{
+    const Step *step = &r->s->step[v];
+
+    for (int i = 0; i < step->nover; i++)
+        if (!r->hosted[step->make[0]] && may_die(r, step->over[i], v))
+            return r->s->store[step->make[0]].bytes;
     return 0;
 }
 
 /* Results that may come to lie in a state's place cost nothing there. */
-static bool *find_hosted(const Storage *s)
+static bool *find_hosted(const Storage *s, Arena *a)
 {
-    bool *hosted = NEW_ARRAY(s->g->scratch, bool, s->nstore + 1);
+    bool *hosted = NEW_ARRAY(a, bool, s->nstore + 1);
 
     for (int x = 0; x < s->nstore; x++)
         hosted[x] = s->store[x].state != NULL;
@@ -90,15 +84,28 @@ static bool *find_hosted(const Storage *s)
     return hosted;
 }
 
-static Reach reach_new(const Storage *s, const Deps *d)
+Reach reach_new(const Storage *s, const Deps *d, Arena *a)
 {
-    Arena *a = s->g->scratch;
-    size_t n = (size_t)d->n + 1;
+    return (Reach){
+        .s = s, .d = d,
+        .to = NEW_ARRAY(a, uint64_t, d->n + 1),
+        .from = NEW_ARRAY(a, uint64_t, d->n + 1),
+        .needed = NEW_ARRAY(a, uint64_t, s->nstore + 1),
+        .hosted = find_hosted(s, a),
+    };
+}
 
-    return (Reach){ s, d, NEW_ARRAY(a, uint64_t, n),
-                    NEW_ARRAY(a, uint64_t, n),
-                    NEW_ARRAY(a, uint64_t, s->nstore + 1),
-                    find_hosted(s), 0 };
+void reach_block(Reach *r, int first)
+{
+    r->first = first;
+    spread(r);
+    for (int i = 0; i < 64; i++)
+        r->live[i] = first + i < r->d->n
+                   ? r->s->step[first + i].scratch -
+                         reach_saves(r, first + i) : 0;
+    for (int x = 0; x < r->s->nstore; x++)
+        for (uint64_t m = reach_live(r, x); m; m &= m - 1)
+            r->live[__builtin_ctzll(m)] += r->s->store[x].bytes;
 }
 
 static void raise(OrderBound *b, int64_t bytes, int step)
@@ -107,23 +114,10 @@ static void raise(OrderBound *b, int64_t bytes, int step)
         *b = (OrderBound){ bytes, step };
 }
 
-static void block_bound(Reach *r, OrderBound *b)
-{
-    int64_t live[64] = { 0 };
-
-    spread(r);
-    for (int x = 0; x < r->s->nstore; x++)
-        for (uint64_t m = always_live(r, x); m; m &= m - 1)
-            live[__builtin_ctzll(m)] += r->s->store[x].bytes;
-    for (int i = 0; i < 64 && r->first + i < r->d->n; i++)
-        raise(b, live[i] + r->s->step[r->first + i].scratch -
-              may_save(r, r->first + i), r->first + i);
-}
-
 OrderBound order_bound(const Storage *s, const Deps *d)
 {
     OrderBound b = { -1, -1 };
-    Reach r = reach_new(s, d);
+    Reach r = reach_new(s, d, s->g->scratch);
     int64_t begin = 0, end = 0;
 
     for (int x = 0; x < s->nstore; x++) {
@@ -134,26 +128,29 @@ OrderBound order_bound(const Storage *s, const Deps *d)
             end += t->bytes;
     }
     raise(&b, begin, -1);
-    for (r.first = 0; r.first < d->n; r.first += 64)
-        block_bound(&r, &b);
+    for (int first = 0; first < d->n; first += 64) {
+        reach_block(&r, first);
+        for (int i = 0; i < 64 && first + i < d->n; i++)
+            raise(&b, r.live[i], first + i);
+    }
     raise(&b, end, d->n);
     return b;
 }
 
 int order_live(const Storage *s, const Deps *d, int step, int *list)
 {
-    Reach r = reach_new(s, d);
+    Reach r = reach_new(s, d, s->g->scratch);
+    bool inside = step >= 0 && step < d->n;
     int n = 0, saved = -1;
 
-    r.first = step < 0 || step >= d->n ? 0 : step / 64 * 64;
-    spread(&r);
-    if (step >= 0 && step < d->n && may_save(&r, step))
+    reach_block(&r, inside ? step / 64 * 64 : 0);
+    if (inside && reach_saves(&r, step))
         saved = s->step[step].make[0];
     for (int x = 0; x < s->nstore; x++) {
         const Store *t = &s->store[x];
         bool live = step < 0 ? !t->root->def && !t->state
-                  : step >= d->n ? t->lasting && !r.hosted[x]
-                  : (always_live(&r, x) & own_bit(&r, step)) != 0;
+                  : !inside ? t->lasting && !r.hosted[x]
+                  : (reach_live(&r, x) & reach_bit(&r, step)) != 0;
         if (live && x != saved)
             list[n++] = x;
     }

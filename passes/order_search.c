@@ -13,6 +13,8 @@
  *   once: whatever another order does from S, it can do after that step with
  *   no more live. The same holds for a chain of steps, each needing the one
  *   before, that ends no higher than it began and stays higher between.
+ * - Edges that the level implies (order_imply.c): the search begins anew at
+ *   the level at which they no longer hold.
  * - Equal sets are visited once.
  * - Past a step that every other step must precede or follow, everything
  *   before is forgotten: all orders go through that set.
@@ -39,31 +41,31 @@ typedef struct Search {
 
 /* Steps that all others precede or follow: no step before one has all of its
  * readers after it, and none after it has all of its makers before. */
-static bool *find_cuts(const Walk *w)
+static void find_cuts(Search *s)
 {
-    const Deps *d = &w->deps;
-    bool *cut = NEW_ARRAY(w->s->g->scratch, bool, d->n + 1);
+    const Deps *d = &s->w->deps;
     int far = -1, near = d->n;
 
     /* the set of a cut is the same in every order, but not who lies in the
      * place of a state */
-    if (w->s->g->state)
-        return cut;
-    for (int k = 0; k < d->n; k++) {
-        int reader = d->n;
-        cut[k] = far <= k;
+    if (s->w->s->g->state)
+        return;
+    for (int p = 0; p < d->n; p++) {
+        int k = d->topo[p], reader = d->n;
+        s->cut[k] = far <= p;
         for (int i = d->first[k]; i < d->first[k + 1]; i++)
-            reader = d->succ[i] < reader ? d->succ[i] : reader;
+            if (d->pos[d->succ[i]] < reader)
+                reader = d->pos[d->succ[i]];
         far = reader > far ? reader : far;
     }
-    for (int k = d->n - 1; k >= 0; k--) {
-        int maker = -1;
-        cut[k] = cut[k] && near >= k;
+    for (int p = d->n - 1; p >= 0; p--) {
+        int k = d->topo[p], maker = -1;
+        s->cut[k] = s->cut[k] && near >= p;
         for (int i = d->pfirst[k]; i < d->pfirst[k + 1]; i++)
-            maker = d->pred[i] > maker ? d->pred[i] : maker;
+            if (d->pos[d->pred[i]] > maker)
+                maker = d->pos[d->pred[i]];
         near = maker < near ? maker : near;
     }
-    return cut;
 }
 
 static void grow_seen(Search *s)
@@ -223,39 +225,82 @@ static bool is_spent(const Search *s)
            (s->o->deadline > 0 && seconds() > s->o->deadline);
 }
 
-/* The next level: the lowest moves that wait. False when none is left that
- * leads below the best order known. */
-static bool next_level(Search *s)
+/* The next level: the lowest moves that wait. False when they need `until`
+ * bytes or more, or an order is known that needs no more. */
+static bool next_level(Search *s, int64_t until)
 {
-    if (!s->nheap) {
-        s->o->bound = s->o->peak;
+    int64_t next = s->nheap && s->heap[0].need < until ? s->heap[0].need
+                                                       : until;
+
+    s->o->bound = next < s->o->peak ? next : s->o->peak;
+    if (next == until || next >= s->o->peak)
         return false;
-    }
-    s->o->bound = s->heap[0].need;
-    while (s->nheap && s->heap[0].need <= s->o->bound) {
+    while (s->nheap && s->heap[0].need <= next) {
         Move m = heap_pop(s);
         PUSH(s->w->s->g->scratch, s->stack, s->nstack, s->capstack, m);
     }
     return true;
 }
 
+/* Raises the bound to `until`, or finds an order; false at the end of the
+ * effort. */
+static bool search_until(Search *s, int64_t until)
+{
+    bool found;
+
+    find_cuts(s);
+    s->nstack = s->nheap = 0;
+    s->nseen = 0;
+    for (size_t i = 0; i < s->capseen; i++)
+        s->seen[i][0] = s->seen[i][1] = 0;
+    found = take(s, (Move){ 0, 0, -1 });
+    while (!found) {
+        if (is_spent(s))
+            return false;
+        if (!s->nstack && !next_level(s, until))
+            return true;
+        found = s->nstack && take(s, s->stack[--s->nstack]);
+    }
+    walk_order(s->w, s->w->at, s->o->order);
+    s->o->peak = s->o->bound;
+    s->o->improved = true;
+    return true;
+}
+
+/* One level, and those above that imply the same edges; false at the end of
+ * the effort. */
+static bool search_level(Search *s, Arena *a)
+{
+    OrderSearch *o = s->o;
+    int64_t until = INT64_MAX;
+    int n = 0, before = -1;
+    Edge *edge = NULL;
+    Deps d;
+
+    while (n > before) {
+        before = n;
+        if (!order_imply(s->w->s, &d, o->bound, &until, edge, n, &s->w->work,
+                         a)) {
+            o->bound = until < o->peak ? until : o->peak;
+            return true;
+        }
+        walk_reset(s->w, &d);
+        n = order_ends(s->w, o->bound, &edge, a);
+        s->w->work += s->w->s->nstep;
+    }
+    walk_reset(s->w, &d);
+    return search_until(s, until);
+}
+
 void order_search(Walk *w, OrderSearch *o)
 {
     Search s = { .w = w, .o = o, .stop = w->work + o->work };
+    bool goes_on = true;
 
-    if (o->bound >= o->peak)
-        return;
-    s.cut = find_cuts(w);
-    if (!take(&s, (Move){ 0, 0, -1 }))
-        for (;;) {
-            if (is_spent(&s))
-                return;
-            if (!s.nstack && !next_level(&s))
-                return;
-            if (s.nstack && take(&s, s.stack[--s.nstack]))
-                break;
-        }
-    walk_order(w, w->at, o->order);
-    o->peak = o->bound;
-    o->improved = true;
+    s.cut = NEW_ARRAY(w->s->g->scratch, bool, w->s->nstep + 1);
+    while (goes_on && o->bound < o->peak && !is_spent(&s)) {
+        Arena *a = arena_child(w->s->g->scratch);
+        goes_on = search_level(&s, a);
+        arena_free(a);
+    }
 }

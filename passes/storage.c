@@ -194,6 +194,21 @@ static void input_stores(Storage *s, const PassOptions *opt)
     }
 }
 
+/* Each store's list of readers, from each step's list of reads. */
+static void find_readers(Storage *s)
+{
+    for (int k = 0; k < s->nstore; k++) {
+        s->store[k].reader = NEW_ARRAY(s->g->scratch, int,
+                                       s->store[k].nreader + 1);
+        s->store[k].nreader = 0;
+    }
+    for (int i = 0; i < s->nstep; i++)
+        for (int r = 0; r < s->step[i].nread; r++) {
+            Store *t = &s->store[s->step[i].read[r]];
+            t->reader[t->nreader++] = i;
+        }
+}
+
 Storage *storage_new(Graph *g, const PassOptions *opt)
 {
     Storage *s = NEW(g->scratch, Storage);
@@ -221,6 +236,7 @@ Storage *storage_new(Graph *g, const PassOptions *opt)
         find_reads(s, &s->step[i], seen, i + 1);
         find_over(s, &s->step[i], opt);
     }
+    find_readers(s);
     return s;
 }
 
@@ -238,11 +254,17 @@ void live_start(Live *l, const Storage *s)
     Arena *a = s->g->scratch;
 
     *l = (Live){ .s = s };
-    l->left = NEW_ARRAY(a, int, s->nstore ? s->nstore : 1);
-    l->host = NEW_ARRAY(a, const State *, s->nstore ? s->nstore : 1);
-    l->over = NEW_ARRAY(a, int, s->nstep ? s->nstep : 1);
-    for (int k = 0; k < s->nstore; k++) {
-        const Store *t = &s->store[k];
+    l->left = NEW_ARRAY(a, int, s->nstore + 1);
+    l->host = NEW_ARRAY(a, const State *, s->nstore + 1);
+    l->over = NEW_ARRAY(a, int, s->nstep + 1);
+    live_reset(l);
+}
+
+void live_reset(Live *l)
+{
+    l->now = l->before = 0;
+    for (int k = 0; k < l->s->nstore; k++) {
+        const Store *t = &l->s->store[k];
         l->left[k] = t->nreader;
         l->host[k] = t->state;
         if (t->root->def || t->state)

@@ -18,7 +18,8 @@ enum { PLAN_ALIGN = 8 };
 typedef struct Store {
     Value *root;                /* the value that is no view */
     int64_t bytes;              /* rounded to PLAN_ALIGN */
-    int nreader;                /* nodes that read a member, each once */
+    int nreader;                /* steps that read a member, each once */
+    int *reader;
     bool lasting;               /* lives until the run ends */
     const State *state;         /* it is this state's place */
     const Value *leaves;        /* a member that is an output of the graph */
@@ -65,6 +66,7 @@ typedef struct Live {
 } Live;
 
 void live_start(Live *l, const Storage *s);
+void live_reset(Live *l);               /* nothing has run */
 /* Runs step k, whose operands are made; returns the bytes live meanwhile. */
 int64_t live_run(Live *l, int k);
 void live_undo(Live *l, int k);         /* k ran last */
