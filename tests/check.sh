@@ -32,6 +32,7 @@ suite()         # name, command...
     count "$log/$name.log" "$name" $status
 }
 
+[ -n "$long" ] && ORDER_ROUNDS=1000 && export ORDER_ROUNDS
 suite layers tests/suite_layers.sh
 suite unit tests/suite_unit.sh "$build"
 suite golden make -s golden BUILD="$build"

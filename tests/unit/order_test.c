@@ -253,9 +253,6 @@ static void one_random(uint32_t seed, int *gap, int *order_gap)
                      seed % 3 == 0 ? 8 : seed % 3 == 1 ? 20 : 40);
     run_passes(g);
     check_bounds(g);
-    if (getenv("ORDER_SHOW") && g->plan->bounds[1].bound < g->plan->arena_bytes)
-        printf("%u: %d steps: model %ld, bound %ld, order %ld, arena %ld\n", seed, g->plan->nsteps,
-               (long)g->model_order_bound, (long)g->plan->bounds[1].bound, (long)g->plan->peak_bytes, (long)g->plan->arena_bytes);
     *gap += g->plan->bounds[0].bound < g->plan->arena_bytes;
     *order_gap += g->plan->bounds[1].bound < g->plan->arena_bytes;
     ck_assert_int_le(g->plan->bounds[1].bound, g->model_order_bound);
