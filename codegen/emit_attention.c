@@ -5,23 +5,14 @@
 #include <math.h>
 #include <string.h>
 
-#include "../ir/ops/attention.h"
 #include "../ir/ops/rotary.h"
+#include "attend.h"
 #include "loops.h"
 
 EmitFn emit_attention, emit_rotary;
 ScratchFn scratch_attention;
 
-typedef struct Attend {
-    Emit *e;
-    const Node *n;
-    Attn a;
-    DType dt;
-    const char *type;
-    bool ranged;                /* from and to differ between queries */
-} Attend;
-
-static bool is_ranged(const Attn *a)
+bool attend_ranged(const Attn *a)
 {
     return a->causal || a->has_lens || a->left >= 0 || a->right >= 0 ||
            (a->has_mask && a->mask_len < a->total);
@@ -35,7 +26,7 @@ static int64_t block_scratch(const Node *n, const Attn *a)
 {
     int64_t size = 4, bytes = 32 * (a->dk + a->total) * size;
 
-    if (n->in[ATTN_Q]->type.dt != DT_F32 || is_ranged(a) || a->has_mask ||
+    if (n->in[ATTN_Q]->type.dt != DT_F32 || attend_ranged(a) || a->has_mask ||
         a->softcap > 0 || a->past || a->total == 0 || a->q_len < 16 ||
         !node_out(n, ATTN_Y) || node_out(n, ATTN_QK) ||
         node_out(n, ATTN_PRESENT_K) || node_out(n, ATTN_PRESENT_V) ||
@@ -62,8 +53,7 @@ static const char *number(const Attend *t, double x)
     return emit_literal(t->e, t->dt, x);
 }
 
-/* "x0 + b * 96 + h * 32 + i * 8"; head: C name of the head's number */
-static const char *place(const Attend *t, const char *ptr, AttnWalk w,
+const char *attend_place(const Attend *t, const char *ptr, AttnWalk w,
                          const char *head, const char *token)
 {
     const Attn *a = &t->a;
@@ -80,16 +70,15 @@ static const char *place(const Attend *t, const char *ptr, AttnWalk w,
     return b.s;
 }
 
-static const char *kv_head(const Attend *t)
+const char *attend_kv_head(const Attend *t)
 {
     return t->a.group == 1 ? "h"
                            : arena_printf(t->e->arena, "h / %lld",
                                           (long long)t->a.group);
 }
 
-/* past and new tokens of every head side by side */
-static void emit_present(const Attend *t, int out, int past, int fresh,
-                         AttnWalk new, AttnWalk all, int64_t size)
+void attend_present(const Attend *t, int out, int past, int fresh,
+                    AttnWalk new, AttnWalk all, int64_t size)
 {
     const Attn *a = &t->a;
     Emit *e = t->e;
@@ -121,7 +110,7 @@ static void limit_to(const Attend *t, const char *v)
     e_line(t->e, "to = to < %s ? to : %s;", v, v);
 }
 
-static void emit_range(const Attend *t)
+void attend_range(const Attend *t)
 {
     const Attn *a = &t->a;
     Emit *e = t->e;
@@ -154,37 +143,30 @@ static void emit_range(const Attend *t)
     e_line(e, "to = to < from ? from : to;");
 }
 
-/* Where keys or values are read from: one array, or past and new apart. */
-typedef struct Source {
-    const char *all, *past, *fresh;     /* pointers to key 0, at this head */
-    AttnWalk wall, wpast, wfresh;
-} Source;
-
-static Source source(const Attend *t, int out, int past, int fresh,
-                     AttnWalk new, AttnWalk old, AttnWalk both)
+AttendSource attend_source(const Attend *t, int out, int past, int fresh,
+                           AttnWalk new, AttnWalk old, AttnWalk both)
 {
     Arena *m = t->e->arena;
-    const char *h = kv_head(t);
-    Source s = { NULL, NULL, NULL, both, old, new };
+    const char *h = attend_kv_head(t);
+    AttendSource s = { NULL, NULL, NULL, both, old, new };
 
     if (node_out(t->n, out)) {
-        s.all = place(t, arena_printf(m, "y%d", out), both, h, NULL);
+        s.all = attend_place(t, arena_printf(m, "y%d", out), both, h, NULL);
     } else if (!t->a.past) {
-        s.all = place(t, arena_printf(m, "x%d", fresh), new, h, NULL);
+        s.all = attend_place(t, arena_printf(m, "x%d", fresh), new, h, NULL);
         s.wall = new;
     } else {
-        s.past = place(t, arena_printf(m, "x%d", past), old, h, NULL);
-        s.fresh = place(t, arena_printf(m, "x%d", fresh), new, h, NULL);
+        s.past = attend_place(t, arena_printf(m, "x%d", past), old, h, NULL);
+        s.fresh = attend_place(t, arena_printf(m, "x%d", fresh), new, h, NULL);
     }
     return s;
 }
 
-/* kernel(to, row or q, keys...) for keys [from, to) of one array whose first
- * is key `base` of the row */
-static void call(const Attend *t, bool scores, const char *ptr, AttnWalk w,
-                 const char *from, const char *to, int64_t base)
+/* keys [from, to) of one array whose first is key `base` of the row */
+static void one_part(const Attend *t, const char *ptr, AttnWalk w,
+                     const char *from, const char *to, int64_t base,
+                     AttendPart *part, const void *user)
 {
-    const Attn *a = &t->a;
     const char *off = base ? arena_printf(t->e->arena, " - %lld",
                                           (long long)base) : "";
     const char *at = !strcmp(from, "0") ? ptr
@@ -193,45 +175,58 @@ static void call(const Attend *t, bool scores, const char *ptr, AttnWalk w,
     const char *n = !strcmp(from, "0") ? to
         : arena_printf(t->e->arena, "%s - %s", to, from);
 
-    if (scores)
-        emit_call(t->e, "attn_scores_T", t->dt, DT_NONE, "row + %s, q, %s, "
-                  "(size_t)(%s), %lldu, %lldu, %s", from, at, n,
-                  (long long)a->dk, (long long)w.t,
-                  number(t, (double)a->scale));
-    else
-        emit_call(t->e, "attn_mix_T", t->dt, DT_NONE, "y, row + %s, %s, "
-                  "(size_t)(%s), %lldu, %lldu", from, at, n,
-                  (long long)a->dv, (long long)w.t);
+    part(t, at, from, n, w.t, user);
 }
 
-static void product(const Attend *t, bool scores, const Source *s,
-                    const char *from, const char *to)
+void attend_parts(const Attend *t, const AttendSource *s, const char *from,
+                  const char *to, AttendPart *part, const void *user)
 {
     Arena *m = t->e->arena;
     long long past = (long long)t->a.past;
-    bool whole = !t->ranged || !strcmp(to, arena_printf(m, "%lld",
-                                       (long long)t->a.total));
+    bool whole = !strcmp(from, "0") &&
+                 !strcmp(to, arena_printf(m, "%lld",
+                                          (long long)t->a.total));
 
     if (s->all) {
-        call(t, scores, s->all, s->wall, from, to, 0);
+        one_part(t, s->all, s->wall, from, to, 0, part, user);
         return;
     }
     if (whole) {
-        call(t, scores, s->past, s->wpast, "0",
-             arena_printf(m, "%lld", past), 0);
-        call(t, scores, s->fresh, s->wfresh, arena_printf(m, "%lld", past),
-             to, past);
+        one_part(t, s->past, s->wpast, "0", arena_printf(m, "%lld", past), 0,
+                 part, user);
+        one_part(t, s->fresh, s->wfresh, arena_printf(m, "%lld", past), to,
+                 past, part, user);
         return;
     }
-    e_open(t->e, "if (from < %lld)", past);
-    call(t, scores, s->past, s->wpast, "from",
-         arena_printf(m, "(to < %lld ? to : %lld)", past, past), 0);
+    e_open(t->e, "if (%s < %lld)", from, past);
+    one_part(t, s->past, s->wpast, from,
+             arena_printf(m, "(%s < %lld ? %s : %lld)", to, past, to, past),
+             0, part, user);
     e_close(t->e);
-    e_open(t->e, "if (to > %lld)", past);
-    call(t, scores, s->fresh, s->wfresh,
-         arena_printf(m, "(from > %lld ? from : %lld)", past, past), "to",
-         past);
+    e_open(t->e, "if (%s > %lld)", to, past);
+    one_part(t, s->fresh, s->wfresh,
+             arena_printf(m, "(%s > %lld ? %s : %lld)", from, past, from,
+                          past), to, past, part, user);
     e_close(t->e);
+}
+
+static void scores_part(const Attend *t, const char *keys, const char *from,
+                        const char *n, int64_t step, const void *user)
+{
+    (void)user;
+    emit_call(t->e, "attn_scores_T", t->dt, DT_NONE, "row + %s, q, %s, "
+              "(size_t)(%s), %lldu, %lldu, %s", from, keys, n,
+              (long long)t->a.dk, (long long)step,
+              number(t, (double)t->a.scale));
+}
+
+static void mix_part(const Attend *t, const char *values, const char *from,
+                     const char *n, int64_t step, const void *user)
+{
+    (void)user;
+    emit_call(t->e, "attn_mix_T", t->dt, DT_NONE, "y, row + %s, %s, "
+              "(size_t)(%s), %lldu, %lldu", from, values, n,
+              (long long)t->a.dv, (long long)step);
 }
 
 static void keep(const Attend *t, int mode)
@@ -263,7 +258,7 @@ static void emit_mask(const Attend *t, const char *from, const char *to)
         return;
     e_line(t->e, "const %s *const mask = %s;",
            t->a.bool_mask ? "uint8_t" : t->type,
-           place(t, "x3", t->a.mask, "h", "i"));
+           attend_place(t, "x3", t->a.mask, "h", "i"));
     e_open(t->e, "for (int32_t j = %s; j < %s; j++)", from, to);
     if (t->a.bool_mask)
         e_line(t->e, "row[j] = mask[j] ? row[j] : %s;",
@@ -284,7 +279,8 @@ static void fill_outside(const Attend *t, double x, int mode)
     e_close(t->e);
 }
 
-static void emit_query(const Attend *t, const Source *k, const Source *v)
+static void emit_query(const Attend *t, const AttendSource *k,
+                       const AttendSource *v)
 {
     const Attn *a = &t->a;
     const char *total = arena_printf(t->e->arena, "%lld",
@@ -294,13 +290,14 @@ static void emit_query(const Attend *t, const Source *k, const Source *v)
     bool show = node_out(t->n, ATTN_QK) && a->qk_mode < 2;
 
     e_line(t->e, "const %s *const q = %s;", t->type,
-           place(t, "x0", a->q, "h", "i"));
+           attend_place(t, "x0", a->q, "h", "i"));
     if (node_out(t->n, ATTN_Y))
         e_line(t->e, "%s *const y = %s;", t->type,
-               place(t, "y0", a->y, "h", "i"));
+               attend_place(t, "y0", a->y, "h", "i"));
     if (t->ranged)
-        emit_range(t);
-    product(t, true, k, show ? "0" : from, show ? total : to);
+        attend_range(t);
+    attend_parts(t, k, show ? "0" : from, show ? total : to, scores_part,
+                 NULL);
     keep(t, 0);
     emit_softcap(t, show ? "0" : from, show ? total : to);
     keep(t, 1);
@@ -315,7 +312,7 @@ static void emit_query(const Attend *t, const Source *k, const Source *v)
     if (!node_out(t->n, ATTN_Y))
         return;
     e_line(t->e, "memset(y, 0, %lldu * sizeof *y);", (long long)a->dv);
-    product(t, false, v, from, to);
+    attend_parts(t, v, from, to, mix_part, NULL);
 }
 
 /* All of it, 32 queries of a head at a time. */
@@ -333,10 +330,10 @@ static void emit_blocks(const Attend *t)
     emit_call(e, "attn_block_T", t->dt, DT_NONE, "n, %lld, %lld, %lld, %s, "
               "%lld, %s, %lld, %s, %lld, %s, work, %s, %lld",
               (long long)a->total, (long long)a->dk, (long long)a->dv,
-              place(t, "x0", a->q, "h", "i"), (long long)a->q.t,
-              place(t, "x1", a->k, kv_head(t), NULL), (long long)a->k.t,
-              place(t, "x2", a->v, kv_head(t), NULL), (long long)a->v.t,
-              number(t, (double)a->scale), place(t, "y0", a->y, "h", "i"),
+              attend_place(t, "x0", a->q, "h", "i"), (long long)a->q.t,
+              attend_place(t, "x1", a->k, attend_kv_head(t), NULL), (long long)a->k.t,
+              attend_place(t, "x2", a->v, attend_kv_head(t), NULL), (long long)a->v.t,
+              number(t, (double)a->scale), attend_place(t, "y0", a->y, "h", "i"),
               (long long)a->y.t);
     for (int i = 0; i < 3; i++)
         e_close(e);
@@ -346,20 +343,20 @@ void emit_attention(Emit *e, const Node *n)
 {
     Attend t = { .e = e, .n = n, .dt = n->in[ATTN_Q]->type.dt };
     Attn *a = &t.a;
-    Source k, v;
+    AttendSource k, v;
 
     if (!attn_read(n, a))
         return;
     t.type = dtype_ctype(t.dt);
-    t.ranged = is_ranged(a);
+    t.ranged = attend_ranged(a);
     if (block_scratch(n, a)) {
         emit_blocks(&t);
         return;
     }
-    emit_present(&t, ATTN_PRESENT_K, ATTN_PAST_K, ATTN_K, a->k,
-                 a->present_k, a->dk);
-    emit_present(&t, ATTN_PRESENT_V, ATTN_PAST_V, ATTN_V, a->v,
-                 a->present_v, a->dv);
+    attend_present(&t, ATTN_PRESENT_K, ATTN_PAST_K, ATTN_K, a->k,
+                   a->present_k, a->dk);
+    attend_present(&t, ATTN_PRESENT_V, ATTN_PAST_V, ATTN_V, a->v,
+                   a->present_v, a->dv);
     if ((!node_out(n, ATTN_Y) && (!node_out(n, ATTN_QK) || !a->total)) ||
         a->batch * a->heads * a->q_len == 0)
         return;
@@ -368,10 +365,10 @@ void emit_attention(Emit *e, const Node *n)
                (long long)(a->batch * a->heads * a->q_len * a->dv));
         return;
     }
-    k = source(&t, ATTN_PRESENT_K, ATTN_PAST_K, ATTN_K, a->k, a->past_k,
-               a->present_k);
-    v = source(&t, ATTN_PRESENT_V, ATTN_PAST_V, ATTN_V, a->v, a->past_v,
-               a->present_v);
+    k = attend_source(&t, ATTN_PRESENT_K, ATTN_PAST_K, ATTN_K, a->k,
+                      a->past_k, a->present_k);
+    v = attend_source(&t, ATTN_PRESENT_V, ATTN_PAST_V, ATTN_V, a->v,
+                      a->past_v, a->present_v);
     e_line(e, "%s *const row = (%s *)(void *)s;", t.type, t.type);
     e_open(e, "for (int32_t b = 0; b < %lld; b++)", (long long)a->batch);
     e_open(e, "for (int32_t h = 0; h < %lld; h++)", (long long)a->heads);

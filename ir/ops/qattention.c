@@ -61,7 +61,7 @@ static bool set_numerator(const Node *n, QAttn *q)
     double ratio = q->v.scale / q->y.scale;
 
     for (q->shift = 60; q->shift > 0; q->shift--)
-        if (floor(ldexp(ratio, q->shift) + 0.5) < ldexp(1, 46))
+        if (floor(ldexp(ratio, q->shift) + 0.5) < ldexp(1, 45))
             break;
     if (!q->shift)
         return node_error(n, "v_scale %g is too large for y_scale %g",
@@ -174,7 +174,15 @@ bool qattn_read(const Node *n, Arena *arena, QAttn *q)
         return false;
     unit = q->q.scale * q->k.scale * (double)q->a.scale;
     set_octaves(q, unit);
+    if (q->a.has_mask && q->most > MOST_ADDEND)
+        return node_error(n, "scores in steps of %g are too fine for a mask",
+                          unit);
     return read_mask(n, unit, arena, q);
+}
+
+int64_t qattn_limit(const QAttn *q)
+{
+    return (1 << 23) - (q->a.total / 2 + 1);
 }
 
 bool infer_qattention(Graph *g, Node *n)
@@ -268,14 +276,13 @@ static int64_t weigh(const Run *r, int64_t from, int64_t to)
     int half = 0;
 
     for (int64_t j = from; j < to; j++)
-        if (s[j] != INT64_MIN && s[j] > top)
-            top = s[j];
+        top = s[j] > top ? s[j] : top;
     for (int64_t j = from; j < to; j++) {
         s[j] = s[j] == INT64_MIN ? 0
                    : qattn_weight(&r->q, (uint32_t)(top - s[j]));
         sum += s[j];
     }
-    while (sum >> half >= (1 << 23) - (r->q.a.total / 2 + 1))
+    while (sum >> half >= qattn_limit(&r->q))
         half++;
     for (int64_t j = from; j < to; j++) {
         s[j] = (s[j] + (1 << half >> 1)) >> half;

@@ -34,6 +34,9 @@ typedef struct QAttn {
 } QAttn;
 bool qattn_read(const Node *n, Arena *arena, QAttn *q);
 
+/* the bound below which the sum of a row's weights is halved */
+int64_t qattn_limit(const QAttn *q);
+
 /* p of one key, distance d below the top */
 uint32_t qattn_weight(const QAttn *q, uint32_t d);
 

@@ -1,0 +1,370 @@
+/* emit_qattention.c - QAttention: one query at a time with a row of scores in
+ * the scratch, or four at a time with the values of a head turned so that
+ * both products are dot products of contiguous codes. The second way is some
+ * three times as fast where compilers vectorize and takes a copy of a head's
+ * values; it is chosen where that is at most a sixth of what queries, keys
+ * and values take. Both give the same codes.
+ */
+#include <string.h>
+
+#include "../ir/ops/qattention.h"
+#include "attend.h"
+#include "loops.h"
+
+EmitFn emit_qattention;
+ScratchFn scratch_qattention;
+
+typedef struct QAttend {
+    Attend t;
+    QAttn q;
+    int rows;                   /* queries at a time: 4 or 1 */
+    int64_t score_step, acc_step, p_step;       /* elements of one row */
+    const char *index, *addend, *table;         /* C names, or NULL */
+} QAttend;
+
+/* one more than n, made even: mcu_qattn_dot4_T may write one column more */
+static int64_t padded(int64_t n)
+{
+    return (n + 2) / 2 * 2;
+}
+
+static int64_t scratch_bytes(const Attn *a, int rows)
+{
+    int64_t n = rows * (4 * padded(a->total) + 4 * padded(a->dv) +
+                        2 * padded(a->total) + 2 * padded(a->dk));
+
+    return rows > 1 ? n + a->dv * a->total : n;
+}
+
+static int choose_rows(const Attn *a)
+{
+    int64_t all = a->batch * (a->heads * a->q_len * a->dk +
+                              a->kv_heads * a->kv_len * (a->dk + a->dv));
+
+    return a->q_len >= 8 && a->total >= 8 && scratch_bytes(a, 4) <= all / 6
+               ? 4 : 1;
+}
+
+int64_t scratch_qattention(const Node *n)
+{
+    Attn a;
+
+    if (!attn_read(n, &a) || !node_out(n, ATTN_Y))
+        return 0;
+    return scratch_bytes(&a, choose_rows(&a));
+}
+
+/* Both products */
+
+static void dot_part(const Attend *t, const char *keys, const char *from,
+                     const char *n, int64_t step, const void *user)
+{
+    const QAttend *q = user;
+
+    if (q->rows == 1)
+        emit_call(t->e, "qattn_dot_T", q->q.k.dt, DT_NONE,
+                  "score + %s, query, %s, %s, %lld, %lld", from, keys, n,
+                  (long long)t->a.dk, (long long)step);
+    else
+        emit_call(t->e, "qattn_dot4_T", q->q.k.dt, DT_NONE,
+                  "score + %s, %lld, query, %lld, %s, %s, %lld, %lld", from,
+                  (long long)q->score_step, (long long)t->a.dk, keys, n,
+                  (long long)t->a.dk, (long long)step);
+}
+
+static void mix_part(const Attend *t, const char *values, const char *from,
+                     const char *n, int64_t step, const void *user)
+{
+    const QAttend *q = user;
+
+    emit_call(t->e, "qattn_mix_T", q->q.v.dt, DT_NONE,
+              "acc, p + %s, %s, %s, %lld, %lld", from, values, n,
+              (long long)t->a.dv, (long long)step);
+}
+
+static void turn_part(const Attend *t, const char *values, const char *from,
+                      const char *n, int64_t step, const void *user)
+{
+    const QAttend *q = user;
+
+    emit_call(t->e, "qattn_turn_T", q->q.v.dt, DT_NONE,
+              "turned + %s, %s, %s, %lld, %lld, %lld", from, values, n,
+              (long long)t->a.dv, (long long)step, (long long)t->a.total);
+}
+
+/* One query */
+
+static void emit_mask(const QAttend *q, const char *score, const char *from,
+                      const char *n)
+{
+    const Attend *t = &q->t;
+    const char *mask = q->index ? q->index : q->addend ? q->addend : "x3";
+    const char *at;
+
+    if (!t->a.has_mask)
+        return;
+    at = attend_place(t, mask, t->a.mask, "h", "i");
+    if (!strcmp(mask, "x3") && t->n->in[ATTN_MASK]->type.dt == DT_I8)
+        at = arena_printf(t->e->arena, "(const uint8_t *)(%s)", at);
+    if (q->addend && !q->index)
+        emit_call(t->e, "qattn_mask", DT_NONE, DT_NONE, "%s, %s + %s, %s",
+                  score, at, from, n);
+    else
+        emit_call(t->e, "qattn_mask_codes", DT_NONE, DT_NONE,
+                  "%s, %s + %s, %s, %s", score, at, from, q->table, n);
+}
+
+static void emit_weigh(const QAttend *q, const char *sum, const char *p,
+                       const char *score, const char *n)
+{
+    const QAttn *a = &q->q;
+
+    e_line(q->t.e, "%s = %s(%s, %s, %s, %lluu, %d, %lluu, %lldu);", sum,
+           emit_kernel(q->t.e, "qattn_weigh", DT_NONE, DT_NONE), p, score, n,
+           (unsigned long long)a->most, a->before,
+           (unsigned long long)a->octaves, (long long)qattn_limit(a));
+}
+
+static void emit_put(const QAttend *q, const char *acc, const char *sum)
+{
+    const QAttn *a = &q->q;
+    const Attend *t = &q->t;
+
+    emit_call(t->e, "qattn_put_I", DT_NONE, a->y.dt,
+              "%s, %s, %lld, %s, %lld, %s, %d, %lld, %lld, %lld",
+              attend_place(t, "y0", a->a.y, "h", "i"), acc,
+              (long long)a->a.dv, sum, (long long)a->v.zero,
+              emit_literal_int(t->e, DT_U64, (int64_t)a->numerator),
+              a->shift, (long long)a->y.zero, (long long)a->y.least,
+              (long long)a->y.most);
+}
+
+static const char *span(const QAttend *q, const char *from, const char *to)
+{
+    return q->t.ranged ? arena_printf(q->t.e->arena, "%s - %s", to, from)
+                       : to;
+}
+
+static void emit_query(const QAttend *q, const AttendSource *k,
+                       const AttendSource *v)
+{
+    const Attend *t = &q->t;
+    Emit *e = t->e;
+    const char *total = arena_printf(e->arena, "%lld",
+                                     (long long)t->a.total);
+    const char *from = t->ranged ? "from" : "0";
+    const char *to = t->ranged ? "to" : total;
+    const char *score = t->ranged ? "score + from" : "score";
+
+    e_line(e, "int32_t sum;");
+    emit_call(e, "qattn_query_T", q->q.q.dt, DT_NONE,
+              "query, %s, %lld, %lld", attend_place(t, "x0", t->a.q, "h",
+                                                    "i"),
+              (long long)t->a.dk, (long long)q->q.q.zero);
+    if (t->ranged)
+        attend_range(t);
+    attend_parts(t, k, from, to, dot_part, q);
+    emit_mask(q, score, from, span(q, from, to));
+    emit_weigh(q, "sum", t->ranged ? "p + from" : "p", score,
+               span(q, from, to));
+    e_line(e, "memset(acc, 0, %lldu * sizeof *acc);", (long long)t->a.dv);
+    attend_parts(t, v, from, to, mix_part, q);
+    emit_put(q, "acc", "sum");
+}
+
+/* Four queries: i0 to i0 + 3; past the end the last one again. */
+
+static void open_four(const QAttend *q, const char *type)
+{
+    const Attn *a = &q->t.a;
+    Emit *e = q->t.e;
+
+    e_open(e, "for (int r = 0; r < 4; r++)");
+    if (a->q_len % 4)
+        e_line(e, "const %s i = i0 + r < %lld ? i0 + r : %lld;", type,
+               (long long)a->q_len, (long long)a->q_len - 1);
+    else
+        e_line(e, "const %s i = i0 + r;", type);
+}
+
+/* lo, hi: the keys that any of the four sees. Both ends grow with i. */
+static void emit_bounds(const QAttend *q, const char *type)
+{
+    Emit *e = q->t.e;
+
+    e_line(e, "int32_t lo = %lld, hi = 0;", (long long)q->t.a.total);
+    open_four(q, type);
+    attend_range(&q->t);
+    e_line(e, "lo = from < lo ? from : lo;");
+    e_line(e, "hi = to > hi ? to : hi;");
+    e_close(e);
+    e_line(e, "hi = hi < lo ? lo : hi;");
+}
+
+static void emit_weigh_four(const QAttend *q, const char *type)
+{
+    const Attend *t = &q->t;
+    Emit *e = t->e;
+    const char *total = arena_printf(e->arena, "%lld",
+                                     (long long)t->a.total);
+
+    open_four(q, type);
+    e_line(e, "int32_t *const one = score + r * %lld;",
+           (long long)q->score_step);
+    e_line(e, "int16_t *const w = p + r * %lld;", (long long)q->p_step);
+    if (!t->ranged) {
+        if (t->a.q_len % 4 && !t->a.has_mask)
+            e_line(e, "(void)i;");
+        emit_mask(q, "one", "0", total);
+        emit_weigh(q, "sum[r]", "w", "one", total);
+        e_close(e);
+        return;
+    }
+    attend_range(t);
+    emit_mask(q, "one + from", "from", "to - from");
+    e_line(e, "memset(w + lo, 0, (size_t)(hi - lo) * sizeof *w);");
+    emit_weigh(q, "sum[r]", "w + from", "one + from", "to - from");
+    e_close(e);
+}
+
+static void emit_four(const QAttend *q, const AttendSource *k,
+                      const char *type)
+{
+    const Attend *t = &q->t;
+    Emit *e = t->e;
+    const char *total = arena_printf(e->arena, "%lld",
+                                     (long long)t->a.total);
+    const char *lo = t->ranged ? "lo" : "0", *hi = t->ranged ? "hi" : total;
+
+    e_line(e, "int32_t sum[4];");
+    open_four(q, type);
+    emit_call(e, "qattn_query_T", q->q.q.dt, DT_NONE,
+              "query + r * %lld, %s, %lld, %lld", (long long)t->a.dk,
+              attend_place(t, "x0", t->a.q, "h", "i"), (long long)t->a.dk,
+              (long long)q->q.q.zero);
+    e_close(e);
+    if (t->ranged)
+        emit_bounds(q, type);
+    attend_parts(t, k, lo, hi, dot_part, q);
+    emit_weigh_four(q, type);
+    emit_call(e, "qattn_dot4_T", q->q.v.dt, DT_NONE,
+              "acc, %lld, p + %s, %lld, turned + %s, %lld, %s, %lld",
+              (long long)q->acc_step, lo, (long long)q->p_step, lo,
+              (long long)t->a.dv, span(q, lo, hi), (long long)t->a.total);
+    open_four(q, type);
+    emit_put(q, arena_printf(e->arena, "acc + r * %lld",
+                             (long long)q->acc_step), "sum[r]");
+    e_close(e);
+}
+
+/* The whole step */
+
+static void emit_names(const QAttend *q)
+{
+    const Attn *a = &q->t.a;
+    long long scores = q->rows * (long long)q->score_step;
+    Emit *e = q->t.e;
+
+    e_line(e, "int32_t *const score = (int32_t *)(void *)s;");
+    e_line(e, "int32_t *const acc = score + %lld;", scores);
+    e_line(e, "int16_t *const p = (int16_t *)(void *)(acc + %lld);",
+           q->rows * (long long)q->acc_step);
+    e_line(e, "int16_t *const query = p + %lld;",
+           q->rows * (long long)q->p_step);
+    if (q->rows > 1)
+        e_line(e, "%s *const turned = (%s *)(void *)(query + %lld);",
+               dtype_ctype(q->q.v.dt), dtype_ctype(q->q.v.dt),
+               q->rows * (long long)padded(a->dk));
+}
+
+static void name_masks(QAttend *q)
+{
+    const Value *m = node_in(q->t.n, ATTN_MASK);
+
+    if (q->q.table)
+        q->table = emit_const(q->t.e, "mask_addends", DT_I32, 256,
+                              q->q.table);
+    if (q->q.index)
+        q->index = emit_const(q->t.e, "mask", DT_U8, type_elems(&m->type),
+                              q->q.index);
+    else if (q->q.addend)
+        q->addend = emit_const(q->t.e, "mask", DT_I32,
+                               type_elems(&m->type), q->q.addend);
+}
+
+static void emit_rows(const QAttend *q, const AttendSource *k,
+                      const AttendSource *v)
+{
+    const Attn *a = &q->t.a;
+    const char *total = arena_printf(q->t.e->arena, "%lld",
+                                     (long long)a->total);
+    Emit *e = q->t.e;
+
+    emit_names(q);
+    e_open(e, "for (int32_t b = 0; b < %lld; b++)", (long long)a->batch);
+    e_open(e, "for (int32_t h = 0; h < %lld; h++)", (long long)a->heads);
+    if (q->rows == 1) {
+        e_open(e, "for (int32_t i = 0; i < %lld; i++)", (long long)a->q_len);
+        emit_query(q, k, v);
+    } else {
+        if (a->group > 1)
+            e_open(e, "if (h %% %lld == 0)", (long long)a->group);
+        attend_parts(&q->t, v, "0", total, turn_part, q);
+        if (a->group > 1)
+            e_close(e);
+        e_open(e, "for (int32_t i0 = 0; i0 < %lld; i0 += 4)",
+               (long long)a->q_len);
+        emit_four(q, k, "int32_t");
+    }
+    for (int i = 0; i < 3; i++)
+        e_close(e);
+}
+
+/* no keys at all: every value is the code of 0 */
+static void emit_nothing(const QAttend *q)
+{
+    const Attn *a = &q->t.a;
+    const QParam *y = &q->q.y;
+    int64_t zero = y->zero < y->least ? y->least
+                   : y->zero > y->most ? y->most : y->zero;
+    long long n = (long long)(a->batch * a->heads * a->q_len * a->dv);
+
+    e_open(q->t.e, "for (%s i = 0; i < %lld; i++)", index_type(n), n);
+    e_line(q->t.e, "y0[i] = %lld;", (long long)zero);
+    e_close(q->t.e);
+}
+
+void emit_qattention(Emit *e, const Node *n)
+{
+    QAttend q = { .t = { .e = e, .n = n } };
+    AttendSource k, v;
+    Attn *a = &q.t.a;
+
+    if (!qattn_read(n, e->arena, &q.q))
+        return;
+    *a = q.q.a;
+    q.t.dt = q.q.k.dt;
+    q.t.type = dtype_ctype(q.t.dt);
+    attend_present(&q.t, ATTN_PRESENT_K, ATTN_PAST_K, ATTN_K, a->k,
+                   a->present_k, a->dk);
+    q.t.dt = q.q.v.dt;
+    q.t.type = dtype_ctype(q.t.dt);
+    attend_present(&q.t, ATTN_PRESENT_V, ATTN_PAST_V, ATTN_V, a->v,
+                   a->present_v, a->dv);
+    if (!node_out(n, ATTN_Y) || type_elems(&n->out[ATTN_Y]->type) == 0)
+        return;
+    if (a->total == 0) {
+        emit_nothing(&q);
+        return;
+    }
+    q.t.ranged = attend_ranged(a);
+    q.rows = choose_rows(a);
+    q.score_step = q.p_step = padded(a->total);
+    q.acc_step = padded(a->dv);
+    name_masks(&q);
+    k = attend_source(&q.t, ATTN_PRESENT_K, ATTN_PAST_K, ATTN_K, a->k,
+                      a->past_k, a->present_k);
+    v = attend_source(&q.t, ATTN_PRESENT_V, ATTN_PAST_V, ATTN_V, a->v,
+                      a->past_v, a->present_v);
+    emit_rows(&q, &k, &v);
+}

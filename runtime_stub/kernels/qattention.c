@@ -1,0 +1,197 @@
+/* qattention.c - attention over quantized codes, in integers: scores of one
+ * query or of four against all keys, weights 2^-t in Q15, the mean of the
+ * values. The arithmetic is stated in ir/ops/qattention.h. Queries are
+ * widened to int16 with their zero point taken off; that of the keys cancels
+ * in the softmax, that of the values is taken off the sums.
+ */
+#ifndef T                       /* for this file as it stands */
+#define T int8_t
+#define I int8_t
+#define U uint32_t
+#define A int64_t
+#define T_LOWEST INT8_MIN
+#define T_HIGHEST INT8_MAX
+#endif
+#include "kernel.h"
+
+/* q = x - zero, d codes */
+KERNEL void mcu_qattn_query_T(int16_t *q, const T *x, int d, int32_t zero)
+{
+    int i;
+
+    for (i = 0; i < d; i++)
+        q[i] = (int16_t)(x[i] - zero);
+}
+
+/* c[j] = a . row j of w: n rows of k elements, `step` apart */
+KERNEL void mcu_qattn_dot_T(int32_t *c, const int16_t *a, const T *w, int n,
+                            int k, int step)
+{
+    int i, j;
+
+    for (j = 0; j < n; j++, w += step) {
+        int32_t sum = 0;
+
+        for (i = 0; i < k; i++)
+            sum += a[i] * w[i];
+        c[j] = sum;
+    }
+}
+
+/* c[i * c_step + j] = row i of a . row j of w, four rows of a and two of w
+ * at a time; writes one column too many when n is odd. */
+KERNEL void mcu_qattn_dot4_T(int32_t *c, int c_step, const int16_t *a,
+                             int a_step, const T *w, int n, int k, int step)
+{
+    const int16_t *b = a + a_step, *d = b + a_step, *e = d + a_step;
+    int i, j;
+
+    for (j = 0; j < n; j += 2, w += 2 * step, c += 2) {
+        const T *v = j + 1 < n ? w + step : w;
+        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+        int32_t t0 = 0, t1 = 0, t2 = 0, t3 = 0;
+
+        for (i = 0; i < k; i++) {
+            s0 += a[i] * w[i];
+            s1 += b[i] * w[i];
+            s2 += d[i] * w[i];
+            s3 += e[i] * w[i];
+            t0 += a[i] * v[i];
+            t1 += b[i] * v[i];
+            t2 += d[i] * v[i];
+            t3 += e[i] * v[i];
+        }
+        c[0] = s0;
+        c[1] = t0;
+        c[c_step] = s1;
+        c[c_step + 1] = t1;
+        c[2 * c_step] = s2;
+        c[2 * c_step + 1] = t2;
+        c[3 * c_step] = s3;
+        c[3 * c_step + 1] = t3;
+    }
+}
+
+/* acc += sum over keys of p[j] * value j, d elements each */
+KERNEL void mcu_qattn_mix_T(int32_t *restrict acc, const int16_t *restrict p,
+                            const T *restrict v, int keys, int d, int step)
+{
+    const int whole = keys - keys % 4;
+    int i, j;
+
+    for (j = 0; j < whole; j += 4, v += 4 * step) {
+        const int32_t p0 = p[j], p1 = p[j + 1], p2 = p[j + 2];
+        const int32_t p3 = p[j + 3];
+        const T *v1 = v + step, *v2 = v1 + step, *v3 = v2 + step;
+
+        for (i = 0; i < d; i++)
+            acc[i] += (p0 * v[i] + p1 * v1[i]) + (p2 * v2[i] + p3 * v3[i]);
+    }
+    for (; j < keys; j++, v += step) {
+        const int32_t p0 = p[j];
+
+        for (i = 0; i < d; i++)
+            acc[i] += p0 * v[i];
+    }
+}
+
+/* turned[i * n_all + j] = v[j * step + i] */
+KERNEL void mcu_qattn_turn_T(T *restrict turned, const T *restrict v, int n,
+                             int d, int step, int n_all)
+{
+    int i, j;
+
+    for (i = 0; i < d; i++)
+        for (j = 0; j < n; j++)
+            turned[i * n_all + j] = v[j * step + i];
+}
+
+/* s[j] += addend of the mask's code; INT32_MIN hides the key */
+KERNEL void mcu_qattn_mask_codes(int32_t *s, const uint8_t *mask,
+                                 const int32_t *table, int n)
+{
+    int j;
+
+    for (j = 0; j < n; j++) {
+        const int32_t t = table[mask[j]];
+
+        s[j] = t == INT32_MIN ? t : s[j] + t;
+    }
+}
+
+KERNEL void mcu_qattn_mask(int32_t *s, const int32_t *addend, int n)
+{
+    int j;
+
+    for (j = 0; j < n; j++)
+        s[j] = addend[j] == INT32_MIN ? addend[j] : s[j] + addend[j];
+}
+
+/* 2^-t, t = d below the top, scaled to 32767 at the top */
+KERNEL inline uint32_t mcu_qattn_weight(uint32_t d, uint32_t most,
+                                        int before, uint32_t octaves)
+{
+    uint32_t t, g, x, down;
+
+    d = d < most ? d : most;
+    t = (uint32_t)((uint64_t)(d << before) * octaves >> 32);
+    g = 32768u - (t & 32767u);
+    down = (t >> 15) + 3;
+    x = 6817u + (1774u * g >> 15);
+    x = 31645u + (x * g >> 15);
+    x = 90832u + (x * g >> 15);
+    x = 131069u + (x * g >> 15);
+    return (x + (1u << (down - 1))) >> down;
+}
+
+/* Weights p of n scores; returns their sum, which stays below `limit`; 0
+ * when every key is hidden. */
+KERNEL int32_t mcu_qattn_weigh(int16_t *restrict p, const int32_t *restrict s,
+                               int n, uint32_t most, int before,
+                               uint32_t octaves, uint32_t limit)
+{
+    int32_t top = INT32_MIN;
+    uint32_t sum = 0;
+    int j, half = 0;
+
+    for (j = 0; j < n; j++)
+        top = s[j] > top ? s[j] : top;
+    if (top == INT32_MIN) {
+        memset(p, 0, (size_t)n * sizeof *p);
+        return 0;
+    }
+    for (j = 0; j < n; j++) {
+        const uint32_t w = mcu_qattn_weight((uint32_t)top - (uint32_t)s[j],
+                                            most, before, octaves);
+
+        p[j] = (int16_t)w;
+        sum += w;
+    }
+    while (sum >> half >= limit)
+        half++;
+    if (half) {
+        const int round = 1 << half >> 1;
+
+        sum = 0;
+        for (j = 0; j < n; j++) {
+            p[j] = (int16_t)((p[j] + round) >> half);
+            sum += (uint32_t)p[j];
+        }
+    }
+    return (int32_t)sum;
+}
+
+/* y = the mean (acc - sum * zero point of v) / sum in codes of y */
+KERNEL void mcu_qattn_put_I(I *y, const int32_t *acc, int n, int32_t sum,
+                            int32_t v_zero, uint64_t numerator, int shift,
+                            int32_t zero, int32_t lo, int32_t hi)
+{
+    const int32_t f = sum ? (int32_t)(numerator / (uint64_t)sum) : 0;
+    const int64_t half = (int64_t)1 << (shift - 1);
+    const int32_t minus = sum * v_zero;
+    int i;
+
+    for (i = 0; i < n; i++)
+        y[i] = (I)mcu_code_wide((((int64_t)(acc[i] - minus) * f + half) >>
+                                 shift) + zero, lo, hi);
+}
