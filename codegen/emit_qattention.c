@@ -2,7 +2,7 @@
  * the scratch, or four at a time with the values of a head turned so that
  * both products are dot products of contiguous codes. The second way is some
  * three times as fast where compilers vectorize and takes a copy of a head's
- * values; it is chosen where that is at most a sixth of what queries, keys
+ * values; it is chosen where that is at most a fifth of what queries, keys
  * and values take. Both give the same codes.
  */
 #include <string.h>
@@ -41,7 +41,7 @@ static int choose_rows(const Attn *a)
     int64_t all = a->batch * (a->heads * a->q_len * a->dk +
                               a->kv_heads * a->kv_len * (a->dk + a->dv));
 
-    return a->q_len >= 8 && a->total >= 8 && scratch_bytes(a, 4) <= all / 6
+    return a->q_len >= 8 && a->total >= 8 && scratch_bytes(a, 4) <= all / 5
                ? 4 : 1;
 }
 
