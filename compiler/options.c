@@ -222,8 +222,24 @@ static bool check_plan_options(const Options *o, Diag *d)
     return true;
 }
 
+/* A,B: no name may be missing. */
+static bool are_names(const char *s)
+{
+    for (;; s++) {
+        size_t n = strcspn(s, ",");
+        if (!n)
+            return false;
+        s += n;
+        if (!*s)
+            return true;
+    }
+}
+
 static bool check(const Options *o, Diag *d)
 {
+    if (o->outputs && !are_names(o->outputs))
+        return diag_error(d, "--outputs takes names, A,B, not '%s'",
+                          o->outputs);
     if (o->name && !is_c_identifier(o->name))
         return diag_error(d, "--name '%s' is not a C identifier", o->name);
     if (o->target && !target_by_name(o->target)) {

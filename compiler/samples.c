@@ -115,7 +115,7 @@ static const NpyArray *array_for(Compile *c, const NpyFile *f,
 {
     const NpyArray *a = npz_find(f, g->in[i]->name);
 
-    if (!a && g->nin == 1 && f->n == 1)
+    if (!a && g->nin == 1 && f->n == 1 && !f->is_npz)
         a = &f->array[0];
     if (!a)
         diag_error(c->diag, "%s: no array is named '%s', as the input is",

@@ -109,12 +109,13 @@ static void gather_taps(const Window *w, int64_t o, const double *x, Taps *t)
     } while (i >= 0);
 }
 
+/* the first of the greatest; NaN is greater than every number */
 static int64_t largest(const Taps *t)
 {
     int64_t best = 0;
 
-    for (int64_t i = 1; i < t->n; i++)
-        if (t->value[i] > t->value[best])
+    for (int64_t i = 1; i < t->n && !isnan(t->value[best]); i++)
+        if (t->value[i] > t->value[best] || isnan(t->value[i]))
             best = i;
     return best;
 }

@@ -28,17 +28,17 @@ KERNEL int mcu_taps(const int32_t *g, int axis, int o, int padding)
     return hi > lo ? hi - lo : 0;
 }
 
-/* y[j] = max(y[j], x[j * step]) */
+/* y[j] = max(y[j], x[j * step]), NaN if one of them is */
 KERNEL void mcu_max_row_T(int n, const T *restrict x, int step, T *restrict y)
 {
     int j;
 
     if (step == 1)
         for (j = 0; j < n; j++)
-            y[j] = x[j] > y[j] ? x[j] : y[j];
+            y[j] = mcu_acc_max_T(y[j], x[j]);
     else
         for (j = 0; j < n; j++)
-            y[j] = x[j * step] > y[j] ? x[j * step] : y[j];
+            y[j] = mcu_acc_max_T(y[j], x[j * step]);
 }
 
 KERNEL void mcu_maxpool_T(const int32_t *g, int images, const T *x, T *y)
@@ -64,6 +64,22 @@ KERNEL void mcu_maxpool_T(const int32_t *g, int images, const T *x, T *y)
             }
 }
 
+/* x is greater; NaN is greater than every number */
+KERNEL inline int mcu_beats_T(T x, T most)
+{
+    return x > most;
+}
+
+KERNEL inline int mcu_beats_f32(float x, float most)
+{
+    return (x > most) | ((x != x) & (most == most));
+}
+
+KERNEL inline int mcu_beats_f64(double x, double most)
+{
+    return (x > most) | ((x != x) & (most == most));
+}
+
 /* Also where each maximum was, as an index into all of x; column_major: the
  * spatial axes count the other way round. y may be NULL. */
 KERNEL void mcu_maxpool_index_T(const int32_t *g, int images,
@@ -86,7 +102,7 @@ KERNEL void mcu_maxpool_index_T(const int32_t *g, int images,
                     const int ix = o % g[5] * g[11] - g[17] + kx * g[14];
                     if (ix < 0 || ix >= g[2])
                         continue;
-                    if (best < 0 || from[at + ix] > most) {
+                    if (best < 0 || mcu_beats_T(from[at + ix], most)) {
                         best = at + ix;
                         most = from[best];
                     }
@@ -226,7 +242,7 @@ KERNEL void mcu_globalmax_T(int images, int n, const T *x, T *y)
         const T *row = x + i * n;
         T most = row[0];
         for (j = 1; j < n; j++)
-            most = row[j] > most ? row[j] : most;
+            most = mcu_acc_max_T(most, row[j]);
         y[i] = most;
     }
 }

@@ -81,6 +81,9 @@ check "bad dim" 2 '--dim takes' "$mcufc" $model -o "$out/x.c" --dim batch
 check "batch of 2" 0 '' "$mcufc" -q $model -o "$out/b2.c" --dim batch=2
 check "unknown output" 1 'nothing' "$mcufc" $model --outputs nothing
 check "run" 0 '^logits:' "$mcufc" -q $model --run examples/vit-mnist/images.npz
+"$mcufc" -q $model --run examples/vit-mnist/images.npz -o "$out/l.npz"
+check "a lone array must have the name" 1 "no array is named 'image'" \
+    "$mcufc" -q $model --run "$out/l.npz"
 check "an array needs --run" 2 "needs --run" "$mcufc" $model -o "$out/x.npy"
 check "run writes arrays" 2 "writes .npy or .npz" \
     "$mcufc" $model --run examples/vit-mnist/images.npz -o "$out/x.c"
