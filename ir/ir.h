@@ -203,6 +203,7 @@ struct Graph {
     int64_t fold_bytes, fold_work;      /* spent by node_fold */
     struct State *state;        /* --state pairs, a list */
     struct Plan *plan;          /* NULL until planned */
+    bool placed;                /* a text says where values are: v->buf */
     const char *source;         /* the model file's name, for the header */
     const char *after;          /* the last pass that ran; NULL: none */
     int64_t model_order_bound;  /* Plan.lower_bound of the model's own order

@@ -292,14 +292,22 @@ static void put_place(Buf *b, const Value *v)
         buf_putc(b, '-');
 }
 
-static void put_places(Buf *b, const Node *n)
+static void put_places(Buf *b, Value *const *v, int n)
 {
-    buf_puts(b, " @at(");
-    for (int i = 0; i < n->nout; i++) {
+    bool any = false;
+
+    for (int i = 0; i < n; i++)
+        any |= v[i] && v[i]->buf;
+    buf_puts(b, any ? " @at(" : "");
+    for (int i = 0; any && i < n; i++) {
         buf_puts(b, i ? ", " : "");
-        put_place(b, n->out[i]);
+        put_place(b, v[i]);
     }
-    buf_putc(b, ')');
+    buf_puts(b, any ? ")" : "");
+}
+
+static void put_scratch(Buf *b, const Node *n)
+{
     if (n->scratch && n->scratch_buf)
         buf_printf(b, " @scratch(%lld, %lld)",
                    (long long)n->scratch_buf->offset, (long long)n->scratch);
@@ -313,9 +321,10 @@ static void put_plan(Buf *b, const Plan *p)
                p->peak_step, p->nsteps);
 }
 
-static bool shows_plan(const Printer *p)
+/* Made by the planner, or stated by the text and still to be kept. */
+static bool shows_places(const Printer *p)
 {
-    return p->opt->plan && p->g->plan;
+    return p->opt->plan && (p->g->plan || p->g->placed);
 }
 
 /* In the order that puts the list together again by prepending. */
@@ -346,22 +355,19 @@ static void put_header(Printer *p)
     if (g->after)
         buf_printf(b, ",\n    \"mcufc.after\": \"%s\"", g->after);
     put_states(b, g->state);
-    if (shows_plan(p))
+    if (shows_places(p) && g->plan)
         put_plan(b, g->plan);
     buf_puts(b, "\n  ]\n>\n");
 }
 
-static void put_param(Printer *p, const Value *v, int *count)
+static void put_param(Printer *p, Value *v, int *count)
 {
     buf_puts(p->b, (*count)++ ? ", " : "");
     put_value_type(p->b, v);
     buf_putc(p->b, ' ');
     put_name(p->b, v->name);
-    if (shows_plan(p) && v->is_input) {
-        buf_puts(p->b, " @at(");
-        put_place(p->b, v);
-        buf_putc(p->b, ')');
-    }
+    if (shows_places(p) && v->is_input)
+        put_places(p->b, &v, 1);
 }
 
 static void put_state_params(Printer *p, const State *s, bool in, int *count)
@@ -464,8 +470,10 @@ void graph_print(Buf *b, Graph *g, const PrintOptions *opt)
             continue;
         buf_puts(b, "  ");
         put_op(b, n);
-        if (shows_plan(&p))
-            put_places(b, n);
+        if (shows_places(&p)) {
+            put_places(b, n->out, n->nout);
+            put_scratch(b, n);
+        }
         put_types(b, n);
         buf_putc(b, '\n');
     }

@@ -107,7 +107,7 @@ bool passes_run(Graph *g, const PassOptions *opt)
             continue;
         nth += !p->required;
         if (!p->run(g, opt, &changed))
-            return p->run == pass_plan ? broken(opt, p) : false;
+            return p->run == pass_plan && !g->placed ? broken(opt, p) : false;
         g->after = p->name;
         graph_tidy(g);
         arena_reset(g->scratch);

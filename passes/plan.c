@@ -7,6 +7,7 @@
  */
 #include "dsa.h"
 #include "order.h"
+#include "placed.h"
 
 #include <limits.h>
 
@@ -51,6 +52,7 @@ static Buffer *store_buffer(Graph *g, const Store *store, int last)
                            v->def ? v->def->index : INPUT_TIME);
 
     b->last = last;
+    b->offset = store->at;
     b->is_state = store->state != NULL;
     return b;
 }
@@ -64,7 +66,9 @@ static void step_buffers(const Storage *s, Live *live, Buffer **of,
 
     if (step->scratch) {
         Node *n = step->node;
+        int64_t at = scratch_placed(n);
         n->scratch_buf = buffer_new(g, n->name, n->scratch, t);
+        n->scratch_buf->offset = at;
         n->scratch_buf->is_scratch = true;
     }
     live_run(live, t);
@@ -104,8 +108,9 @@ static int64_t align_up(int64_t n, int64_t a)
     return (n + a - 1) / a * a;
 }
 
-/* Offsets by the allocator. */
-static DsaResult place(Graph *g, Buffer **list, int n,
+/* Offsets by the allocator: with `base` >= 0 behind it, what is placed fixed;
+ * otherwise the same question with nothing fixed, for its answer only. */
+static DsaResult place(Graph *g, Buffer **list, int n, int64_t base,
                        const PassOptions *opt)
 {
     DsaProblem problem = { NEW_ARRAY(g->scratch, DsaBuf, n + 1), n, NULL, 0 };
@@ -122,11 +127,12 @@ static DsaResult place(Graph *g, Buffer **list, int n,
             .upper = opt->no_reuse ? 1 : list[i]->last + 1,
             .size = align_up(list[i]->bytes, PLAN_ALIGN),
             .align = list[i]->align,
-            .fixed_offset = -1,
+            .fixed_offset = base >= 0 && list[i]->offset >= 0
+                                ? list[i]->offset - base : -1,
         };
     dsa_solve(&problem, &options, g->scratch, &result);
-    for (int i = 0; i < n; i++)
-        list[i]->offset = problem.buf[i].offset;
+    for (int i = 0; i < n && base >= 0; i++)
+        list[i]->offset = problem.buf[i].offset + base;
     return result;
 }
 
@@ -152,12 +158,15 @@ static void find_peak(Graph *g, Plan *p)
     }
 }
 
-/* A fresh plan with buffers and live ranges, state placed. */
+/* A fresh plan with buffers and live ranges, state placed; NULL after a
+ * message about placements of the text. */
 static Plan *plan_new(const Storage *s, const PassOptions *opt)
 {
     Graph *g = s->g;
     Plan *p = NEW(g->arena, Plan);
 
+    if (!placed_values(g, s))
+        return NULL;
     g->plan = p;
     p->npool = 1;
     p->pool = NEW(g->arena, MemPool);
@@ -166,13 +175,18 @@ static Plan *plan_new(const Storage *s, const PassOptions *opt)
     make_buffers(g, s);
     p->reserve = align_up(opt->state_reserve, PLAN_ALIGN);
     p->state_bytes = p->reserve;
-    for (int i = 0; i < p->nbuf; i++)
-        if (p->buf[i]->is_state) {
-            p->buf[i]->offset = p->state_bytes;
-            p->buf[i]->last = p->nsteps;
-            p->state_bytes += align_up(p->buf[i]->bytes, PLAN_ALIGN);
-        }
-    return p;
+    placed_states(p);
+    for (int i = 0; i < p->nbuf; i++) {
+        Buffer *b = p->buf[i];
+        if (!b->is_state)
+            continue;
+        b->last = p->nsteps;
+        if (b->offset >= 0)
+            continue;
+        b->offset = p->state_bytes;
+        p->state_bytes += align_up(b->bytes, PLAN_ALIGN);
+    }
+    return placed_buffers(g, opt->no_reuse) ? p : NULL;
 }
 
 /* Places everything; returns what the allocator proved of the arena. */
@@ -180,19 +194,21 @@ static int64_t lay_out(Graph *g, Plan *p, const PassOptions *opt)
 {
     Buffer **list = NEW_ARRAY(g->scratch, Buffer *, p->nbuf + 1);
     DsaResult result;
+    int64_t proved;
     int n = 0;
 
     for (int i = 0; i < p->nbuf; i++)
         if (!p->buf[i]->is_state)
             list[n++] = p->buf[i];
-    result = place(g, list, n, opt);
+    result = place(g, list, n, g->placed ? -1 : p->state_bytes, opt);
+    proved = result.lower_bound;
+    if (g->placed)
+        result = place(g, list, n, p->state_bytes, opt);
     p->arena_bytes = align_up(result.height, 8) + p->state_bytes;
     if (p->arena_bytes < 8)
         p->arena_bytes = 8;
-    for (int i = 0; i < n; i++)
-        list[i]->offset += p->state_bytes;
     p->pool->bytes = p->arena_bytes;
-    return opt->no_reuse ? 0 : result.lower_bound + p->state_bytes;
+    return opt->no_reuse ? 0 : proved + p->state_bytes;
 }
 
 int64_t plan_arena(Graph *g, const PassOptions *opt)
@@ -218,6 +234,8 @@ bool pass_plan(Graph *g, const PassOptions *opt, bool *changed)
     graph_add_commits(g);
     s = storage_new(g, opt);
     p = plan_new(s, opt);
+    if (!p)
+        return false;
     proved = lay_out(g, p, opt);
     find_peak(g, p);
     plan_certify(s, proved, opt);

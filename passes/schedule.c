@@ -123,7 +123,7 @@ bool pass_schedule(Graph *g, const PassOptions *opt, bool *changed)
     OrderSearch o;
     Walk w;
 
-    if (opt->no_reuse)
+    if (opt->no_reuse || g->placed)     /* placements are for this order */
         return true;
     walk_init(&w, s);
     o = find_order(&w, opt, order_bound(s, &w.deps).bytes, &model);

@@ -1,6 +1,6 @@
 /* storage.c - stores: values with their views, who reads them, and which may
  * be overwritten. Nothing here depends on the order of steps. */
-#include "storage.h"
+#include "placed.h"
 
 static int64_t rounded(int64_t bytes)
 {
@@ -9,7 +9,7 @@ static int64_t rounded(int64_t bytes)
 
 static int store_new(Storage *s, Value *v, const State *state)
 {
-    Store store = { .root = v, .state = state };
+    Store store = { .root = v, .state = state, .at = -1 };
     int64_t bytes = type_bytes(&v->type);
 
     if (!bytes)
@@ -27,6 +27,8 @@ static void add_member(Storage *s, int k, const Value *v, int64_t delta)
 
     s->of[v->id] = k;
     s->delta[v->id] = delta;
+    if (t->at < 0 && value_placed(s->g, v) >= 0)
+        t->at = value_placed(s->g, v) - delta;
     if (!v->is_output)
         return;
     t->lasting = true;
@@ -131,7 +133,9 @@ static void find_over(Storage *s, Step *step, const PassOptions *opt)
         return;
     step->over = NEW_ARRAY(s->g->scratch, int, operands);
     for (int k = 0; k < operands; k++)
-        if (can_overwrite(s, n, k, opt))
+        if (can_overwrite(s, n, k, opt) &&
+            s->store[s->of[n->in[k]->id]].at ==
+            s->store[s->of[n->out[0]->id]].at)
             add_once(step->over, &step->nover, s->of[n->in[k]->id]);
 }
 

@@ -18,6 +18,7 @@ enum { PLAN_ALIGN = 8 };
 typedef struct Store {
     Value *root;                /* the value that is no view */
     int64_t bytes;              /* rounded to PLAN_ALIGN */
+    int64_t at;                 /* where a text puts it; -1: nowhere */
     int nreader;                /* steps that read a member, each once */
     int *reader;
     bool lasting;               /* lives until the run ends */

@@ -1,6 +1,5 @@
 /* facts.c - what a text that ir/print.c wrote says beyond ONNX: states, and
- * where the planner had put everything. The plan is for reading and printing
- * again; compiling makes it anew. */
+ * where everything is in the arena, which the planner then keeps. */
 #include "build.h"
 
 #include <stdio.h>
@@ -53,6 +52,7 @@ static void place(Graph *g, Value *v, int64_t offset)
 {
     if (offset < 0)
         return;
+    g->placed = true;
     v->buf = NEW(g->arena, Buffer);
     v->buf->name = v->name;
     v->buf->offset = offset;
@@ -65,6 +65,7 @@ void facts_places(Build *b, const ModelNode *mn, Node *n)
         if (n->out[i])
             place(b->g, n->out[i], mn->at[i]);
     if (mn->scratch && mn->scratch[1] > 0) {
+        b->g->placed = true;
         n->scratch = mn->scratch[1];
         n->scratch_buf = NEW(b->g->arena, Buffer);
         n->scratch_buf->name = n->name;
@@ -97,7 +98,6 @@ static void plan_build(Build *b)
     p->reserve = n[2];
     p->lower_bound = n[3];
     b->g->plan = p;
-    place_inputs(b, b->m->graph.in, b->m->graph.nin);
 }
 
 bool facts_build(Build *b)
@@ -105,6 +105,7 @@ bool facts_build(Build *b)
     for (const ModelState *s = b->m->facts.state; s; s = s->next)
         if (!add_state(b, s))
             return false;
+    place_inputs(b, b->m->graph.in, b->m->graph.nin);
     plan_build(b);
     return true;
 }
