@@ -191,14 +191,17 @@ static bool is_c_identifier(const char *s)
 
 static bool check_quantize(const Options *o, Diag *d)
 {
-    if (!o->quantize && o->weights)
-        return diag_error(d, "--weights needs --quantize int8");
+    if (!o->quantize && (o->weights || o->residual))
+        return diag_error(d, "%s needs --quantize int8",
+                          o->weights ? "--weights" : "--residual");
     if (!o->quantize && !o->low_rank && o->calib)
         return diag_error(d, "--calib needs --quantize int8 or --low-rank");
-    if (!o->calib && o->weights)
-        return diag_error(d, "--weights needs --calib");
+    if (!o->calib && (o->weights || o->residual))
+        return diag_error(d, "%s needs --calib",
+                          o->weights ? "--weights" : "--residual");
     return one_of(o->quantize, "int8", "--quantize", d) &&
-           one_of(o->weights, "int8|float", "--weights", d);
+           one_of(o->weights, "int8|int4|float", "--weights", d) &&
+           one_of(o->residual, "auto|int8|int16", "--residual", d);
 }
 
 bool parse_number(const char *s, double *out)

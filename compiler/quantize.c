@@ -40,7 +40,7 @@ bool calibration_load(Compile *c, Graph *g, Samples *s)
 
 static PtqOptions options_of(Compile *c, const Samples *s)
 {
-    const char *w = c->opt->weights;
+    const char *w = c->opt->weights, *r = c->opt->residual;
     const Tensor **list = NEW_ARRAY(c->arena, const Tensor *, s->n);
     PtqOptions o = { .nsample = s->n };
 
@@ -49,6 +49,9 @@ static PtqOptions options_of(Compile *c, const Samples *s)
     o.sample = list;
     o.weights = !w || !strcmp(w, "int8") ? PTQ_INT8
                 : !strcmp(w, "int4") ? PTQ_INT4 : PTQ_FLOAT;
+    o.residual = !r || !strcmp(r, "auto") ? PTQ_RESIDUAL_AUTO
+                 : !strcmp(r, "int8") ? PTQ_RESIDUAL_INT8
+                                      : PTQ_RESIDUAL_INT16;
     return o;
 }
 

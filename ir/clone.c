@@ -81,6 +81,5 @@ Graph *graph_clone(const Graph *g)
     to->out = clone_list(to->arena, g->nout, g->out, map);
     to->capin = g->nin;
     to->capout = g->nout;
-    graph_tidy(to);
     return to;
 }

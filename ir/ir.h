@@ -249,8 +249,8 @@ const char *graph_fresh_name(Graph *g, const char *hint);
 /* Ids, names, use lists as if the graph were built from its text: what a
  * pass does next cannot depend on what was there before. */
 void graph_tidy(Graph *g);
-/* A copy with the same ids, which shares constant data and the arenas; g is
- * tidy and without a plan. */
+/* A copy with the same ids, which shares constant data and the arenas; g has
+ * no plan. */
 Graph *graph_clone(const Graph *g);
 /* The last steps bring every new state to its place; where the state was
  * updated in place they are views, and no code. */

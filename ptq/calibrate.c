@@ -35,7 +35,7 @@ static void observe(Ptq *p, const Value *v, const Tensor *t)
         hist_add(&c->hist, t->data, type_elems(&t->type));
 }
 
-/* sums, squares and peaks of the input by channel */
+/* squares and range of the input by channel */
 static void add_moments(const Product *r, const Tensor *x)
 {
     int64_t n = type_elems(&x->type);
@@ -44,10 +44,9 @@ static void add_moments(const Product *r, const Tensor *x)
     for (int64_t i = 0; i < n; i++) {
         int64_t c = i / r->inner % r->channels;
         double d = (double)v[i];
-        r->sum[c] += d;
         r->sum2[c] += d * d;
-        if (fabs(d) > r->peak[c])
-            r->peak[c] = fabs(d);
+        r->lo[c] = d < r->lo[c] ? d : r->lo[c];
+        r->hi[c] = d > r->hi[c] ? d : r->hi[c];
     }
 }
 
@@ -86,10 +85,10 @@ static void clear_moments(Ptq *p)
 {
     for (int i = 0; i < p->nproduct; i++) {
         Product *r = &p->product[i];
-        size_t bytes = (size_t)r->channels * sizeof *r->sum;
-        memset(r->sum, 0, bytes);
+        size_t bytes = (size_t)r->channels * sizeof *r->sum2;
         memset(r->sum2, 0, bytes);
-        memset(r->peak, 0, bytes);
+        memset(r->lo, 0, bytes);
+        memset(r->hi, 0, bytes);
         r->count = (double)(type_elems(&r->n->in[0]->type) / r->channels) *
                    p->opt->nsample;
     }
@@ -154,6 +153,26 @@ static Tensor copy_tensor(Arena *a, const Tensor *t)
     return c;
 }
 
+bool eval_again(const Ptq *p, const Node *n, const Tensor *const *in,
+                Tensor **out, Arena *arena)
+{
+    Arena *scratch = arena_child(arena);
+    bool ok;
+
+    for (int i = 0; i < n->nout; i++) {
+        out[i] = NULL;
+        if (!n->out[i])
+            continue;
+        out[i] = NEW(arena, Tensor);
+        out[i]->type = n->out[i]->type;
+        out[i]->data = arena_alloc(arena, (size_t)type_bytes(
+                                              &out[i]->type) + 16);
+    }
+    ok = node_eval(n, in, out, scratch, p->g->diag);
+    arena_free(scratch);
+    return ok;
+}
+
 /* n again with operand `slot` rounded to the candidate's grid; the error of
  * its first result. */
 static double try_choice(Walk *w, const Node *n, const Tensor *const *in,
@@ -162,24 +181,13 @@ static double try_choice(Walk *w, const Node *n, const Tensor *const *in,
     const Tensor **op = NEW_ARRAY(w->arena, const Tensor *, n->nin);
     Tensor **res = NEW_ARRAY(w->arena, Tensor *, n->nout);
     Grid grid = grid_for(DT_I8, choice->lo, choice->hi);
-    Arena *scratch = arena_child(w->arena);
     Tensor x = copy_tensor(w->arena, in[slot]);
-    double error = INFINITY;
 
     grid_round_all(&grid, x.data, type_elems(&x.type));
     for (int i = 0; i < n->nin; i++)
         op[i] = n->in[i] && n->in[i] == n->in[slot] ? &x : in[i];
-    for (int i = 0; i < n->nout; i++)
-        if (out[i]) {
-            res[i] = NEW(w->arena, Tensor);
-            res[i]->type = out[i]->type;
-            res[i]->data = arena_alloc(w->arena, (size_t)type_bytes(
-                                           &out[i]->type) + 16);
-        }
-    if (node_eval(n, op, res, scratch, w->p->g->diag))
-        error = relative_error(out[0], res[0]);
-    arena_free(scratch);
-    return error;
+    return eval_again(w->p, n, op, res, w->arena)
+               ? relative_error(out[0], res[0]) : INFINITY;
 }
 
 static bool repeats(const Node *n, int slot)
@@ -231,17 +239,15 @@ static void judge_outputs(Ptq *p, const Tensor *out)
     }
 }
 
-/* As many samples as the time allows: each walk costs what MAX_CHOICES runs
- * of the model cost. */
-static int judges(const Ptq *p)
+int samples_for(const Ptq *p, double runs, int most)
 {
-    int64_t macs = 1;
+    double macs = 1;
     int n;
 
     for EACH_NODE(node, p->g)
-        macs += node_macs(node);
-    n = (int)(5e9 / (double)macs);
-    n = n < 2 ? 2 : n > 16 ? 16 : n;
+        macs += (double)node_macs(node);
+    n = (int)(40e9 / (macs * runs));
+    n = n < 2 ? 2 : n > most ? most : n;
     return n < p->opt->nsample ? n : p->opt->nsample;
 }
 
@@ -280,7 +286,7 @@ bool calibrate_choose(Ptq *p)
     Walk w = { .p = p, .arena = arena_child(p->arena) };
     Arena *run = arena_child(p->arena);
     Tensor *out = NEW_ARRAY(p->arena, Tensor, p->g->nout);
-    int n = judges(p);
+    int n = samples_for(p, MAX_CHOICES, 16);
     bool ok = true;
 
     for (int i = 0; i < p->nvalue; i++)

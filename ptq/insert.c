@@ -133,6 +133,9 @@ void pairs_insert(Ptq *p)
     Shared *shared = NEW_ARRAY(p->arena, Shared, p->nvalue);
 
     params_set(p, false);
+    for (int i = 0; i < p->nparam; i++)
+        if (p->param[i]->bias)
+            node_set_input(p->param[i]->n, 2, p->param[i]->sim);
     for (int i = 0; i < p->nproduct; i++)
         conv_bias(p, &p->product[i]);
     for (int i = 0; i < p->nparam; i++)
@@ -146,4 +149,34 @@ void pairs_insert(Ptq *p)
             pair_after(p, v, &shared[class_root(p, v)]);
     }
     graph_tidy(p->g);
+}
+
+Graph *pairs_in_copy(Ptq *p)
+{
+    Ptq q;
+    Node **node;
+    int n = 0;
+
+    params_set(p, false);
+    q = *p;
+    graph_number(p->g);
+    for EACH_NODE(x, p->g)
+        n++;
+    node = NEW_ARRAY(p->arena, Node *, n);
+    q.g = graph_clone(p->g);
+    for EACH_NODE(x, q.g)
+        node[x->index] = x;
+    q.param = NEW_ARRAY(p->arena, Param *, p->nparam);
+    for (int i = 0; i < p->nparam; i++) {
+        q.param[i] = arena_memdup(p->arena, p->param[i], sizeof(Param));
+        q.param[i]->n = node[p->param[i]->n->index];
+        q.param[i]->real = q.g->value[p->param[i]->real->id];
+        q.param[i]->sim = q.g->value[p->param[i]->sim->id];
+    }
+    q.product = arena_memdup(p->arena, p->product,
+                             (size_t)p->nproduct * sizeof *p->product);
+    for (int i = 0; i < p->nproduct; i++)
+        q.product[i].n = node[p->product[i].n->index];
+    pairs_insert(&q);
+    return q.g;
 }

@@ -61,6 +61,28 @@ static void fold_alpha(Graph *g, Node *n)
     a->alpha = 1;
 }
 
+/* op(A) by a Transpose of its own, which moves codes */
+static void untranspose(Graph *g, Node *n)
+{
+    Attr_fusedmatmul *a = ATTRS(fusedmatmul, n);
+    Value *x = n->in[0];
+    int rank = x->type.rank;
+    Type t = x->type;
+    Ints perm = { rank, NEW_ARRAY(g->arena, int64_t, rank) };
+    Node *m;
+
+    if (!a->transA || rank < 2)
+        return;
+    for (int i = 0; i < rank; i++)
+        perm.v[i] = i < rank - 2 ? i : 2 * rank - 3 - i;
+    t.dim[rank - 2] = x->type.dim[rank - 1];
+    t.dim[rank - 1] = x->type.dim[rank - 2];
+    m = insert_op(g, n, OP_Transpose, n->name, 1, &x, t);
+    ATTRS(transpose, m)->perm = perm;
+    node_set_input(n, 0, m->out[0]);
+    a->transA = 0;
+}
+
 static int64_t product_rows(const Node *n)
 {
     const Type *w = &n->in[1]->type;
@@ -129,8 +151,10 @@ static void prepare_products(Graph *g)
         if (n->op == OP_FusedMatMul && (n->in[1]->type.rank != 2 ||
                                         *ATTRS(fusedmatmul, n)->act))
             continue;
-        if (n->op == OP_FusedMatMul)
+        if (n->op == OP_FusedMatMul) {
             fold_alpha(g, n);
+            untranspose(g, n);
+        }
         row_bias(g, n);
         if (is_product(n))
             own_constants(g, give_bias(g, n));

@@ -61,7 +61,9 @@ bool ptq_quantize(Graph *g, const PtqOptions *opt, PtqReport *report)
         !weights_quantize(&p))
         return false;
     constants_quantize(&p);
-    if (!errors_measure(&p))
+    if (opt->weights != PTQ_FLOAT && !bias_correct(&p))
+        return false;
+    if (!mixed_choose(&p) || !errors_measure(&p))
         return false;
     pairs_insert(&p);
     return true;

@@ -43,8 +43,9 @@ typedef struct PtqReport {
     int products, int4, int8;           /* by the width of their weights */
     int floats;                         /* nodes that stay float */
     bool has_residual, residual16;      /* a residual stream; its choice */
-    double residual_sqnr[2];            /* of output 0 with int8, int16 */
-    int64_t residual_bytes;             /* of one such tensor with int8 */
+    double residual_sqnr[2];            /* of the outputs: int8, int16 */
+    Graph *other;                       /* with the other choice; or NULL */
+    int64_t residual_arena[2];          /* filled in by the caller; 0: not */
 } PtqReport;
 
 /* Is any part of the graph quantized already? The first such node or NULL. */

@@ -59,6 +59,7 @@ typedef struct Param {
     int64_t zp;                 /* one for all; 0 unless one scale */
     int16_t *code;              /* one per element, whatever dt is */
     Class *class;               /* whose grid it follows, or NULL */
+    bool bias;                  /* stays float, corrected in sim */
 } Param;
 
 /* A node that multiplies by constant weights: y[o] = sum_k w[o,k] x[k]. */
@@ -71,7 +72,7 @@ typedef struct Product {
     int64_t channels, span;     /* channel of k: k / span, plus the group's */
     int64_t inner;              /* elements of one channel of x: stride 1 if
                                    channels are the last axis */
-    double *sum, *sum2, *peak;  /* of x by input channel */
+    double *sum2, *lo, *hi;     /* of x by input channel */
     double count;               /* elements per channel */
 } Product;
 
@@ -137,10 +138,18 @@ void params_set(Ptq *p, bool quantized);
 bool calibrate_ranges(Ptq *p);          /* histograms, product statistics */
 bool calibrate_choose(Ptq *p);          /* one choice per class */
 
+/* how many samples a walk of `runs` model runs each may take, at most */
+int samples_for(const Ptq *p, double runs, int most);
+/* n's results with other operands; the data are of `arena` */
+bool eval_again(const Ptq *p, const Node *n, const Tensor *const *in,
+                Tensor **out, Arena *arena);
+
 /* weights.c */
 void products_find(Ptq *p);
 bool weights_quantize(Ptq *p);
 void weights_use(Ptq *p, Product *r);   /* param->sim from its codes */
+/* least scale of row o's weights: its bias must fit int32 */
+double least_scale(const Ptq *p, const Product *r, int64_t o);
 double product_moment(const Product *r, int64_t o, int64_t k);
 /* constants.c: addends, factors, tables; again when a class's grid changed */
 void constants_find(Ptq *p);
@@ -149,7 +158,7 @@ Param *param_new(Ptq *p, Node *n, int slot);
 int64_t product_channel(const Product *r, int64_t o, int64_t k);
 
 /* gptq.c */
-bool gptq_quantize(Ptq *p);
+bool gptq_quantize(Ptq *p);     /* int4 where the error allows it */
 
 /* equalize.c, bias.c, mixed.c */
 bool equalize(Ptq *p);
@@ -158,6 +167,8 @@ bool mixed_choose(Ptq *p);
 
 /* insert.c */
 void pairs_insert(Ptq *p);
+/* the same in a copy of the graph, which p then still has as it was */
+Graph *pairs_in_copy(Ptq *p);
 
 /* errors.c */
 bool errors_measure(Ptq *p);

@@ -10,6 +10,19 @@ static void text_row(Buf *b, const PtqError *e)
                e->op ? e->op : "input");
 }
 
+static void residual_text(Buf *b, const PtqReport *r)
+{
+    buf_printf(b, "residual stream in %s: ", r->residual16 ? "int16" : "int8");
+    for (int i = 0; i < 2; i++) {
+        buf_printf(b, "%s%s gives SQNR %.1f dB", i ? "; " : "",
+                   i ? "int16" : "int8", r->residual_sqnr[i]);
+        if (r->residual_arena[i])
+            buf_printf(b, " with an arena of %lld B",
+                       (long long)r->residual_arena[i]);
+    }
+    buf_puts(b, "\n");
+}
+
 void ptq_report_text(Buf *b, const PtqReport *r, int rows)
 {
     buf_printf(b, "quantized with %d samples: %d products", r->nsample,
@@ -19,10 +32,7 @@ void ptq_report_text(Buf *b, const PtqReport *r, int rows)
                    r->int8);
     buf_printf(b, ", %d nodes in float\n", r->floats);
     if (r->has_residual)
-        buf_printf(b, "residual stream %s: output SQNR %.1f dB with int8, "
-                   "%.1f dB with int16 (+%lld bytes per tensor)\n",
-                   r->residual16 ? "int16" : "int8", r->residual_sqnr[0],
-                   r->residual_sqnr[1], (long long)r->residual_bytes);
+        residual_text(b, r);
     for (int i = 0; i < r->noutput; i++)
         buf_printf(b, "output %s: SQNR %.1f dB, cosine %.6f, largest error "
                    "%.3g\n", r->output[i].name, r->output[i].sqnr,
@@ -61,9 +71,11 @@ void ptq_report_json(Buf *b, const PtqReport *r)
                r->top1);
     if (r->has_residual)
         buf_printf(b, "\"residual\": {\"bits\": %d, \"sqnr_int8_db\": %.2f, "
-                   "\"sqnr_int16_db\": %.2f, \"bytes\": %lld}, ",
-                   r->residual16 ? 16 : 8, r->residual_sqnr[0],
-                   r->residual_sqnr[1], (long long)r->residual_bytes);
+                   "\"sqnr_int16_db\": %.2f, \"arena_int8\": %lld, "
+                   "\"arena_int16\": %lld}, ", r->residual16 ? 16 : 8,
+                   r->residual_sqnr[0], r->residual_sqnr[1],
+                   (long long)r->residual_arena[0],
+                   (long long)r->residual_arena[1]);
     json_rows(b, "outputs", r->output, r->noutput);
     buf_puts(b, ", ");
     json_rows(b, "tensors", r->error, r->nerror);

@@ -69,9 +69,9 @@ void products_find(Ptq *p)
             conv_layout(&r);
         else
             matmul_layout(&r);
-        r.sum = NEW_ARRAY(p->arena, double, r.channels);
         r.sum2 = NEW_ARRAY(p->arena, double, r.channels);
-        r.peak = NEW_ARRAY(p->arena, double, r.channels);
+        r.lo = NEW_ARRAY(p->arena, double, r.channels);
+        r.hi = NEW_ARRAY(p->arena, double, r.channels);
         PUSH(p->arena, p->product, p->nproduct, p->capproduct, r);
     }
     p->report->products = p->nproduct;
@@ -127,7 +127,7 @@ static double row_scale(const Product *r, const Row *row, int64_t o)
 }
 
 /* The bias must fit int32 at scale_x * scale_w with room for the sum. */
-static double least_scale(const Ptq *p, const Product *r, int64_t o)
+double least_scale(const Ptq *p, const Product *r, int64_t o)
 {
     const Value *bias = r->n->in[2];
     double b = fabs((double)((const float *)bias->data)[o]);
@@ -184,5 +184,5 @@ bool weights_quantize(Ptq *p)
     for (int i = 0; i < p->nproduct; i++)
         quantize_int8(p, &p->product[i]);
     p->report->int8 = p->nproduct;
-    return true;
+    return p->opt->weights != PTQ_INT4 || gptq_quantize(p);
 }
