@@ -1,9 +1,9 @@
 /* emit_qattention.c - QAttention: one query at a time with a row of scores in
- * the scratch, or four at a time with the values of a head turned so that
- * both products are dot products of contiguous codes. The second way is some
- * three times as fast where compilers vectorize and takes a copy of a head's
- * values; it is chosen where that is at most a fifth of what queries, keys
- * and values take. Both give the same codes.
+ * the scratch, or up to eight at a time with the values of a head turned so
+ * that both products are dot products of contiguous codes. The second way is
+ * twice as fast where compilers vectorize and takes a copy of a head's
+ * values; it is chosen where the scratch is at most a third of what queries,
+ * keys and values take. Both give the same codes.
  */
 #include <string.h>
 
@@ -17,23 +17,27 @@ ScratchFn scratch_qattention;
 typedef struct QAttend {
     Attend t;
     QAttn q;
-    int rows;                   /* queries at a time: 4 or 1 */
-    int64_t score_step, acc_step, p_step;       /* elements of one row */
+    int rows;                   /* queries at a time: 8, 4, 2 or 1 */
     const char *index, *addend, *table;         /* C names, or NULL */
 } QAttend;
 
-/* one more than n, made even: mcu_qattn_dot4_T may write one column more */
-static int64_t padded(int64_t n)
+/* keys in a row of weights of a block: whole vectors, zeros at the end */
+static int64_t padded(int64_t keys)
 {
-    return (n + 2) / 2 * 2;
+    return (keys + 63) / 64 * 64;
+}
+
+static int64_t longer(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
 }
 
 static int64_t scratch_bytes(const Attn *a, int rows)
 {
-    int64_t n = rows * (4 * padded(a->total) + 4 * padded(a->dv) +
-                        2 * padded(a->total) + 2 * padded(a->dk));
+    int64_t keys = padded(a->total);
+    int64_t n = rows * (4 * (a->total + a->dv) + 2 * (keys + a->dk));
 
-    return rows > 1 ? n + a->dv * a->total : n;
+    return rows > 1 ? n + 2 * longer(keys, a->dk) + a->dv * keys : n;
 }
 
 static int choose_rows(const Attn *a)
@@ -41,8 +45,11 @@ static int choose_rows(const Attn *a)
     int64_t all = a->batch * (a->heads * a->q_len * a->dk +
                               a->kv_heads * a->kv_len * (a->dk + a->dv));
 
-    return a->q_len >= 8 && a->total >= 8 && scratch_bytes(a, 4) <= all / 5
-               ? 4 : 1;
+    for (int rows = 8; rows > 1; rows /= 2)
+        if (a->q_len >= rows && a->total >= 8 &&
+            scratch_bytes(a, rows) <= all / 3)
+            return rows;
+    return 1;
 }
 
 int64_t scratch_qattention(const Node *n)
@@ -66,10 +73,10 @@ static void dot_part(const Attend *t, const char *keys, const char *from,
                   "score + %s, query, %s, %s, %lld, %lld", from, keys, n,
                   (long long)t->a.dk, (long long)step);
     else
-        emit_call(t->e, "qattn_dot4_T", q->q.k.dt, DT_NONE,
-                  "score + %s, %lld, query, %lld, %s, %s, %lld, %lld", from,
-                  (long long)q->score_step, (long long)t->a.dk, keys, n,
-                  (long long)t->a.dk, (long long)step);
+        emit_call(t->e, "qattn_scores_T", q->q.k.dt, DT_NONE,
+                  "score + %s, %lld, %d, query, %s, %s, %lld, %lld, wide",
+                  from, (long long)t->a.total, q->rows, keys, n, (long long)t->a.dk,
+                  (long long)step);
 }
 
 static void mix_part(const Attend *t, const char *values, const char *from,
@@ -89,7 +96,8 @@ static void turn_part(const Attend *t, const char *values, const char *from,
 
     emit_call(t->e, "qattn_turn_T", q->q.v.dt, DT_NONE,
               "turned + %s, %s, %s, %lld, %lld, %lld", from, values, n,
-              (long long)t->a.dv, (long long)step, (long long)t->a.total);
+              (long long)t->a.dv, (long long)step,
+              (long long)padded(t->a.total));
 }
 
 /* One query */
@@ -172,28 +180,28 @@ static void emit_query(const QAttend *q, const AttendSource *k,
     emit_put(q, "acc", "sum");
 }
 
-/* Four queries: i0 to i0 + 3; past the end the last one again. */
+/* Several queries: i0 + r, r < rows; past the end the last one again. */
 
-static void open_four(const QAttend *q, const char *type)
+static void open_rows(const QAttend *q, const char *type)
 {
     const Attn *a = &q->t.a;
     Emit *e = q->t.e;
 
-    e_open(e, "for (int r = 0; r < 4; r++)");
-    if (a->q_len % 4)
+    e_open(e, "for (int r = 0; r < %d; r++)", q->rows);
+    if (a->q_len % q->rows)
         e_line(e, "const %s i = i0 + r < %lld ? i0 + r : %lld;", type,
                (long long)a->q_len, (long long)a->q_len - 1);
     else
         e_line(e, "const %s i = i0 + r;", type);
 }
 
-/* lo, hi: the keys that any of the four sees. Both ends grow with i. */
+/* lo, hi: the keys that any of them sees. Both ends grow with i. */
 static void emit_bounds(const QAttend *q, const char *type)
 {
     Emit *e = q->t.e;
 
     e_line(e, "int32_t lo = %lld, hi = 0;", (long long)q->t.a.total);
-    open_four(q, type);
+    open_rows(q, type);
     attend_range(&q->t);
     e_line(e, "lo = from < lo ? from : lo;");
     e_line(e, "hi = to > hi ? to : hi;");
@@ -201,19 +209,19 @@ static void emit_bounds(const QAttend *q, const char *type)
     e_line(e, "hi = hi < lo ? lo : hi;");
 }
 
-static void emit_weigh_four(const QAttend *q, const char *type)
+static void emit_weigh_rows(const QAttend *q, const char *type)
 {
     const Attend *t = &q->t;
     Emit *e = t->e;
     const char *total = arena_printf(e->arena, "%lld",
                                      (long long)t->a.total);
 
-    open_four(q, type);
+    open_rows(q, type);
     e_line(e, "int32_t *const one = score + r * %lld;",
-           (long long)q->score_step);
-    e_line(e, "int16_t *const w = p + r * %lld;", (long long)q->p_step);
+           (long long)t->a.total);
+    e_line(e, "int16_t *const w = p + r * %lld;", (long long)padded(t->a.total));
     if (!t->ranged) {
-        if (t->a.q_len % 4 && !t->a.has_mask)
+        if (t->a.q_len % q->rows && !t->a.has_mask)
             e_line(e, "(void)i;");
         emit_mask(q, "one", "0", total);
         emit_weigh(q, "sum[r]", "w", "one", total);
@@ -227,7 +235,7 @@ static void emit_weigh_four(const QAttend *q, const char *type)
     e_close(e);
 }
 
-static void emit_four(const QAttend *q, const AttendSource *k,
+static void emit_block(const QAttend *q, const AttendSource *k,
                       const char *type)
 {
     const Attend *t = &q->t;
@@ -235,9 +243,10 @@ static void emit_four(const QAttend *q, const AttendSource *k,
     const char *total = arena_printf(e->arena, "%lld",
                                      (long long)t->a.total);
     const char *lo = t->ranged ? "lo" : "0", *hi = t->ranged ? "hi" : total;
+    long long keys = (long long)padded(t->a.total);
 
-    e_line(e, "int32_t sum[4];");
-    open_four(q, type);
+    e_line(e, "int32_t sum[%d];", q->rows);
+    open_rows(q, type);
     emit_call(e, "qattn_query_T", q->q.q.dt, DT_NONE,
               "query + r * %lld, %s, %lld, %lld", (long long)t->a.dk,
               attend_place(t, "x0", t->a.q, "h", "i"), (long long)t->a.dk,
@@ -246,35 +255,44 @@ static void emit_four(const QAttend *q, const AttendSource *k,
     if (t->ranged)
         emit_bounds(q, type);
     attend_parts(t, k, lo, hi, dot_part, q);
-    emit_weigh_four(q, type);
-    emit_call(e, "qattn_dot4_T", q->q.v.dt, DT_NONE,
-              "acc, %lld, p + %s, %lld, turned + %s, %lld, %s, %lld",
-              (long long)q->acc_step, lo, (long long)q->p_step, lo,
-              (long long)t->a.dv, span(q, lo, hi), (long long)t->a.total);
-    open_four(q, type);
+    emit_weigh_rows(q, type);
+    emit_call(e, "qattn_means_T", q->q.v.dt, DT_NONE,
+              "acc, %lld, %d, p + %s, %lld, turned + %s, %lld, %s, %lld, "
+              "wide", (long long)t->a.dv, q->rows, lo, keys, lo, (long long)t->a.dv,
+              t->ranged ? "hi - lo" : arena_printf(e->arena, "%lld", keys),
+              keys);
+    open_rows(q, type);
     emit_put(q, arena_printf(e->arena, "acc + r * %lld",
-                             (long long)q->acc_step), "sum[r]");
+                             (long long)t->a.dv), "sum[r]");
     e_close(e);
 }
 
 /* The whole step */
 
+/* The scratch, and zeros behind the last key. */
 static void emit_names(const QAttend *q)
 {
     const Attn *a = &q->t.a;
-    long long scores = q->rows * (long long)q->score_step;
+    long long keys = (long long)padded(a->total), rows = q->rows;
+    const char *v = dtype_ctype(q->q.v.dt);
     Emit *e = q->t.e;
 
     e_line(e, "int32_t *const score = (int32_t *)(void *)s;");
-    e_line(e, "int32_t *const acc = score + %lld;", scores);
+    e_line(e, "int32_t *const acc = score + %lld;",
+           rows * (long long)a->total);
     e_line(e, "int16_t *const p = (int16_t *)(void *)(acc + %lld);",
-           q->rows * (long long)q->acc_step);
-    e_line(e, "int16_t *const query = p + %lld;",
-           q->rows * (long long)q->p_step);
-    if (q->rows > 1)
-        e_line(e, "%s *const turned = (%s *)(void *)(query + %lld);",
-               dtype_ctype(q->q.v.dt), dtype_ctype(q->q.v.dt),
-               q->rows * (long long)padded(a->dk));
+           rows * (long long)a->dv);
+    e_line(e, "int16_t *const query = p + %lld;", rows * keys);
+    if (rows == 1)
+        return;
+    e_line(e, "int16_t *const wide = query + %lld;",
+           rows * (long long)a->dk);
+    e_line(e, "%s *const turned = (%s *)(void *)(wide + %lld);", v, v,
+           (long long)longer(keys, a->dk));
+    if (keys > a->total) {
+        e_line(e, "memset(p, 0, %lldu * sizeof *p);", rows * keys);
+        e_line(e, "memset(turned, 0, %lldu);", (long long)a->dv * keys);
+    }
 }
 
 static void name_masks(QAttend *q)
@@ -312,9 +330,9 @@ static void emit_rows(const QAttend *q, const AttendSource *k,
         attend_parts(&q->t, v, "0", total, turn_part, q);
         if (a->group > 1)
             e_close(e);
-        e_open(e, "for (int32_t i0 = 0; i0 < %lld; i0 += 4)",
-               (long long)a->q_len);
-        emit_four(q, k, "int32_t");
+        e_open(e, "for (int32_t i0 = 0; i0 < %lld; i0 += %d)",
+               (long long)a->q_len, q->rows);
+        emit_block(q, k, "int32_t");
     }
     for (int i = 0; i < 3; i++)
         e_close(e);
@@ -359,8 +377,6 @@ void emit_qattention(Emit *e, const Node *n)
     }
     q.t.ranged = attend_ranged(a);
     q.rows = choose_rows(a);
-    q.score_step = q.p_step = padded(a->total);
-    q.acc_step = padded(a->dv);
     name_masks(&q);
     k = attend_source(&q.t, ATTN_PRESENT_K, ATTN_PAST_K, ATTN_K, a->k,
                       a->past_k, a->present_k);

@@ -38,37 +38,48 @@ KERNEL void mcu_qattn_dot_T(int32_t *c, const int16_t *a, const T *w, int n,
     }
 }
 
-/* c[i * c_step + j] = row i of a . row j of w, four rows of a and two of w
- * at a time; writes one column too many when n is odd. */
-KERNEL void mcu_qattn_dot4_T(int32_t *c, int c_step, const int16_t *a,
-                             int a_step, const T *w, int n, int k, int step)
+/* c[i * c_step + j] = row i of a . row j of w, k elements each. A row of w is
+ * widened once for all rows of a (wide: k elements): compilers turn products
+ * of int16 into multiply-add instructions. */
+KERNEL void mcu_qattn_scores_T(int32_t *c, int c_step, int rows,
+                               const int16_t *a, const T *w, int n, int k,
+                               int step, int16_t *wide)
 {
-    const int16_t *b = a + a_step, *d = b + a_step, *e = d + a_step;
-    int i, j;
+    int i, j, r;
 
-    for (j = 0; j < n; j += 2, w += 2 * step, c += 2) {
-        const T *v = j + 1 < n ? w + step : w;
-        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-        int32_t t0 = 0, t1 = 0, t2 = 0, t3 = 0;
+    for (j = 0; j < n; j++, w += step) {
+        for (i = 0; i < k; i++)
+            wide[i] = w[i];
+        for (r = 0; r < rows; r++) {
+            const int16_t *b = a + r * k;
+            int32_t sum = 0;
 
-        for (i = 0; i < k; i++) {
-            s0 += a[i] * w[i];
-            s1 += b[i] * w[i];
-            s2 += d[i] * w[i];
-            s3 += e[i] * w[i];
-            t0 += a[i] * v[i];
-            t1 += b[i] * v[i];
-            t2 += d[i] * v[i];
-            t3 += e[i] * v[i];
+            for (i = 0; i < k; i++)
+                sum += b[i] * wide[i];
+            c[r * c_step + j] = sum;
         }
-        c[0] = s0;
-        c[1] = t0;
-        c[c_step] = s1;
-        c[c_step + 1] = t1;
-        c[2 * c_step] = s2;
-        c[2 * c_step + 1] = t2;
-        c[3 * c_step] = s3;
-        c[3 * c_step + 1] = t3;
+    }
+}
+
+/* The same for weights a and turned values w, rows of a a_step apart. Two
+ * functions: in a model of equal layers each has constant arguments. */
+KERNEL void mcu_qattn_means_T(int32_t *c, int c_step, int rows,
+                              const int16_t *a, int a_step, const T *w,
+                              int n, int k, int step, int16_t *wide)
+{
+    int i, j, r;
+
+    for (j = 0; j < n; j++, w += step) {
+        for (i = 0; i < k; i++)
+            wide[i] = w[i];
+        for (r = 0; r < rows; r++) {
+            const int16_t *b = a + r * a_step;
+            int32_t sum = 0;
+
+            for (i = 0; i < k; i++)
+                sum += b[i] * wide[i];
+            c[r * c_step + j] = sum;
+        }
     }
 }
 
