@@ -1,0 +1,43 @@
+/* elastic.h - nested feed-forward layers (MatFormer, arXiv 2310.07707): a
+ * model trained so that the first m hidden neurons of each layer are a model
+ * too is cut to those, and whole layers may be left out. Feed-forward layers
+ * are found by what they compute, not by names: products by constants from E
+ * to F features, elementwise work on the F, a product back to E whose result
+ * is added to a value that the first products' input comes from.
+ */
+#ifndef MCUFC_ELASTIC_H
+#define MCUFC_ELASTIC_H
+
+#include "../ir/ir.h"
+
+typedef struct ElasticOptions {
+    double ffn;                 /* of all hidden neurons; 0: not asked */
+    int nratio;
+    double *ratio;              /* per layer, hidden / features; or NULL */
+    int nwidth;
+    int64_t *width;             /* per layer, in neurons; or NULL */
+    double budget;              /* Mix'n'Match: MACs, or up to 1 a share of
+                                   the whole model's; 0: not asked */
+    int nskip;
+    int *skip;                  /* layers to leave out, from 0 */
+} ElasticOptions;
+
+typedef struct ElasticLayer {
+    const char *name;           /* of the product back to E */
+    int64_t features, hidden, width;
+    bool skipped;
+    int64_t bytes_saved, macs_saved;
+} ElasticLayer;
+
+typedef struct ElasticReport {
+    int n, cap;
+    ElasticLayer *layer;
+    int64_t macs_before, macs_after;
+} ElasticReport;
+
+/* Cuts g in place. False after a message. */
+bool elastic_slice(Graph *g, const ElasticOptions *opt, ElasticReport *r);
+void elastic_text(Buf *b, const ElasticReport *r);
+void elastic_json(Buf *b, const ElasticReport *r);
+
+#endif

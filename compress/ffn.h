@@ -1,0 +1,37 @@
+/* ffn.h - one feed-forward layer as found in a graph. */
+#ifndef MCUFC_FFN_H
+#define MCUFC_FFN_H
+
+#include "elastic.h"
+
+/* An operand that has one index per hidden neuron along an axis. */
+typedef struct Cut {
+    Node *n;
+    int in, axis;
+} Cut;
+
+typedef struct Ffn {
+    int64_t features, hidden;
+    Node *down;                 /* F -> E */
+    Node *add;                  /* the residual sum */
+    Value *stream;              /* what the layer's result is added to */
+    int nnode, capnode;
+    Node **node;                /* everything between, makers first */
+    int ncut, capcut;
+    Cut *cut;                   /* of constants */
+} Ffn;
+
+typedef struct Ffns {
+    int n, cap;
+    Ffn *layer;
+} Ffns;
+
+/* In schedule order, in `arena`. */
+void ffns_find(Graph *g, Arena *arena, Ffns *out);
+/* The other operand of a sum where one side comes from the other, which is
+ * the stream of a residual network; NULL: no such sum. */
+Value *residual_stream(const Node *add);
+/* v without quantization, identities and reshapes around it. */
+Value *peel(Value *v);
+
+#endif
