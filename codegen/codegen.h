@@ -56,6 +56,7 @@ typedef struct ReportInfo {
     /* what --quantize has to say: lines, and a JSON object; NULL: nothing */
     const char *quantization, *quantization_json;
     const char *low_rank, *low_rank_json;
+    const char *elastic, *elastic_json;
 } ReportInfo;
 void report_json(Buf *b, const Codegen *cg, const ReportInfo *info);
 void report_html(Buf *b, const Codegen *cg, const ReportInfo *info);

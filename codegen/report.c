@@ -237,6 +237,8 @@ void report_json(Buf *b, const Codegen *cg, const ReportInfo *info)
     json_io(b, cg, g->out, g->nout, false);
     json_steps(b, g);
     json_decisions(b, r);
+    if (info->elastic_json)
+        buf_printf(b, "  \"elastic\": %s,\n", info->elastic_json);
     if (info->low_rank_json)
         buf_printf(b, "  \"low_rank\": %s,\n", info->low_rank_json);
     if (info->quantization_json)
@@ -346,6 +348,8 @@ void report_text(Buf *b, const Codegen *cg, const ReportInfo *info)
     text_peak(b, p);
     text_steps(b, g);
     text_islands(b, g);
+    if (info->elastic)
+        buf_printf(b, "\n%s", info->elastic);
     if (info->low_rank)
         buf_printf(b, "\n%s", info->low_rank);
     if (info->quantization)

@@ -5,6 +5,7 @@
 #include "../codegen/codegen.h"
 #include "../frontend/model.h"
 #include "../compress/compress.h"
+#include "../compress/elastic.h"
 #include "../passes/passes.h"
 #include "../ptq/ptq.h"
 #include "options.h"
@@ -20,8 +21,10 @@ typedef struct Compile {
     struct Proof *proof;        /* --prove, or NULL */
     Graph *quantized;           /* --quantize: the Q/DQ graph, or NULL */
     PtqReport ptq;              /* what it took */
-    Graph *compressed;          /* --low-rank: the smaller graph, or NULL */
+    Graph *compressed;          /* the graph after --elastic and
+                                   --low-rank, or NULL */
     LowRankReport low_rank;
+    ElasticReport elastic;
 } Compile;
 
 /* The model as a fresh graph, before any pass; NULL after a message. */
@@ -43,7 +46,9 @@ int compile_run(Compile *c);
  * calibrates, later ones return copies of the same graph. */
 Graph *quantize_graph(Compile *c, Graph *g);
 void quantize_report(Compile *c, ReportInfo *info);
-/* compress.c: --low-rank; the same */
+/* elastic.c: --elastic; false after a message */
+bool elastic_apply(Compile *c, Graph *g);
+/* compress.c: --elastic and --low-rank; as quantize_graph */
 Graph *compress_graph(Compile *c, Graph *g);
 void compress_report(Compile *c, ReportInfo *info);
 /* boundary.c: --input-norm, --state (after build, before the passes) */

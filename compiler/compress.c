@@ -1,5 +1,5 @@
-/* compress.c - --low-rank: reads what it asks for and has compress/ change
- * the network, before quantization. Everything after it takes the result for
+/* compress.c - --elastic and --low-rank: what they ask for is read and
+ * compress/ changes the network, before quantization. Everything after it takes the result for
  * the model.
  */
 #include <ctype.h>
@@ -116,11 +116,11 @@ static bool split_layers(Compile *c, Graph *g)
 
 Graph *compress_graph(Compile *c, Graph *g)
 {
-    if (!c->opt->low_rank)
-        return g;
     if (c->compressed)
         return graph_clone(c->compressed);
-    if (!split_layers(c, g))
+    if (!c->opt->low_rank && !c->opt->elastic.n)
+        return g;
+    if (!elastic_apply(c, g) || (c->opt->low_rank && !split_layers(c, g)))
         return NULL;
     c->compressed = graph_clone(g);
     return g;
@@ -130,12 +130,20 @@ void compress_report(Compile *c, ReportInfo *info)
 {
     Buf text, json;
 
-    if (!c->low_rank.n)
-        return;
-    buf_init(&text, c->arena);
-    buf_init(&json, c->arena);
-    low_rank_text(&text, &c->low_rank);
-    low_rank_json(&json, &c->low_rank);
-    info->low_rank = text.s;
-    info->low_rank_json = json.s;
+    if (c->low_rank.n) {
+        buf_init(&text, c->arena);
+        buf_init(&json, c->arena);
+        low_rank_text(&text, &c->low_rank);
+        low_rank_json(&json, &c->low_rank);
+        info->low_rank = text.s;
+        info->low_rank_json = json.s;
+    }
+    if (c->elastic.n) {
+        buf_init(&text, c->arena);
+        buf_init(&json, c->arena);
+        elastic_text(&text, &c->elastic);
+        elastic_json(&json, &c->elastic);
+        info->elastic = text.s;
+        info->elastic_json = json.s;
+    }
 }

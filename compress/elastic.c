@@ -37,6 +37,16 @@ static Value *prefix(Graph *g, const Value *v, int axis, int64_t m)
     return graph_const(g, v->name, t, to.data);
 }
 
+/* A shape that ends in m. */
+static Value *with_length(Graph *g, const Value *v, int64_t m)
+{
+    int64_t n = type_elems(&v->type);
+    void *data = arena_memdup(g->arena, v->data, (size_t)type_bytes(&v->type));
+
+    elem_set_int(v->type.dt, data, n - 1, m);
+    return graph_const(g, v->name, v->type, data);
+}
+
 static bool before(const Node *a, const Node *b)
 {
     return a->index < b->index;
@@ -59,7 +69,10 @@ static bool cut(Graph *g, Ffn *f, int64_t m)
     sort_nodes(f);
     for (int i = 0; i < f->ncut; i++) {
         const Cut *c = &f->cut[i];
-        node_set_input(c->n, c->in, prefix(g, c->n->in[c->in], c->axis, m));
+        const Value *v = c->n->in[c->in];
+        node_set_input(c->n, c->in,
+                       c->axis == CUT_LENGTH ? with_length(g, v, m)
+                                             : prefix(g, v, c->axis, m));
     }
     for (int i = 0; i < f->nnode; i++)
         if (!node_infer(g, f->node[i]))

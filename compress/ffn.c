@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+enum { MAX_TAIL = 16 };         /* elementwise ops behind the last product */
+
 static bool is_constant(const Value *v)
 {
     return value_is_const(v) ||
@@ -131,6 +133,22 @@ static bool visit_map(Walk *w, Node *n)
     return true;
 }
 
+/* A view that keeps the hidden axis last: a Reshape may name its length. */
+static bool visit_view(Walk *w, Node *n)
+{
+    const Value *shape = n->op == OP_Reshape ? n->in[1] : NULL;
+
+    if (last_dim(n->in[0]) != w->f->hidden || !visit(w, n->in[0]))
+        return false;
+    if (shape && !value_is_const(shape))
+        return false;
+    if (shape && elem_get_int(shape->type.dt, shape->data,
+                              type_elems(&shape->type) - 1) == w->f->hidden)
+        add_cut(w, n, 1, CUT_LENGTH);
+    PUSH(w->arena, w->f->node, w->f->nnode, w->f->capnode, n);
+    return true;
+}
+
 /* Elementwise on codes, whatever its operands are called. */
 static bool is_map(const Node *n)
 {
@@ -149,6 +167,8 @@ static bool visit(Walk *w, Value *v)
         return true;
     if (is_product(n, &wi, &in_axis, &out_axis))
         return visit_product(w, n, wi, in_axis, out_axis);
+    if (op_has(n->op, T_VIEW) && n->out[0]->type.rank > 0)
+        return visit_view(w, n);
     return is_map(n) && visit_map(w, n);
 }
 
@@ -219,16 +239,23 @@ Value *residual_stream(const Node *add)
     return NULL;
 }
 
-/* The residual sum that takes v in, behind biases and quantization. */
-static Node *sum_of(Value *v)
+/* The residual sum that takes v in, behind biases, activations and
+ * quantization; its stream is older than v. */
+static Node *sum_of(const Value *v, int depth)
 {
-    while (v->nuse == 1 && !v->is_output) {
-        Node *n = v->use[0];
-        if (residual_stream(n))
+    for (int i = 0; i < v->nuse && depth < MAX_TAIL && !v->is_output; i++) {
+        Node *n = v->use[i], *found;
+        Value *stream = residual_stream(n);
+        Arena *arena = arena_child(n->graph->arena);
+        bool older = stream && !comes_from(stream, v, arena);
+        arena_free(arena);
+        if (older)
             return n;
         if (!is_map(n) && !op_has(n->op, T_VIEW))
-            return NULL;
-        v = n->out[0];
+            continue;
+        found = sum_of(n->out[0], depth + 1);
+        if (found)
+            return found;
     }
     return NULL;
 }
@@ -250,7 +277,7 @@ static bool find(Node *down, Arena *arena, Ffn *f)
                           down->in[2]->type.rank == 2) || !visit(&w, down->in[0]) ||
         !cut_constant(&w, down, wi, in_axis) || !is_private(f))
         return false;
-    f->add = sum_of(down->out[0]);
+    f->add = sum_of(down->out[0], 0);
     if (!f->add)
         return false;
     f->stream = residual_stream(f->add);

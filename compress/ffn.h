@@ -4,7 +4,10 @@
 
 #include "elastic.h"
 
-/* An operand that has one index per hidden neuron along an axis. */
+enum { CUT_LENGTH = -1 };
+
+/* An operand that has one index per hidden neuron along an axis; or a shape
+ * whose last number is how many there are (CUT_LENGTH). */
 typedef struct Cut {
     Node *n;
     int in, axis;

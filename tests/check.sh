@@ -47,6 +47,7 @@ suite poison tests/e2e/poison.sh "$build"
 suite corrupt python3 tests/e2e/corrupt.py "$build" \
     ${long:+--rounds 10000}
 suite html tests/e2e/html.sh "$build"
+suite elastic tests/e2e/elastic.sh "$build"
 suite boards tests/e2e/boards.sh "$build" ${long:+long}
 suite ops tests/e2e/ops.sh "$build" ${long:+long}
 suite windows python3 tests/e2e/windows.py "$build" --rounds ${long:+4}4

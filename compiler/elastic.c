@@ -1,0 +1,238 @@
+/* elastic.c - --elastic: reads what it asks for and has compress/ cut the
+ * model's nested feed-forward layers. Each use of the option says one thing:
+ * ffn=, list=, csv=, mixnmatch=, skip=.
+ */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../support/file.h"
+#include "compile.h"
+
+enum { CSV_BYTES = 1 << 20 };
+
+typedef struct Parse {
+    Compile *c;
+    ElasticOptions *o;
+    int cap;
+} Parse;
+
+static bool bad(Compile *c, const char *spec, const char *what)
+{
+    diag_error(c->diag, "--elastic %s: %s", spec, what);
+    diag_hint(c->diag, "ffn=0.5, list=2,2,4,4, csv=FILE:NAME, "
+              "mixnmatch=MACS, skip=3,4");
+    return false;
+}
+
+static bool parse_share(Parse *p, const char *spec, const char *s)
+{
+    char *end;
+
+    p->o->ffn = strtod(s, &end);
+    if (end == s || *end || !(p->o->ffn > 0 && p->o->ffn <= 1))
+        return bad(p->c, spec, "a share above 0 and up to 1 is expected");
+    return true;
+}
+
+/* Hidden neurons per layer as multiples of its features. */
+static bool parse_ratios(Parse *p, const char *spec, const char *s)
+{
+    for (;;) {
+        char *end;
+        double x = strtod(s, &end);
+        if (end == s || !(x > 0 && x < 1e6) || (*end && *end != ','))
+            return bad(p->c, spec, "numbers with commas are expected, hidden "
+                       "neurons per layer over its features");
+        PUSH(p->c->arena, p->o->ratio, p->o->nratio, p->cap, x);
+        if (!*end)
+            return true;
+        s = end + 1;
+    }
+}
+
+static bool parse_skips(Parse *p, const char *spec, const char *s)
+{
+    for (int cap = 0;;) {
+        char *end;
+        long x = strtol(s, &end, 10);
+        if (end == s || x < 0 || x > 100000 || (*end && *end != ','))
+            return bad(p->c, spec, "layer numbers from 0 with commas are "
+                       "expected");
+        int layer = (int)x;
+        PUSH(p->c->arena, p->o->skip, p->o->nskip, cap, layer);
+        if (!*end)
+            return true;
+        s = end + 1;
+    }
+}
+
+static bool parse_budget(Parse *p, const char *spec, const char *s)
+{
+    char *end;
+    double x = strtod(s, &end);
+
+    if (*end == 'K' || *end == 'k')
+        x *= 1e3, end++;
+    else if (*end == 'M')
+        x *= 1e6, end++;
+    else if (*end == 'G')
+        x *= 1e9, end++;
+    p->o->budget = x;
+    if (end == s || *end || !(x > 0))
+        return bad(p->c, spec, "a number of MACs (12M), or up to 1 a share "
+                   "of the model's, is expected");
+    return true;
+}
+
+/* The next field of a CSV line: quotes may hold commas, "" is a quote. */
+static char *next_field(char **at, Arena *arena)
+{
+    char *s = *at, *out = arena_alloc(arena, strlen(s) + 1), *q = out;
+
+    if (*s == '"') {
+        for (s++; *s && !(*s == '"' && s[1] != '"'); s++) {
+            s += *s == '"';
+            *q++ = *s;
+        }
+        s += *s == '"';
+    }
+    while (*s && *s != ',' && *s != '\n' && *s != '\r')
+        *q++ = *s++;
+    *q = 0;
+    *at = *s == ',' ? s + 1 : s;
+    return out;
+}
+
+/* [2_048 * 4, 2_048 * 4, ...]: products of integers; brackets may go. */
+static bool parse_widths(Parse *p, const char *file, const char *s)
+{
+    while (*s) {
+        int64_t x = 1;
+        bool factor = true;
+        while (*s && strchr("[ ,]", *s))
+            s++;
+        if (!*s)
+            break;
+        while (factor) {
+            int64_t v = 0;
+            while (*s == ' ')
+                s++;
+            if (!isdigit((unsigned char)*s))
+                return bad(p->c, file, "a list of hidden sizes is expected "
+                           "in the column 'FFN Hidden Dims'");
+            for (; isdigit((unsigned char)*s) || *s == '_'; s++)
+                if (*s != '_' && v < 1 << 28)
+                    v = v * 10 + (*s - '0');
+            x = x < 1 << 28 && v < 1 << 28 ? x * v : INT32_MAX;
+            while (*s == ' ')
+                s++;
+            factor = *s == '*';
+            s += factor;
+        }
+        PUSH(p->c->arena, p->o->width, p->o->nwidth, p->cap, x);
+    }
+    return p->o->nwidth || bad(p->c, file, "no hidden sizes in that row");
+}
+
+static bool csv_row(Parse *p, const char *file, char *line, const int *column)
+{
+    char *skip = NULL, *dims = NULL;
+
+    for (int i = 0; *line && *line != '\n' && *line != '\r'; i++) {
+        char *f = next_field(&line, p->c->arena);
+        if (i == column[1])
+            dims = f;
+        if (i == column[2])
+            skip = f;
+    }
+    if (!dims || !parse_widths(p, file, dims))
+        return dims != NULL || bad(p->c, file, "that row has no hidden sizes");
+    while (skip && *skip && strchr("[ ", *skip))
+        skip++;
+    if (skip && strcspn(skip, "]"))
+        skip[strcspn(skip, "]")] = 0;
+    for (char *s = skip, *q = skip; s; s++) {
+        if (*s != ' ')
+            *q++ = *s;
+        if (!*s)
+            break;
+    }
+    return !skip || !isdigit((unsigned char)*skip) ||
+           parse_skips(p, file, skip);
+}
+
+/* Columns as in Gemma 3n's slicing configurations: `name`, `FFN Hidden Dims`,
+ * `Layers Skipped`; others are not looked at. */
+static bool parse_csv(Parse *p, const char *spec, const char *s)
+{
+    static const char *const titles[] = { "name", "FFN Hidden Dims",
+                                          "Layers Skipped" };
+    const char *colon = strrchr(s, ':');
+    int column[3] = { -1, -1, -1 };
+    const char *file, *name;
+    FileBytes bytes;
+    char *text, *line;
+
+    if (!colon || !colon[1])
+        return bad(p->c, spec, "csv=FILE:NAME is expected, the NAME of a row");
+    file = arena_strndup(p->c->arena, s, (size_t)(colon - s));
+    name = colon + 1;
+    if (!file_read(file, CSV_BYTES, p->c->arena, p->c->diag, &bytes))
+        return false;
+    text = arena_strndup(p->c->arena, (const char *)bytes.data, bytes.n);
+    line = text;
+    for (int i = 0; *line && *line != '\n' && *line != '\r'; i++) {
+        const char *f = next_field(&line, p->c->arena);
+        for (int k = 0; k < 3; k++)
+            if (!strcmp(f, titles[k]))
+                column[k] = i;
+    }
+    if (column[0] < 0 || column[1] < 0)
+        return bad(p->c, spec, "its first line has no columns 'name' and 'FFN "
+                   "Hidden Dims'");
+    while ((line = strchr(line, '\n')) && *++line) {
+        char *at = line, *f = NULL;
+        for (int i = 0; i <= column[0]; i++)
+            f = next_field(&at, p->c->arena);
+        if (!strcmp(f, name))
+            return csv_row(p, spec, line, column);
+    }
+    return bad(p->c, spec, "it has no such row");
+}
+
+static bool parse_one(Parse *p, const char *spec)
+{
+    static const struct {
+        const char *key;
+        bool (*parse)(Parse *p, const char *spec, const char *s);
+    } forms[] = {
+        { "ffn=", parse_share }, { "list=", parse_ratios },
+        { "csv=", parse_csv }, { "mixnmatch=", parse_budget },
+        { "skip=", parse_skips },
+    };
+
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        if (!strncmp(spec, forms[i].key, strlen(forms[i].key)))
+            return forms[i].parse(p, spec, spec + strlen(forms[i].key));
+    return bad(p->c, spec, "not understood");
+}
+
+bool elastic_apply(Compile *c, Graph *g)
+{
+    ElasticOptions o = { 0 };
+    Parse p = { c, &o, 0 };
+    int widths;
+
+    if (!c->opt->elastic.n)
+        return true;
+    for (int i = 0; i < c->opt->elastic.n; i++)
+        if (!parse_one(&p, c->opt->elastic.v[i]))
+            return false;
+    widths = (o.ffn > 0) + (o.ratio != NULL) + (o.width != NULL) +
+             (o.budget > 0);
+    if (widths > 1)
+        return diag_error(c->diag, "--elastic: ffn=, list=, csv= and "
+                          "mixnmatch= each choose all widths: one of them");
+    return elastic_slice(g, &o, &c->elastic);
+}

@@ -1,0 +1,124 @@
+#!/bin/sh
+# elastic.sh BUILD - --elastic against models that were cut by hand, bit for
+# bit; and every feed-forward layer of the real transformers.
+cd "$(dirname "$0")/../.." || exit 1
+build=${1:-build}
+shared=${MCUFC_SHARED:-../shared}
+out=$build/elastic
+mkdir -p "$out"
+passed=0 failed=0 skipped=0
+
+truth()         # what, command that must succeed
+{
+    what=$1
+    shift
+    if "$@" >"$out/log" 2>&1; then passed=$((passed + 1))
+    else failed=$((failed + 1)); echo "FAIL $what"; head -3 "$out/log"; fi
+}
+skip() { skipped=$((skipped + 1)); echo "SKIP $1"; }
+
+# A model of two layers of E = 4 features; the first layer is an MLP of $1
+# hidden neurons, the second a gated one of $2. Weights are a function of
+# (matrix, row, column), so that a narrower model has a prefix of them.
+model()
+{
+    awk -v h1="$1" -v h2="$2" '
+        function w(k, i, j) { return sin(k * 7.1 + i * 3.3 + j * 1.7) }
+        function matrix(name, k, rows, cols,    i, j, s) {
+            s = sprintf("float[%d,%d] %s = {", rows, cols, name)
+            for (i = 0; i < rows; i++) for (j = 0; j < cols; j++)
+                s = s sprintf("%s%.6f", i + j ? ", " : "", w(k, i, j))
+            return s "}"
+        }
+        function vector(name, k, n,    j, s) {
+            s = sprintf("float[%d] %s = {", n, name)
+            for (j = 0; j < n; j++)
+                s = s sprintf("%s%.6f", j ? ", " : "", w(k, 0, j))
+            return s "}"
+        }
+        BEGIN {
+            print "<ir_version: 10, opset_import: [\"\" : 21]>"
+            print "m (float[3,4] x) => (float[3,4] y) <"
+            print matrix("u1", 1, 4, h1) ", " vector("b1", 2, h1) ","
+            print matrix("d1", 3, h1, 4) ", " vector("c1", 4, 4) ","
+            print matrix("g2", 5, 4, h2) ", " matrix("u2", 6, 4, h2) ","
+            print matrix("d2", 7, h2, 4) "> {"
+            print "a = MatMul(x, u1) b = Add(a, b1) c = Gelu(b)"
+            print "d = MatMul(c, d1) e = Add(d, c1) r = Add(x, e)"
+            print "f = MatMul(r, g2) g = Sigmoid(f) s = Mul(f, g)"
+            print "u = MatMul(r, u2) v = Mul(s, u) z = MatMul(v, d2)"
+            print "y = Add(r, z) }"
+        }'
+}
+
+# Both run the same inputs in the interpreter and in C; outputs are bytes.
+same()          # name of hand-cut model, options for the full one...
+{
+    hand=$1
+    shift
+    "$build/mcufc" -q "$hand" -o "$out/hand.c" --name m --selftest &&
+    "$build/mcufc" -q "$out/full.mcu" "$@" -o "$out/cut.c" --name m \
+        --selftest || return 1
+    for f in hand cut; do       # without file name, hash, copies' names
+        sed -e '1,/\*\//d' -e 's/\([bcdgu][12]\)\(_[0-9]\)*/\1/g' \
+            "$out/$f.c" >"$out/$f.body"
+    done
+    "$build/mcufc" -q "$hand" --verify || return 1
+    "$build/mcufc" -q "$out/full.mcu" "$@" --verify || return 1
+    cmp "$out/hand.body" "$out/cut.body"
+}
+
+model 8 6 >"$out/full.mcu"
+model 4 3 >"$out/half.mcu"
+model 2 6 >"$out/first.mcu"
+truth "half of each layer" same "$out/half.mcu" --elastic ffn=0.5
+truth "ratios per layer" same "$out/first.mcu" --elastic list=0.5,1.5
+printf '%s\n' 'name,# Layers,FFN Hidden Dims,Layers Skipped' \
+    'big,2,"[8, 6]",' 'small,2,"[2 * 2, 3]",[]' 'one,1,"[8, 6]","[1]"' \
+    >"$out/slices.csv"
+truth "a row of a CSV file" same "$out/half.mcu" \
+    --elastic "csv=$out/slices.csv:small"
+truth "all of a CSV row" same "$out/full.mcu" \
+    --elastic "csv=$out/slices.csv:big"
+truth "a layer left out" "$build/mcufc" -q "$out/full.mcu" --verify \
+    --elastic "csv=$out/slices.csv:one"
+
+bad()           # what, message, options...
+{
+    what=$1 message=$2
+    shift 2
+    if "$build/mcufc" -q "$@" -o "$out/no.c" >"$out/log" 2>&1
+    then failed=$((failed + 1)); echo "FAIL $what: accepted"
+    elif grep -q "$message" "$out/log"; then passed=$((passed + 1))
+    else failed=$((failed + 1)); echo "FAIL $what:"; head -2 "$out/log"; fi
+}
+f=$out/full.mcu
+bad "too wide" 'asks for 32 hidden neurons in layer 0, which has 8' \
+    "$f" --elastic list=8,1
+bad "list of another length" 'has 3 entries' "$f" --elastic list=1,1,1
+bad "no such row" 'no such row' "$f" --elastic "csv=$out/slices.csv:huge"
+printf 'name,FFN Hidden Dims\nx,"[8]"\n' >"$out/short.csv"
+bad "a CSV with wrong layers" 'has 1 entries, the model has 2' "$f" \
+    --elastic "csv=$out/short.csv:x"
+bad "a CSV without columns" 'no columns' "$f" --elastic "csv=$f:x"
+bad "no such layer" 'no layer 2' "$f" --elastic skip=2
+bad "no share" 'share above 0' "$f" --elastic ffn=0
+bad "two choices" 'one of them' "$f" --elastic ffn=0.5 --elastic list=1,1
+bad "budget too small" 'needs .* MACs' "$f" --elastic mixnmatch=10
+bad "no layers" 'no feed-forward layer' tests/golden/low_rank/list.mcu \
+    --elastic ffn=0.5
+
+layers()        # model, layers it has
+{
+    [ -f "$1" ] || { skip "$1 is not here"; return; }
+    truth "$1: $2 layers" sh -c "'$build/mcufc' -q '$1' --elastic ffn=0.5 \
+        --report -o '$out/m.c' | grep -c '^  layer' | grep -qx $2"
+}
+layers examples/vit-mnist/vit_mnist.onnx 4
+layers "$shared/models/01_vit-mnist.onnx" 4
+layers "$shared/models/02_vit_cifar10_pgd_2_3_16.onnx" 2
+layers "$shared/models/03_cct_xs_v1_global.onnx" 4
+layers "$shared/models/04_kwt1_speechcommands12_wav16k_fp32.onnx" 12
+layers "$shared/models/05_stories260K_step_kv256.onnx" 5
+layers "$shared/models/shapes/deit_tiny.onnx" 12
+echo "elastic: $passed passed, $failed failed, $skipped skipped"
