@@ -182,17 +182,25 @@ static void emit_query(const QAttend *q, const AttendSource *k,
 
 /* Several queries: i0 + r, r < rows; past the end the last one again. */
 
-static void open_rows(const QAttend *q, const char *type)
+static void open_rows(const QAttend *q, const char *type, bool named)
 {
     const Attn *a = &q->t.a;
     Emit *e = q->t.e;
 
     e_open(e, "for (int r = 0; r < %d; r++)", q->rows);
+    if (!named)
+        return;
     if (a->q_len % q->rows)
         e_line(e, "const %s i = i0 + r < %lld ? i0 + r : %lld;", type,
                (long long)a->q_len, (long long)a->q_len - 1);
     else
         e_line(e, "const %s i = i0 + r;", type);
+}
+
+/* do a query's keys depend on its number i? */
+static bool range_moves(const Attn *a)
+{
+    return a->causal || a->left >= 0 || a->right >= 0;
 }
 
 /* lo, hi: the keys that any of them sees. Both ends grow with i. */
@@ -201,7 +209,7 @@ static void emit_bounds(const QAttend *q, const char *type)
     Emit *e = q->t.e;
 
     e_line(e, "int32_t lo = %lld, hi = 0;", (long long)q->t.a.total);
-    open_rows(q, type);
+    open_rows(q, type, range_moves(&q->t.a));
     attend_range(&q->t);
     e_line(e, "lo = from < lo ? from : lo;");
     e_line(e, "hi = to > hi ? to : hi;");
@@ -216,13 +224,11 @@ static void emit_weigh_rows(const QAttend *q, const char *type)
     const char *total = arena_printf(e->arena, "%lld",
                                      (long long)t->a.total);
 
-    open_rows(q, type);
+    open_rows(q, type, range_moves(&t->a) || t->a.mask.t);
     e_line(e, "int32_t *const one = score + r * %lld;",
            (long long)t->a.total);
     e_line(e, "int16_t *const w = p + r * %lld;", (long long)padded(t->a.total));
     if (!t->ranged) {
-        if (t->a.q_len % q->rows && !t->a.has_mask)
-            e_line(e, "(void)i;");
         emit_mask(q, "one", "0", total);
         emit_weigh(q, "sum[r]", "w", "one", total);
         e_close(e);
@@ -246,7 +252,7 @@ static void emit_block(const QAttend *q, const AttendSource *k,
     long long keys = (long long)padded(t->a.total);
 
     e_line(e, "int32_t sum[%d];", q->rows);
-    open_rows(q, type);
+    open_rows(q, type, true);
     emit_call(e, "qattn_query_T", q->q.q.dt, DT_NONE,
               "query + r * %lld, %s, %lld, %lld", (long long)t->a.dk,
               attend_place(t, "x0", t->a.q, "h", "i"), (long long)t->a.dk,
@@ -261,7 +267,7 @@ static void emit_block(const QAttend *q, const AttendSource *k,
               "wide", (long long)t->a.dv, q->rows, lo, keys, lo, (long long)t->a.dv,
               t->ranged ? "hi - lo" : arena_printf(e->arena, "%lld", keys),
               keys);
-    open_rows(q, type);
+    open_rows(q, type, true);
     emit_put(q, arena_printf(e->arena, "acc + r * %lld",
                              (long long)t->a.dv), "sum[r]");
     e_close(e);

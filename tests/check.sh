@@ -33,6 +33,8 @@ suite()         # name, command...
 }
 
 [ -n "$long" ] && ORDER_ROUNDS=1000 && export ORDER_ROUNDS
+# random layers of every integer kernel
+[ -n "$long" ] && MCUFC_LAYERS=10000 && export MCUFC_LAYERS
 suite layers tests/suite_layers.sh
 suite unit tests/suite_unit.sh "$build"
 suite golden make -s golden BUILD="$build"

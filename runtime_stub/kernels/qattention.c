@@ -185,8 +185,10 @@ KERNEL int32_t mcu_qattn_weigh(int16_t *restrict p, const int32_t *restrict s,
 
         sum = 0;
         for (j = 0; j < n; j++) {
-            p[j] = (int16_t)((p[j] + round) >> half);
-            sum += (uint32_t)p[j];
+            const int32_t w = (p[j] + round) >> half;
+
+            p[j] = (int16_t)w;
+            sum += (uint32_t)w;
         }
     }
     return (int32_t)sum;

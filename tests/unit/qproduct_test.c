@@ -3,91 +3,8 @@
  * points at their ends, saturation, odd sizes, groups, depthwise, strides,
  * dilations, padding, planar images, uint8 and int8 mixed, int4 weights,
  * scales per group, run-time operands, backward walks, clamps.
- *
- * MCUFC_LAYERS=N runs N layers of each kind instead of 40.
  */
-#include "../../ir/ir.h"
-
-static const char *build_flags;
-static void walk_backwards(Graph *g);
-#define GENERATED_FLAGS build_flags
-#define GENERATED_PLANNED(g) walk_backwards(g)
-#include "generated.h"
-
-enum { LAYERS = 40, PER_GRAPH = 500 };
-
-typedef struct Random {
-    Graph *g;
-    uint64_t state;
-    Tensor in[2 * PER_GRAPH];   /* data of g->in */
-} Random;
-
-static int below(Random *r, int n)
-{
-    r->state = r->state * UINT64_C(6364136223846793005) + 1442695040888963407u;
-    return (int)((r->state >> 33) % (uint64_t)n);
-}
-
-static bool one_in(Random *r, int n)
-{
-    return below(r, n) == 0;
-}
-
-static int between(Random *r, int lo, int hi)
-{
-    return lo + below(r, hi - lo + 1);
-}
-
-static DType code(Random *r)
-{
-    return one_in(r, 2) ? DT_I8 : DT_U8;
-}
-
-static int least(DType dt)
-{
-    return dt == DT_I8 ? -128 : dt == DT_I4 ? -8 : dt == DT_I16 ? -32768 : 0;
-}
-
-static int most(DType dt)
-{
-    return dt == DT_I8 ? 127 : dt == DT_U8 ? 255 : dt == DT_I4 ? 7 : 32767;
-}
-
-/* All over the range, at its ends only, near one number, or all alike. */
-static void *codes(Random *r, const Type *t)
-{
-    int64_t n = type_elems(t);
-    int lo = least(t->dt), hi = most(t->dt), way = below(r, 8);
-    void *p = arena_alloc(r->g->arena, (size_t)type_bytes(t) + 16);
-    int at = between(r, lo, hi - 3);
-
-    for (int64_t i = 0; i < n; i++)
-        elem_set_int(t->dt, p, i, way == 0   ? one_in(r, 2) ? lo : hi
-                                  : way == 1 ? at + below(r, 4)
-                                  : way == 2 ? at
-                                             : between(r, lo, hi));
-    return p;
-}
-
-static Value *input(Random *r, Type t)
-{
-    Value *v = graph_value(r->g, "x", t);
-
-    graph_add_input(r->g, v);
-    r->in[r->g->nin - 1] = (Tensor){ t, codes(r, &t) };
-    return v;
-}
-
-static Value *constant(Random *r, Type t)
-{
-    return graph_const(r->g, "w", t, codes(r, &t));
-}
-
-/* 2^lo .. 2^hi */
-static double scale(Random *r, int lo, int hi)
-{
-    return ldexp(1 + below(r, 1000) * 1e-3, between(r, lo, hi));
-}
+#include "layers.h"
 
 static Value *scales(Random *r, int rank, int64_t n, int64_t groups)
 {
@@ -111,59 +28,6 @@ static Value *bias(Random *r, int64_t n)
     for (int64_t i = 0; i < n; i++)
         b[i] = between(r, -(1 << bits), 1 << bits);
     return graph_const(r->g, "b", type_vector(DT_I32, n), b);
-}
-
-static int64_t zero_point(Random *r, DType dt)
-{
-    int way = below(r, 4);
-
-    return way == 0   ? least(dt)
-           : way == 1 ? most(dt)
-           : way == 2 ? (least(dt) + most(dt) + 1) / 2
-                      : between(r, least(dt), most(dt));
-}
-
-/* Parameters of the result, for sums around 2^bits at scale `unit`. */
-static DType result(Random *r, double unit, int bits, float *y_scale,
-                    int64_t *zp, int64_t *lo, int64_t *hi)
-{
-    DType dt = one_in(r, 8) ? DT_I16 : code(r);
-    int range = dt == DT_I16 ? 15 : 7, off = between(r, -3, 3);
-
-    if (one_in(r, 10))
-        off = between(r, -20, 20);
-    *y_scale = (float)(unit * scale(r, bits - range + off,
-                                    bits - range + off));
-    *zp = zero_point(r, dt);
-    if (one_in(r, 4)) {
-        *lo = between(r, least(dt), most(dt));
-        *hi = between(r, (int)*lo, most(dt));
-    }
-    return dt;
-}
-
-static int log2_of(int64_t n)
-{
-    int bits = 0;
-
-    while (n >> bits > 1)
-        bits++;
-    return bits;
-}
-
-static Ints list(Random *r, int n, const int64_t *v)
-{
-    Ints a = { n, NEW_ARRAY(r->g->arena, int64_t, n) };
-
-    memcpy(a.v, v, (size_t)n * sizeof *v);
-    return a;
-}
-
-static Node *node(Random *r, Op op, int nin, Value **in)
-{
-    while (nin && !in[nin - 1])
-        nin--;
-    return node_new(r->g, op, op_name(op), nin, in, 1);
 }
 
 /* One axis of a window: sizes that fit, with padding inside the window. */
@@ -429,9 +293,7 @@ static Node *make_mean(Random *r)
     return n;
 }
 
-typedef Node *Maker(Random *r);
-
-static const struct { const char *name; Maker *make; } kinds[] = {
+static const Kind kinds[] = {
     { "int8 convolution", make_conv8 },
     { "int4 convolution", make_conv4 },
     { "depthwise convolution", make_depthwise },
@@ -446,92 +308,7 @@ static const struct { const char *name; Maker *make; } kinds[] = {
     { "mean", make_mean },
 };
 
-enum { NKIND = sizeof kinds / sizeof kinds[0] };
-
-/* A layer, or none where inference refuses it (sums that do not fit). */
-static bool add_layer(Random *r, Maker *make)
-{
-    int inputs = r->g->nin;
-    Node *n = make(r);
-
-    if (node_refusal(r->g, n)) {
-        while (r->g->nin > inputs)      /* stay unused inputs */
-            r->g->nin--;
-        return false;
-    }
-    graph_append(r->g, n);
-    graph_add_output(r->g, n->out[0]);
-    return true;
-}
-
-static uint64_t walk_state;
-
-static void walk_backwards(Graph *g)
-{
-    for EACH_NODE(n, g) {
-        walk_state = walk_state * UINT64_C(6364136223846793005) + 1;
-        n->backward = walk_state >> 63;
-    }
-}
-
-static int random_graph(Fixture *f, Random *r, uint64_t seed, Maker *make,
-                        int layers)
-{
-    int made = 0;
-
-    memset(r, 0, sizeof *r);
-    r->state = seed;
-    r->g = graph_new(f->arena, f->scratch, &f->diag);
-    for (int i = 0; made < layers && i < 20 * layers; i++)
-        made += add_layer(r, make);
-    return made;
-}
-
-static void compare(uint64_t seed, int kind, int layers)
-{
-    static Random ref, gen;
-    Tensor *want, *got;
-    Fixture f;
-    int made;
-
-    fixture_open(&f);
-    made = random_graph(&f, &ref, seed, kinds[kind].make, layers);
-    ck_assert_int_eq(made, layers);
-    random_graph(&f, &gen, seed, kinds[kind].make, layers);
-    want = NEW_ARRAY(f.arena, Tensor, ref.g->nout);
-    got = NEW_ARRAY(f.arena, Tensor, ref.g->nout);
-    walk_state = seed;
-    ck_assert(graph_eval(ref.g, ref.in, want, f.arena, NULL, NULL));
-    generated_run(&f, gen.g, gen.in, got);
-    for (int i = 0; i < ref.g->nout; i++) {
-        Buf b;
-        buf_init(&b, f.arena);
-        node_print(&b, ref.g->out[i]->def);
-        ck_assert_msg(generated_agrees(&want[i], &got[i], 0),
-                      "seed %llu, %s, layer %d differs: %s",
-                      (unsigned long long)seed, kinds[kind].name, i, b.s);
-    }
-    fixture_close(&f);
-}
-
-/* Every kind, its layers in graphs of PER_GRAPH, built in three ways. */
-START_TEST(generated_layers_are_equal)
-{
-    static const char *const flags[] = {
-        GENERATED_STRICT, "-std=c99 -O3 -march=native -Wall -Wextra -Werror",
-        "-std=c99 -O2 -fno-strict-aliasing",
-    };
-    const char *more = getenv("MCUFC_LAYERS");
-    int layers = more ? atoi(more) : LAYERS;
-
-    for (int at = 0, i = 0; at < layers; at += PER_GRAPH, i++) {
-        int left = layers - at;
-        build_flags = flags[(i + _i) % 3];
-        compare((uint64_t)(1 + i + 1000 * _i), _i,
-                left < PER_GRAPH ? left : PER_GRAPH);
-    }
-}
-END_TEST
+#include "layers_run.h"
 
 int main(void)
 {
