@@ -127,6 +127,13 @@ BENCH_MODELS ?= $(wildcard examples/vit-mnist/*.onnx \
 bench: all
 	$(PYTHON) bench/bench.py $(BUILD) $(BENCH_MODELS)
 
+# how fast the text form is read
+$(BUILD)/bench/text: $(BUILD)/bench/text.o $(LIB_OBJ)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+bench-text: $(BUILD)/bench/text
+	@$(BUILD)/bench/text
+
 # siblings never include each other
 layers:
 	@tests/layers.sh

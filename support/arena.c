@@ -1,12 +1,16 @@
-/* arena.c - bump allocator: chunks in a list, large blocks in their own. */
+/* arena.c - bump allocator: chunks in a list, large blocks in their own. An
+ * arena that has grown takes its memory in pieces as large as the system's
+ * large pages: reading a long text or model is otherwise page faults. */
 #include "arena.h"
 
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { CHUNK = 64 * 1024, LARGE = 16 * 1024, ALIGN = 64 };
+enum { PAGE = 2 * 1024 * 1024, GROWN = 4 * PAGE };
 
 typedef struct Chunk {
     struct Chunk *next;
@@ -31,6 +35,17 @@ static size_t head_bytes(void)
     return (sizeof(Chunk) + ALIGN - 1) / ALIGN * ALIGN;
 }
 
+static void *pages(size_t bytes)
+{
+    void *p = aligned_alloc(PAGE, (bytes + PAGE - 1) / PAGE * PAGE);
+
+#ifdef MADV_HUGEPAGE
+    if (p)
+        (void)madvise(p, bytes / PAGE * PAGE, MADV_HUGEPAGE);
+#endif
+    return p;
+}
+
 static Chunk *chunk_new(Arena *a, size_t cap)
 {
     ArenaOom *oom = a->oom;
@@ -40,7 +55,9 @@ static Chunk *chunk_new(Arena *a, size_t cap)
     oom->count++;
     if (oom->count != oom->fail_at &&
         !(oom->limit && (total > oom->limit || oom->used > oom->limit - total)))
-        c = aligned_alloc(ALIGN, (total + ALIGN - 1) / ALIGN * ALIGN);
+        c = total >= PAGE
+                ? pages(total)
+                : aligned_alloc(ALIGN, (total + ALIGN - 1) / ALIGN * ALIGN);
     if (!c)
         fail(oom, cap);
     c->next = NULL;
@@ -118,7 +135,7 @@ void *arena_alloc(Arena *a, size_t bytes)
             a->chunks = c;
         }
     } else if (!c || c->cap - c->used < need) {
-        c = chunk_new(a, CHUNK);
+        c = chunk_new(a, a->bytes < GROWN ? CHUNK : PAGE - head_bytes());
         c->next = a->chunks;
         a->chunks = c;
     }

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { TAIL = 2 };              /* zeros behind a file's bytes */
+
 static bool fail(Diag *diag, const char *path, const char *doing)
 {
     const char *file = diag->file;
@@ -22,6 +24,7 @@ static bool fail(Diag *diag, const char *path, const char *doing)
 static bool read_rest(int fd, size_t cap, size_t max, Arena *arena,
                       FileBytes *out)
 {
+    cap -= TAIL;
     for (;;) {
         ssize_t got;
         if (out->n == cap) {
@@ -29,7 +32,7 @@ static bool read_rest(int fd, size_t cap, size_t max, Arena *arena,
             if (cap > max)
                 return errno = EFBIG, false;
             cap = cap * 2;
-            out->data = memcpy(arena_alloc(arena, cap), old, out->n);
+            out->data = memcpy(arena_alloc(arena, cap + TAIL), old, out->n);
         }
         got = read(fd, out->data + out->n, cap - out->n);
         if (got == 0)
@@ -62,7 +65,7 @@ bool file_read(const char *path, size_t max, Arena *arena, Diag *diag,
     }
     if (ok) {
         if (S_ISREG(st.st_mode) && st.st_size > 0)
-            cap = (size_t)st.st_size + 1;
+            cap = (size_t)st.st_size + 1 + TAIL;
         out->n = 0;
         out->data = arena_alloc(arena, cap);
         ok = read_rest(fd, cap, max, arena, out);

@@ -8,7 +8,8 @@
 #include "diag.h"
 
 typedef struct FileBytes {
-    uint8_t *data;              /* aligned to 64 bytes; never NULL */
+    uint8_t *data;              /* aligned to 64 bytes; never NULL; two zeros
+                                   behind what file_read read */
     size_t n;
 } FileBytes;
 

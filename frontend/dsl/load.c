@@ -6,34 +6,39 @@
 
 #include "text_parse.h"
 
-static const Token *token_at(Text *t, uint32_t at)
+uint32_t token_end(const Text *t, const Token *k)
 {
-    int low = 0, high = t->ntoken;
+    int low = 0, high = t->nlonger;
 
-    for (int i = t->near; i < t->near + 64 && i + 1 < high; i++)
-        if (tok(t, i)->start <= at && tok(t, i + 1)->start > at)
-            return tok(t, t->near = i);
-
+    if (k->bytes != LONG_TOKEN)
+        return k->start + k->bytes;
     while (high - low > 1) {
         int mid = (low + high) / 2;
-        if (tok(t, mid)->start <= at)
+        if (t->longer[mid].start <= k->start)
             low = mid;
         else
             high = mid;
     }
-    t->near = low;
-    return t->ntoken ? tok(t, low) : NULL;
+    return t->longer[low].end;
 }
 
+/* Lines are counted from the place that was asked for last: nodes ask in the
+ * order of the text. */
 void text_place(Text *t, uint32_t at, int *line, int *column)
 {
     enum { LONGEST = 4096 };
-    const Token *k = token_at(t, at);
-    uint32_t from = k && k->start <= at ? k->start : 0, start = at;
+    uint32_t from = t->place < at ? t->place : at, start = at;
+    uint32_t to = t->place < at ? at : t->place;
+    const char *s = t->s + from, *end = t->s + to;
+    int lines = 0;
 
-    *line = k && k->start <= at ? (int)k->line : 1;
-    for (; from < at && k->kind != END; from++)
-        *line += t->s[from] == '\n';
+    while ((s = memchr(s, '\n', (size_t)(end - s)))) {
+        s++;
+        lines++;
+    }
+    t->place_line += t->place < at ? lines : -lines;
+    t->place = at;
+    *line = t->place_line;
     while (start > 0 && t->s[start - 1] != '\n' && at - start < LONGEST)
         start--;
     *column = at - start < LONGEST ? (int)(at - start) + 1 : 0;
@@ -88,15 +93,16 @@ static void hash_bytes(const FileBytes *f, uint32_t hash[2])
 static void text_init(Text *t, const FileBytes *f)
 {
     t->n = f->n;
-    t->s = arena_alloc(t->arena, f->n + 2);     /* flex wants two zeros */
-    memcpy(t->s, f->data, f->n);
+    t->s = (char *)f->data;
     t->resynced = -1;
+    t->place_line = 1;
     map_init(&t->constant, t->scratch);
     map_init(&t->file, t->scratch);
 }
 
-bool text_read(const char *path, FileBytes bytes, Arena *arena, Diag *diag,
-               Model *out)
+/* bytes: of the arena, with two zeros behind them for flex. */
+static bool read_text(const char *path, FileBytes bytes, Arena *arena,
+                      Diag *diag, Model *out)
 {
     Text *t = NEW(arena, Text);
     bool ok;
@@ -116,17 +122,24 @@ bool text_read(const char *path, FileBytes bytes, Arena *arena, Diag *diag,
     return ok;
 }
 
+bool text_read(const char *path, FileBytes bytes, Arena *arena, Diag *diag,
+               Model *out)
+{
+    FileBytes copy = { arena_alloc(arena, bytes.n + 2), bytes.n };
+
+    memcpy(copy.data, bytes.data, bytes.n);
+    return read_text(path, copy, arena, diag, out);
+}
+
 bool text_load(const char *path, Arena *arena, Diag *diag, Model *out)
 {
     const char *file = diag->file;
-    Arena *scratch = arena_child(arena);
     FileBytes bytes;
     bool ok;
 
     diag->file = path;
-    ok = file_read(path, MAX_TEXT, scratch, diag, &bytes) &&
-         text_read(path, bytes, arena, diag, out);
+    ok = file_read(path, MAX_TEXT, arena, diag, &bytes) &&
+         read_text(path, bytes, arena, diag, out);
     diag->file = file;
-    arena_free(scratch);
     return ok;
 }

@@ -58,7 +58,7 @@ enum { STACK = 4096 };
 %type <s> name word label overload text_name
 %type <lit> number
 %type <vec> units header header_items pairs fn_attrs fn_attr_list params
-%type <vec> param_list infos info_items nodes dims args operands ins places
+%type <vec> param_list infos info_items nodes dims args operands places
 %type <vec> open attrs attr_list values literals
 %type <type> type shaped
 %type <dim> dim
@@ -182,7 +182,9 @@ word: IDENT
     | TYPE
     | CONTAINER
     ;
-name: word
+name: IDENT                         /* not by way of word: that is slower */
+    | TYPE
+    | CONTAINER
     | STRING                        { $$ = text_checked(t, @1, $1); }
     ;
 text_name
@@ -392,7 +394,7 @@ node: statement
     }
     ;
 statement
-    : label operands '=' op overload attrs '(' ins ')' attrs   {
+    : label operands '=' op overload attrs '(' args ')' attrs   {
         for (int i = 0; $10 && i < $10->n; i++)
             $6 = vec_add(t, $6, $10->v[i]);
         $$ = make_node(t, $1, $2, &$4, $5, $6, $8, @4);
@@ -426,8 +428,6 @@ operands
         $$ = $1 ? $1 : vec_add(t, NULL, (void *)"");
         $$ = vec_add(t, $$, (void *)$3);
     }
-    ;
-ins : args
     ;
 args: %empty                        { $$ = NULL; }
     | name                          { $$ = vec_add(t, NULL, (void *)$1); }
@@ -585,11 +585,13 @@ static void report(Text *t, Span at, const char *expected)
 {
     const Token *k = tok(t, t->last);
     const Token *before = tok(t, t->last ? t->last - 1 : 0);
-    int n = (int)(k->end - k->start > 40 ? 40 : k->end - k->start);
+    uint32_t end = token_end(t, before);
+    int n = (int)(token_end(t, k) - k->start);
 
+    n = n > 40 ? 40 : n;
     if (t->last > 0 && at.start == k->start && k->first) {
-        n = (int)(before->end - before->start);
-        text_error(t, (Span){ before->end, before->end + 1 },
+        n = (int)(end - before->start);
+        text_error(t, (Span){ end, end + 1 },
                    "expected %s after '%.*s'", expected, n > 40 ? 40 : n,
                    t->s + before->start);
     } else if (k->kind == END) {

@@ -14,13 +14,8 @@ static bool is_word(const Text *t, int i, const char *word)
     const Token *k = tok(t, i);
     size_t n = strlen(word);
 
-    return k->kind == IDENT && k->end - k->start == n &&
+    return k->kind == IDENT && token_end(t, k) - k->start == n &&
            !memcmp(t->s + k->start, word, n);
-}
-
-static Span span_of(const Token *k)
-{
-    return (Span){ k->start, k->end };
 }
 
 const Number *constant_find(Text *t, const char *name, size_t n)
@@ -53,13 +48,14 @@ static void go_to(Text *t, const char *s)
 static bool define_constant(Text *t)
 {
     const Token *name = tok(t, t->pos + 1);
-    const char *s = t->s + tok(t, t->pos + 2)->end;
+    const char *s = t->s + token_end(t, tok(t, t->pos + 2));
     Literal *l = NEW(t->scratch, Literal);
 
     if (!expr_eval(t, &s, t->s + t->n, &l->num))
         return false;
     map_put(&t->constant, arena_strndup(t->scratch, t->s + name->start,
-                                        name->end - name->start), l);
+                                        token_end(t, name) - name->start),
+            l);
     go_to(t, s);
     return true;
 }
@@ -96,8 +92,8 @@ static int closing(const Text *t, int i)
 
 static bool loop_bounds(Text *t, Loop *l)
 {
-    const char *s = t->s + tok(t, t->pos + 2)->end, *end = t->s + t->n;
-    Span at = span_of(tok(t, t->pos));
+    const char *s = t->s + token_end(t, tok(t, t->pos + 2)), *end = t->s + t->n;
+    Span at = token_span(t, tok(t, t->pos));
     Number first, last;
 
     if (!expr_eval(t, &s, end, &first))
@@ -120,18 +116,18 @@ static bool loop_bounds(Text *t, Loop *l)
 static bool start_loop(Text *t)
 {
     const Token *var = tok(t, t->pos + 1);
-    Span at = span_of(tok(t, t->pos));
+    Span at = token_span(t, tok(t, t->pos));
     Loop l;
 
     l.var = arena_strndup(t->scratch, t->s + var->start,
-                          var->end - var->start);
+                          token_end(t, var) - var->start);
     if (t->nloop == MAX_LOOPS)
         return text_error(t, at, "repeats nested more than %d deep",
                           MAX_LOOPS);
     if (!loop_bounds(t, &l))
         return false;
     if (tok(t, t->pos)->kind != '{')
-        return text_error(t, span_of(tok(t, t->pos)),
+        return text_error(t, token_span(t, tok(t, t->pos)),
                           "expected '{' after the range of repeat");
     l.first = t->pos + 1;
     l.end = closing(t, t->pos);
@@ -155,7 +151,7 @@ static void next_turn(Text *t)
     if (l->i < l->last && !t->fatal) {
         l->i++;
         t->pos = l->first;
-        charge(t, span_of(tok(t, l->end)), 1);
+        charge(t, token_span(t, tok(t, l->end)), 1);
     } else {
         t->pos = l->end + 1;
         t->nloop--;
@@ -234,7 +230,7 @@ int stream_next(Text *t, Span *at)
         bool word = k->kind == IDENT && next->kind == IDENT &&
                     tok(t, t->pos + 2)->kind == '=';
         if (t->fatal)
-            return *at = span_of(k), END;
+            return *at = token_span(t, k), END;
         if (t->nloop && t->pos == t->loop[t->nloop - 1].end) {
             next_turn(t);
         } else if (word && is_word(t, t->pos, "repeat")) {
@@ -245,7 +241,7 @@ int stream_next(Text *t, Span *at)
                     k->kind == FLOAT) && is_operator(t, next)) {
             return take_expression(t, at);
         } else {
-            *at = span_of(k);
+            *at = token_span(t, k);
             if (t->nloop)
                 charge(t, *at, 1 + (int64_t)(at->end - at->start) / 16);
             t->last = t->pos;

@@ -23,11 +23,15 @@ enum {
 
 typedef struct Span { uint32_t start, end; } Span;      /* bytes */
 
+/* Texts have millions of them, and most of reading a text is memory. */
 typedef struct Token {
-    uint32_t start, end, line;  /* line: from 1 */
-    short kind;                 /* of parse.y */
-    bool first;                 /* on its line */
+    uint32_t start;
+    uint32_t kind : 10;         /* of parse.y */
+    uint32_t first : 1;         /* on its line */
+    uint32_t bytes : 21;        /* LONG_TOKEN: see Text.longer */
 } Token;
+
+enum { LONG_TOKEN = (1 << 21) - 1 };
 
 /* A number, or a name that may be a constant's. */
 typedef struct Literal {
@@ -55,7 +59,10 @@ typedef struct Text {
     size_t n;
     Token **token;              /* in blocks; the last one is END */
     int ntoken, nblock, capblock;
-    int near;                   /* the token that was looked for last */
+    Span *longer;               /* of tokens of LONG_TOKEN bytes and more */
+    int nlonger, caplonger;
+    uint32_t place;             /* a byte that was asked for, ... */
+    int place_line;             /* ... and its line; from 1 */
     int pos, last;              /* next token; the one handed out last */
     Loop loop[MAX_LOOPS];
     int nloop;
@@ -83,6 +90,12 @@ static inline const Token *tok(const Text *t, int i)
 {
     i = i < t->ntoken ? i : t->ntoken - 1;
     return &t->token[i / BLOCK][i % BLOCK];
+}
+
+uint32_t token_end(const Text *t, const Token *k);
+static inline Span token_span(const Text *t, const Token *k)
+{
+    return (Span){ k->start, token_end(t, k) };
 }
 
 /* Messages: file:line:column, the line, a caret */
