@@ -50,7 +50,7 @@ static const char *times(Emit *e, bool wide, const char *x, int32_t m)
 
 void emit_qadd(Emit *e, const Node *n)
 {
-    const char *sum, *bias;
+    const char *sum;
     int y, a, b;
     bool far;
     Loops l;
@@ -59,12 +59,12 @@ void emit_qadd(Emit *e, const Node *n)
     if (!qadd_read(n, &s))
         return;
     open_two(&l, e, n, &y, &a, &b);
-    bias = s.wide ? arena_printf(e->arena, " + INT64_C(%lld)",
-                                 (long long)s.bias)
-                  : plus(e, s.bias);
-    sum = arena_printf(e->arena, "%s + %s%s",
+    /* the constant first: two multiply-accumulates */
+    sum = arena_printf(e->arena, s.wide ? "INT64_C(%lld) + %s + %s"
+                                        : "%lld + %s + %s",
+                       (long long)s.bias,
                        times(e, s.wide, loops_load(&l, a), s.ma),
-                       times(e, s.wide, loops_load(&l, b), s.mb), bias);
+                       times(e, s.wide, loops_load(&l, b), s.mb));
     if (s.shift)
         sum = arena_printf(e->arena, "(%s) >> %d", sum, s.shift);
     far = s.wide && s.shift < 20;       /* perhaps above 32 bits */

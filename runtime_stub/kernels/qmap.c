@@ -11,9 +11,15 @@
 #endif
 #include "kernel.h"
 
-/* x in lo..hi */
+/* x in lo..hi; one instruction for whole types on Arm cores that have it */
 KERNEL inline int32_t mcu_code(int32_t x, int32_t lo, int32_t hi)
 {
+#ifdef __ARM_FEATURE_SAT
+    if (lo == -128 && hi == 127)
+        return __builtin_arm_ssat(x, 8);
+    if (lo == 0 && hi == 255)
+        return (int32_t)__builtin_arm_usat(x, 8);
+#endif
     x = x > lo ? x : lo;
     return x < hi ? x : hi;
 }
