@@ -41,6 +41,7 @@ typedef enum ModelAttrKind {
 } ModelAttrKind;
 
 typedef struct ModelGraph ModelGraph;
+typedef struct ModelRegion ModelRegion;
 
 typedef struct ModelAttr {
     const char *name;
@@ -64,7 +65,17 @@ typedef struct ModelNode {
     int line, column;           /* in a text file; 0 otherwise */
     const int64_t *at;          /* text: places of the results (-1: none) */
     const int64_t *scratch;     /* text: offset and bytes; NULL: none */
+    ModelRegion *region;        /* text: innermost loop around it, or NULL */
+    const int64_t *walk;        /* text: axis per loop (-1: none), or NULL */
+    int nwalk;
 } ModelNode;
+
+struct ModelRegion {            /* text: region NAME @over(extent, tile) */
+    ModelRegion *parent;
+    const char *name;
+    int64_t extent, tile;
+    void *made;                 /* the Region that it became */
+};
 
 struct ModelGraph {
     const char *name;

@@ -222,12 +222,29 @@ void value_set_const(Value *v, const void *data)
     v->data = data;
 }
 
+/* Regions around n become known when their first node is met. */
+static void number_regions(Node *n, const Node *before, int *next)
+{
+    for (Region *r = n->region; r; r = r->parent) {
+        bool known = false;
+        for (Region *b = before ? before->region : NULL; b; b = b->parent)
+            known = known || b == r;
+        if (!known) {
+            r->id = (*next)++;
+            r->first = n->index;
+        }
+        r->last = n->index;
+    }
+}
+
 void graph_number(Graph *g)
 {
-    int i = 0;
+    int i = 0, regions = 0;
 
-    for EACH_NODE(n, g)
+    for EACH_NODE(n, g) {
         n->index = i++;
+        number_regions(n, n->prev, &regions);
+    }
 }
 
 static void keep(Graph *g, bool *kept, Value **list, int *n, Value *v)

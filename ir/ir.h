@@ -116,6 +116,7 @@ typedef struct Value Value;
 typedef struct Node Node;
 typedef struct Graph Graph;
 typedef struct Buffer Buffer;
+typedef struct Region Region;
 
 /* What the codes of an integer value stand for: real = scale * (code -
  * zero_point). For callers and readers; no op reads it. */
@@ -143,6 +144,8 @@ struct Value {
     /* where it lives, set by the planner (see Buffer) */
     Buffer *buf;                /* NULL: constant, or of no elements */
     int64_t delta;              /* first byte, relative to the buffer's */
+    Region *store;              /* the buffer holds one tile of it; NULL:
+                                   all of it */
 };
 
 typedef enum Op {
@@ -167,6 +170,20 @@ enum {
     T_INTERNAL = 64,    /* not an ONNX op: domain mcufc in text */
 };
 
+/* A loop over tiles of an axis (region.h). Values keep their whole types;
+ * a node in a region computes a tile of its results per turn. */
+struct Region {
+    Region *parent;             /* the loop around this one */
+    const char *name;
+    int64_t extent, tile;       /* indices, and how many of them per turn;
+                                   the last turn may have fewer */
+    int depth;                  /* 0: outermost */
+    int id, first, last;        /* by graph_number: in order of appearance,
+                                   and the nodes in it */
+};
+
+enum { REGION_DEPTH = 4 };      /* loops around a node at most */
+
 struct Node {
     Op op;
     const char *name;           /* the model's own name, or made from op */
@@ -182,6 +199,10 @@ struct Node {
     const char *island;         /* why it computes in floats in a quantized
                                    model; NULL: it does not, or unknown */
     bool backward;              /* its kernel writes the last unit first */
+    Region *region;             /* innermost loop around it, or NULL */
+    signed char walk[REGION_DEPTH];     /* axis of the first result that the
+                                   loop of this depth goes along; -1: none,
+                                   the same is computed in every turn */
 };
 
 #define ATTRS(stem, n) ((Attr_##stem *)(n)->attr)
@@ -244,7 +265,7 @@ void node_set_output(Node *n, int i, Value *v); /* v had no maker */
 void value_replace(Graph *g, Value *from, Value *to);
 /* v becomes a constant; the node that made it loses that output */
 void value_set_const(Value *v, const void *data);
-void graph_number(Graph *g);            /* node->index */
+void graph_number(Graph *g);            /* node->index, and of regions */
 const char *graph_fresh_name(Graph *g, const char *hint);
 /* Ids, names, use lists as if the graph were built from its text: what a
  * pass does next cannot depend on what was there before. */

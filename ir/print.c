@@ -6,7 +6,7 @@
  * they stand: no upgrade, no expansion, no folding. Facts that have no place
  * in ONNX's syntax (hash, states, the plan) are metadata_props.
  */
-#include "ir.h"
+#include "region.h"
 
 #include <string.h>
 
@@ -313,6 +313,35 @@ static void put_scratch(Buf *b, const Node *n)
                    (long long)n->scratch_buf->offset, (long long)n->scratch);
 }
 
+/* `region rows @over(197, 4) {` for every loop that begins with n, after a
+ * `}` for every one that ended before it; NULL: the end of the graph. */
+static void put_regions(Buf *b, const Node *n, const Node *before)
+{
+    Region *was = before ? before->region : NULL, *is = n ? n->region : NULL;
+    Region *both = region_common(was, is);
+
+    for (; was != both; was = was->parent)
+        buf_printf(b, "%*s}\n", 2 + 2 * was->depth, "");
+    for (int d = region_depth(both); d < region_depth(is); d++) {
+        const Region *r = region_at(is, d);
+        buf_printf(b, "%*sregion ", 2 + 2 * d, "");
+        put_name(b, r->name);
+        buf_printf(b, " @over(%lld, %lld) {\n", (long long)r->extent,
+                   (long long)r->tile);
+    }
+}
+
+static void put_walk(Buf *b, const Node *n)
+{
+    for (int d = 0; d < region_depth(n->region); d++)
+        if (n->walk[d] < 0)
+            buf_puts(b, d ? ", -" : " @along(-");
+        else
+            buf_printf(b, d ? ", %d" : " @along(%d", n->walk[d]);
+    if (n->region)
+        buf_putc(b, ')');
+}
+
 static void put_plan(Buf *b, const Plan *p)
 {
     buf_printf(b, ",\n    \"mcufc.plan\": \"%lld %lld %lld %lld %d %d\"",
@@ -454,6 +483,16 @@ static void put_declarations(Printer *p, int *count)
     }
 }
 
+/* Commits are not printed; they are last, and in no region. */
+static const Node *last_printed(const Graph *g)
+{
+    const Node *n = g->last;
+
+    while (n && g->plan && node_is_commit(n))
+        n = n->prev;
+    return n;
+}
+
 void graph_print(Buf *b, Graph *g, const PrintOptions *opt)
 {
     Printer p = { b, g, opt };
@@ -468,8 +507,10 @@ void graph_print(Buf *b, Graph *g, const PrintOptions *opt)
     for EACH_NODE(n, g) {
         if (g->plan && node_is_commit(n))
             continue;
-        buf_puts(b, "  ");
+        put_regions(b, n, n->prev);
+        buf_printf(b, "%*s", 2 + 2 * region_depth(n->region), "");
         put_op(b, n);
+        put_walk(b, n);
         if (shows_places(&p)) {
             put_places(b, n->out, n->nout);
             put_scratch(b, n);
@@ -477,5 +518,6 @@ void graph_print(Buf *b, Graph *g, const PrintOptions *opt)
         put_types(b, n);
         buf_putc(b, '\n');
     }
+    put_regions(b, NULL, last_printed(g));
     buf_puts(b, "}\n");
 }

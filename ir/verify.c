@@ -1,6 +1,6 @@
 /* verify.c - every invariant of a graph, stated once. It runs after each
  * pass in tests; a failure is a bug of ours, never of a model. */
-#include "ir.h"
+#include "region.h"
 
 #include <string.h>
 
@@ -86,5 +86,5 @@ bool graph_verify(Graph *g)
     for (int i = 0; i < g->nout; i++)
         if (!made[g->out[i]->id] || !g->out[i]->is_output)
             return broken(g, "graph output is never made", g->out[i]->name);
-    return true;
+    return regions_verify(g);
 }

@@ -224,6 +224,7 @@ void quant_forget_inner(Graph *g);
 /* facts.c: what a printed text says about its graph */
 
 bool facts_build(Build *b);     /* states, the plan; after the nodes */
+bool facts_region(Build *b, const ModelNode *mn, Node *n);
 void facts_places(Build *b, const ModelNode *mn, Node *n);
 
 /* support.c: what there is */

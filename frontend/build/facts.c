@@ -2,6 +2,8 @@
  * where everything is in the arena, which the planner then keeps. */
 #include "build.h"
 
+#include "../../ir/region.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -73,6 +75,43 @@ void facts_places(Build *b, const ModelNode *mn, Node *n)
         n->scratch_buf->bytes = n->scratch;
         n->scratch_buf->is_scratch = true;
     }
+}
+
+/* The Region that a text's region is, and those around it. */
+static Region *region_build(Graph *g, ModelRegion *r)
+{
+    if (!r)
+        return NULL;
+    if (!r->made)
+        r->made = region_new(g, region_build(g, r->parent), r->name,
+                             r->extent, r->tile);
+    return r->made;
+}
+
+bool facts_region(Build *b, const ModelNode *mn, Node *n)
+{
+    int depth;
+
+    if (!mn->region && !mn->walk)
+        return true;
+    if (!b->as_is)
+        return node_error(n, "regions need the domain \"mcufc\" in "
+                          "opset_import: nodes taken as they stand");
+    n->region = region_build(b->g, mn->region);
+    depth = region_depth(n->region);
+    if (depth > REGION_DEPTH)
+        return node_error(n, "is in %d regions, %d are the most", depth,
+                          REGION_DEPTH);
+    if (mn->nwalk != depth)
+        return node_error(n, "is in %d regions, but has %d axes in @along",
+                          depth, mn->nwalk);
+    for (int d = 0; d < depth; d++) {
+        if (mn->walk[d] >= MAX_RANK)
+            return node_error(n, "@along: no axis %lld",
+                              (long long)mn->walk[d]);
+        n->walk[d] = (signed char)mn->walk[d];
+    }
+    return node_tiles(n);
 }
 
 static void place_inputs(Build *b, const ModelInfo *in, int n)

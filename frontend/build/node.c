@@ -335,7 +335,7 @@ static bool node_make(Build *b, Draft *d)
     if (!node_finish(b, n, d->out))
         return false;
     facts_places(b, d->m, n);
-    return true;
+    return facts_region(b, d->m, n);
 }
 
 /* A draft whose attributes and operands say Identity is its operand. */

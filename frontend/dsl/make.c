@@ -468,12 +468,41 @@ bool node_annotate(Text *t, ModelNode *n, const char *what, const Vec *list,
         if (list->n != 2)
             return text_error(t, at, "@scratch takes an offset and a size");
         n->scratch = v;
+    } else if (!strcmp(what, "along")) {
+        n->walk = v;
+        n->nwalk = list->n;
     } else {
         text_error(t, at, "there is no annotation @%.40s of nodes", what);
-        text_hint(t, "@at(offset, ...) or @scratch(offset, bytes)");
+        text_hint(t, "@at(offset, ...), @scratch(offset, bytes) or "
+                  "@along(axis, ...)");
         return false;
     }
     return true;
+}
+
+Vec *make_region(Text *t, const char *name, const char *what,
+                 const Vec *list, Vec *nodes, Span at)
+{
+    const int64_t *v = make_places(t, list);
+    ModelRegion *r = NEW(t->arena, ModelRegion);
+
+    if (strcmp(what, "over") || list->n != 2) {
+        text_error(t, at, "expected over(extent, tile)");
+        text_hint(t, "region rows @over(extent, tile) { ... }");
+        return nodes;
+    }
+    if (v[0] < 1 || v[1] < 1 || v[1] > v[0])
+        text_error(t, at, "a region over %lld by %lld", (long long)v[0],
+                   (long long)v[1]);
+    *r = (ModelRegion){ .name = name, .extent = v[0], .tile = v[1] };
+    for (int i = 0; i < nodes->n; i++) {
+        ModelNode *n = nodes->v[i];
+        ModelRegion **link = &n->region;
+        while (*link && *link != r)
+            link = &(*link)->parent;
+        *link = r;
+    }
+    return nodes;
 }
 
 const char *make_operand(Text *t, const ModelInfo *type, const Body *body,

@@ -52,14 +52,14 @@ enum { STACK = 4096 };
 %token <s> CONTAINER "a container type"
 %token <lit> INT "an integer" FLOAT "a number"
 %token DATA "a list of numbers" ARROW "'=>'"
-%token QUANT "'@q('" RESYNC "a new line" BAD "a stray character"
+%token REGION "'region'" QUANT "'@q('" RESYNC "a new line" BAD "a stray character"
 %token END 0 "the end of the text"
 
 %type <s> name word label overload text_name
 %type <lit> number
 %type <vec> units header header_items pairs fn_attrs fn_attr_list params
 %type <vec> param_list infos info_items nodes dims args operands places
-%type <vec> open attrs attr_list values literals
+%type <vec> region open attrs attr_list values literals
 %type <type> type shaped
 %type <dim> dim
 %type <attr> attr value fn_attr item
@@ -382,9 +382,20 @@ nodes
         $$ = vec_add(t, $1, $2);
         STOP_IF_FULL;
     }
+    | nodes region                  {
+        for (int i = 0; i < $2->n; i++)
+            vec_add(t, $1, $2->v[i]);
+        $$ = $1;
+        STOP_IF_FULL;
+    }
     | nodes error RESYNC            {
         yyerrok;
         STOP_IF_FULL;
+    }
+    ;
+region
+    : REGION name '@' IDENT '(' places ')' '{' nodes '}' {
+        $$ = make_region(t, $2, $4, $6, $9, @4);
     }
     ;
 node: statement

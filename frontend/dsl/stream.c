@@ -219,6 +219,15 @@ static int take_expression(Text *t, Span *at)
     return t->value.kind == NUMBER_INT ? INT : FLOAT;
 }
 
+/* `region NAME @`: nowhere else do two names stand like this */
+static bool is_region(const Text *t, int i)
+{
+    if (!is_word(t, i, "region") || tok(t, i + 1)->kind == END ||
+        tok(t, i + 2)->kind != '@')
+        return false;
+    return tok(t, i + 1)->kind == IDENT || tok(t, i + 1)->kind == STRING;
+}
+
 int stream_next(Text *t, Span *at)
 {
     t->computed = false;
@@ -246,7 +255,7 @@ int stream_next(Text *t, Span *at)
                 charge(t, *at, 1 + (int64_t)(at->end - at->start) / 16);
             t->last = t->pos;
             t->pos += k->kind != END;
-            return k->kind;
+            return is_region(t, t->last) ? REGION : k->kind;
         }
     }
 }

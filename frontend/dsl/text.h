@@ -207,6 +207,9 @@ ModelAttr *make_type_attr(Text *t);
 ModelNode *make_node(Text *t, const char *label, const Vec *out,
                      const OpName *op, const char *overload, const Vec *attr,
                      const Vec *in, Span at);
+/* nodes with a region around them */
+Vec *make_region(Text *t, const char *name, const char *what,
+                 const Vec *list, Vec *nodes, Span at);
 bool node_annotate(Text *t, ModelNode *n, const char *what, const Vec *list,
                    Span at);
 /* An operand that is written as a constant: its name. */
