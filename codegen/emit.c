@@ -97,7 +97,18 @@ void emit_call(Emit *e, const char *kernel, DType t, DType i,
 const char *emit_const(Emit *e, const char *hint, DType dt, int64_t n,
                        const void *data)
 {
+    if (e->state->capture)
+        return const_capture(e->state->capture, e->arena, hint, dt, n, data);
     return weights_add(e->state->weights, hint, dt, n, data);
+}
+
+const char *const_capture(ConstList *l, Arena *arena, const char *hint,
+                          DType dt, int64_t n, const void *data)
+{
+    ConstItem item = { hint, dt, n, data };
+
+    PUSH(arena, l->v, l->n, l->cap, item);
+    return arena_printf(arena, CAPTURED "%d", l->n - 1);
 }
 
 static const char *float_literal(Emit *e, bool single, double x)

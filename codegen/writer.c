@@ -10,6 +10,7 @@
 #include "../support/map.h"
 #include "../support/number.h"
 #include "emit_state.h"
+#include "regions.h"
 #include "selftest.h"
 
 struct Codegen {
@@ -122,7 +123,7 @@ static void put_value(Buf *b, const Value *v)
         buf_printf(b, " @%lld", (long long)(v->buf->offset + v->delta));
 }
 
-static bool names_operand(const char *body, const char *name)
+bool body_names(const char *body, const char *name)
 {
     size_t n = strlen(name);
 
@@ -143,7 +144,7 @@ static void declare(Codegen *cg, Buf *out, const char *body, const Value *v,
     const char *constant = letter == 'x' ? "const " : "";
 
     snprintf(name, sizeof name, "%c%d", letter, i);
-    if (!names_operand(body, name))
+    if (!body_names(body, name))
         return;
     buf_printf(out, "    %s%s *%s = ", constant, ctype, name);
     if (value_is_const(v))
@@ -167,13 +168,13 @@ static bool shares_storage(const Node *n)
         if (!y || type_bytes(&y->type) == 0)
             continue;
         if (!node_view_shift(n, i, &shift) || !x->buf || x->buf != y->buf ||
-            y->delta != x->delta + shift)
+            y->delta != x->delta + shift || x->store != y->store)
             return false;
     }
     return true;
 }
 
-static void step_comment(Buf *b, const Node *n)
+void step_comment(Buf *b, const Node *n)
 {
     buf_printf(b, "/* step %d: %s '", n->index, op_name(n->op));
     put_comment_text(b, n->name);
@@ -222,7 +223,7 @@ static void write_step(Codegen *cg, const Node *n)
     for (int i = 0; i < n->nout; i++)
         if (n->out[i])
             declare(cg, &cg->steps, body.s, n->out[i], 'y', i);
-    if (n->scratch && names_operand(body.s, "s"))
+    if (n->scratch && body_names(body.s, "s"))
         buf_printf(&cg->steps, "    uint8_t *s = a->bytes + %lld;\n",
                    (long long)n->scratch_buf->offset);
     buf_putc(&cg->steps, '\n');
@@ -246,7 +247,8 @@ bool codegen_supported(Graph *g)
 void codegen_scratch(Graph *g)
 {
     for EACH_NODE(n, g)
-        n->scratch = emit_fn(n->op) ? emit_scratch(n) : 0;
+        n->scratch = n->region ? region_scratch(n)
+                   : emit_fn(n->op) ? emit_scratch(n) : 0;
 }
 
 static void head_comment(Codegen *cg)
@@ -439,7 +441,7 @@ static const char *const math_names[] = {
 static bool needs_math(const char *text)
 {
     for (size_t i = 0; i < sizeof math_names / sizeof *math_names; i++)
-        if (names_operand(text, math_names[i]))
+        if (body_names(text, math_names[i]))
             return true;
     return false;
 }
@@ -520,8 +522,14 @@ Codegen *codegen_new(Graph *g, Arena *arena, const CodegenOptions *opt)
     buf_init(&cg->steps, arena);
     buf_init(&cg->run, arena);
     graph_number(g);
-    for EACH_NODE(n, g)
-        write_step(cg, n);
+    for (Node *n = g->first; n; )
+        if (n->region) {
+            n = regions_write(&(StepWriter){ &cg->e, &cg->steps, &cg->run },
+                              n);
+        } else {
+            write_step(cg, n);
+            n = n->next;
+        }
     head_comment(cg);
     write_head(cg);
     return cg;

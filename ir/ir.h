@@ -375,6 +375,9 @@ void quant_mark_boundary(Graph *g);
 
 /* views.c: is result o just bytes of operand 0, and from which byte on? */
 bool node_view_shift(const Node *n, int o, int64_t *shift);
+/* The byte of a Concat's result at which operand k begins, when it is there
+ * in one piece; -1: it is not. */
+int64_t node_part_place(const Node *n, int k);
 
 /* eval.c: the reference interpreter */
 

@@ -78,17 +78,17 @@ static int first_result(const Node *n)
 
 /* The part of slot that belongs to `unit` indices of axis `axis` of the
  * first result; false when it is no part of its own. */
-static bool slot_walk(const Node *n, int slot, int axis, int64_t unit,
-                      Walk *w)
+static bool slot_cut(const Node *n, int slot, int axis, int64_t unit,
+                      Cut *w)
 {
     int out = first_result(n);
     const Type *y = &n->out[out]->type;
     Relation r;
 
-    *w = (Walk){ -1, 0 };
+    *w = (Cut){ -1, 0 };
     if (slot < 0) {
         const Type *t = &n->out[~slot]->type;
-        *w = (Walk){ axis, unit };
+        *w = (Cut){ axis, unit };
         return t->rank > axis && t->dim[axis] == y->dim[axis];
     }
     r = relation_block(node_relation(n, out, slot, axis));
@@ -98,11 +98,11 @@ static bool slot_walk(const Node *n, int slot, int axis, int64_t unit,
         return true;
     if (unit % r.out_unit)
         return false;
-    *w = (Walk){ r.axis, unit / r.out_unit * r.in_unit };
+    *w = (Cut){ r.axis, unit / r.out_unit * r.in_unit };
     return true;
 }
 
-bool node_walks(const Node *n, int slot, Walk *walk)
+bool node_cuts(const Node *n, int slot, Cut *walk)
 {
     const Value *v = node_slot(n, slot);
     const Value *first = n->out[first_result(n)];
@@ -116,12 +116,12 @@ bool node_walks(const Node *n, int slot, Walk *walk)
     for (int d = 0; d < depth; d++) {
         const Region *r = region_at(n->region, d);
         int a = n->walk[d];
-        Walk *w = &walk[d];
-        *w = (Walk){ -1, 0 };
+        Cut *w = &walk[d];
+        *w = (Cut){ -1, 0 };
         if (a < 0)
             continue;
         if (a >= first->type.rank || dim[a] % r->extent ||
-            !slot_walk(n, slot, a, dim[a] / r->extent, w))
+            !slot_cut(n, slot, a, dim[a] / r->extent, w))
             return false;
         dim[a] = dim[a] / r->extent * r->tile;
         if (w->axis < 0)
@@ -165,7 +165,7 @@ static bool op_tiles(const Node *n)
     }
 }
 
-static bool cuts_bytes(const Node *n, int slot, const Walk *walk)
+static bool cuts_bytes(const Node *n, int slot, const Cut *walk)
 {
     if (dtype_bits(node_slot(n, slot)->type.dt) >= 8)
         return true;
@@ -177,7 +177,7 @@ static bool cuts_bytes(const Node *n, int slot, const Walk *walk)
 
 bool node_tiles(const Node *n)
 {
-    Walk walk[REGION_DEPTH];
+    Cut walk[REGION_DEPTH];
 
     if (!n->region)
         return true;
@@ -185,7 +185,7 @@ bool node_tiles(const Node *n)
         return node_error(n, "cannot be cut into tiles");
     for (int slot = -n->nout; slot < n->nin; slot++)
         if (node_slot(n, slot) &&
-            (!node_walks(n, slot, walk) || !cuts_bytes(n, slot, walk)))
+            (!node_cuts(n, slot, walk) || !cuts_bytes(n, slot, walk)))
             return node_error(n, "cannot be cut into tiles: %s %d",
                               slot < 0 ? "result" : "operand",
                               slot < 0 ? ~slot : slot);
@@ -197,9 +197,9 @@ bool node_tiles(const Node *n)
 static Type cut_type(const Node *n, int slot, const int64_t *count, int depth)
 {
     Type t = node_slot(n, slot)->type;
-    Walk walk[REGION_DEPTH];
+    Cut walk[REGION_DEPTH];
 
-    if (!n->region || !node_walks(n, slot, walk))
+    if (!n->region || !node_cuts(n, slot, walk))
         return t;
     for (int d = 0; d < depth; d++)
         if (walk[d].axis >= 0 && count[d] > 0)
@@ -238,11 +238,11 @@ void node_slot_steps(const Node *n, int slot, int64_t *step)
 {
     const Value *v = node_slot(n, slot);
     int64_t stride[MAX_RANK];
-    Walk walk[REGION_DEPTH];
+    Cut walk[REGION_DEPTH];
     Type t;
 
     memset(step, 0, REGION_DEPTH * sizeof *step);
-    if (!n->region || !node_walks(n, slot, walk))
+    if (!n->region || !node_cuts(n, slot, walk))
         return;
     t = value_stored_type(v, v->store);
     type_strides(&t, stride);
@@ -272,10 +272,10 @@ bool node_slot_dense(const Node *n, int slot, const int64_t *count)
 static int64_t tile_start(const Node *n, int slot, const int64_t *pos)
 {
     int64_t stride[MAX_RANK], at = 0;
-    Walk walk[REGION_DEPTH];
+    Cut walk[REGION_DEPTH];
 
     type_strides(&node_slot(n, slot)->type, stride);
-    if (!n->region || !node_walks(n, slot, walk))
+    if (!n->region || !node_cuts(n, slot, walk))
         return 0;
     for (int d = 0; d <= n->region->depth; d++)
         if (walk[d].axis >= 0)
@@ -315,10 +315,10 @@ void node_tile_copy(const Node *n, int slot, const int64_t *count,
 
 bool node_cuts_constant(const Node *n, int depth)
 {
-    Walk walk[REGION_DEPTH];
+    Cut walk[REGION_DEPTH];
 
     for (int i = 0; i < n->nin; i++)
-        if (value_is_const(n->in[i]) && node_walks(n, i, walk) &&
+        if (value_is_const(n->in[i]) && node_cuts(n, i, walk) &&
             walk[depth].axis >= 0)
             return true;
     return false;
@@ -398,7 +398,7 @@ const Node *node_tile(const Node *n, const int64_t *count,
 
 static bool broken(Graph *g, const char *what, const char *name)
 {
-    return diag_error(g->diag, "internal error: %s: '%s'", what, name);
+    return diag_error(g->diag, "%s: '%s'", what, name);
 }
 
 static bool check_region(Graph *g, const Node *n)
@@ -422,7 +422,7 @@ static bool check_region(Graph *g, const Node *n)
 /* Inside a region, readers take the part that was made in the same turn. */
 static bool check_parts(Graph *g, const Node *n)
 {
-    Walk made[REGION_DEPTH], read[REGION_DEPTH];
+    Cut made[REGION_DEPTH], read[REGION_DEPTH];
 
     for (int i = 0; i < n->nin; i++) {
         const Value *v = n->in[i];
@@ -432,8 +432,8 @@ static bool check_parts(Graph *g, const Node *n)
         c = region_common(v->def->region, n->region);
         if (!c)
             continue;
-        node_walks(v->def, ~v->def_index, made);
-        node_walks(n, i, read);
+        node_cuts(v->def, ~v->def_index, made);
+        node_cuts(n, i, read);
         for (int d = 0; d <= c->depth; d++)
             if (made[d].axis != read[d].axis || made[d].unit != read[d].unit)
                 return broken(g, "read in a region in other parts than made",

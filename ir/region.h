@@ -16,10 +16,10 @@
 #include "ir.h"
 
 /* How a loop goes along an operand or a result. */
-typedef struct Walk {
+typedef struct Cut {
     int axis;                   /* -1: the same part in every turn */
     int64_t unit;               /* elements of the axis per position */
-} Walk;
+} Cut;
 
 /* Slot k >= 0 of a node is operand k, slot ~k result k. */
 static inline Value *node_slot(const Node *n, int slot)
@@ -38,7 +38,7 @@ Region *region_below(const Node *n, const Region *outer);
 bool graph_has_regions(const Graph *g);
 
 /* walk[d] for every loop around n; false when the slot cannot be cut so. */
-bool node_walks(const Node *n, int slot, Walk *walk);
+bool node_cuts(const Node *n, int slot, Cut *walk);
 /* May n be in its region with its walks? False after a message. */
 bool node_tiles(const Node *n);
 
@@ -68,7 +68,7 @@ bool node_cuts_constant(const Node *n, int depth);
 void node_tile_copy(const Node *n, int slot, const int64_t *count,
                     const int64_t *pos, void *whole, void *tile, bool out);
 
-/* verify.c's part */
+/* verify.c's part, and a check of regions that people write */
 bool regions_verify(Graph *g);
 
 #endif

@@ -92,6 +92,19 @@ static bool gather_shift(const Node *n, int64_t *shift)
                      k < 0 ? k + x->dim[axis] : k, shift);
 }
 
+int64_t node_part_place(const Node *n, int k)
+{
+    const Type *y = &n->out[0]->type;
+    int64_t axis = ATTRS(concat, n)->axis, from = 0;
+
+    axis += axis < 0 ? y->rank : 0;
+    if (type_span(y, 0, (int)axis) != 1 || dtype_bits(y->dt) < 8)
+        return -1;
+    for (int i = 0; i < k; i++)
+        from += n->in[i]->type.dim[axis];
+    return from * type_span(y, (int)axis + 1, y->rank) * dtype_bytes(y->dt);
+}
+
 bool node_view_shift(const Node *n, int o, int64_t *shift)
 {
     const Value *x = node_in(n, 0), *y = node_out(n, o);

@@ -112,11 +112,13 @@ static void any_order(const Storage *s, const PassOptions *opt)
     }
 }
 
-void plan_certify(const Storage *s, int64_t proved, const PassOptions *opt)
+void plan_certify(Graph *g, const Storage *s, int64_t proved,
+                  const PassOptions *opt)
 {
-    this_order(s->g, proved);
-    any_order(s, opt);
-    s->g->plan->lower_bound = s->g->plan->bounds[0].bound;
+    this_order(g, proved);
+    if (s)
+        any_order(s, opt);
+    g->plan->lower_bound = g->plan->bounds[0].bound;
 }
 
 bool bound_gap_exceeds(const Bound *b, double percent)

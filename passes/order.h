@@ -88,8 +88,9 @@ bool order_imply(const Storage *s, Deps *d, int64_t cap, int64_t *until,
 int order_ends(Walk *w, int64_t cap, Edge **edge, Arena *a);
 
 /* certify.c: the plan's bounds, given what the allocator proved of this
- * order. */
-void plan_certify(const Storage *s, int64_t proved, const PassOptions *opt);
+ * order; s NULL: there are loops, and no other order is known. */
+void plan_certify(Graph *g, const Storage *s, int64_t proved,
+                  const PassOptions *opt);
 
 /* order_beam.c: a good order; returns its peak, or -1 when the effort is
  * spent before it is complete. */

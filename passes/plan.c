@@ -5,15 +5,17 @@
  * every buffer gets an offset from the allocator (dsa.h). State comes first,
  * at the start of the arena.
  */
+#include "../ir/region.h"
 #include "dsa.h"
 #include "order.h"
 #include "placed.h"
+#include "plan_regions.h"
 
 #include <limits.h>
 
 enum { INPUT_TIME = -1, SEARCH_NODES = 200000 };
 
-static Buffer *buffer_new(Graph *g, const char *name, int64_t bytes, int at)
+Buffer *plan_buffer(Graph *g, const char *name, int64_t bytes, int at)
 {
     Plan *p = g->plan;
     Buffer *b = NEW(g->arena, Buffer);
@@ -48,8 +50,8 @@ static int *last_steps(const Storage *s)
 static Buffer *store_buffer(Graph *g, const Store *store, int last)
 {
     const Value *v = store->root;
-    Buffer *b = buffer_new(g, v->name, type_bytes(&v->type),
-                           v->def ? v->def->index : INPUT_TIME);
+    Buffer *b = plan_buffer(g, v->name, type_bytes(&v->type),
+                            v->def ? v->def->index : INPUT_TIME);
 
     b->last = last;
     b->offset = store->at;
@@ -67,7 +69,7 @@ static void step_buffers(const Storage *s, Live *live, Buffer **of,
     if (step->scratch) {
         Node *n = step->node;
         int64_t at = scratch_placed(n);
-        n->scratch_buf = buffer_new(g, n->name, n->scratch, t);
+        n->scratch_buf = plan_buffer(g, n->name, n->scratch, t);
         n->scratch_buf->offset = at;
         n->scratch_buf->is_scratch = true;
     }
@@ -159,20 +161,24 @@ static void find_peak(Graph *g, Plan *p)
 }
 
 /* A fresh plan with buffers and live ranges, state placed; NULL after a
- * message about placements of the text. */
-static Plan *plan_new(const Storage *s, const PassOptions *opt)
+ * message about placements of the text. Loops have their own way to buffers:
+ * s is NULL. */
+static Plan *plan_new(Graph *g, const Storage *s, const PassOptions *opt)
 {
-    Graph *g = s->g;
     Plan *p = NEW(g->arena, Plan);
 
-    if (!placed_values(g, s))
+    if (s && !placed_values(g, s))
         return NULL;
     g->plan = p;
     p->npool = 1;
     p->pool = NEW(g->arena, MemPool);
     p->pool->limit = -1;
-    p->nsteps = s->nstep;
-    make_buffers(g, s);
+    if (s) {
+        p->nsteps = s->nstep;
+        make_buffers(g, s);
+    } else {
+        p->nsteps = region_buffers(g, opt);
+    }
     p->reserve = align_up(opt->state_reserve, PLAN_ALIGN);
     p->state_bytes = p->reserve;
     placed_states(p);
@@ -213,7 +219,8 @@ static int64_t lay_out(Graph *g, Plan *p, const PassOptions *opt)
 
 int64_t plan_arena(Graph *g, const PassOptions *opt)
 {
-    Plan *p = plan_new(storage_new(g, opt), opt);
+    Storage *s = graph_has_regions(g) ? NULL : storage_new(g, opt);
+    Plan *p = plan_new(g, s, opt);
 
     lay_out(g, p, opt);
     for (int i = 0; i < g->nvalue; i++)
@@ -232,12 +239,12 @@ bool pass_plan(Graph *g, const PassOptions *opt, bool *changed)
 
     *changed = true;
     graph_add_commits(g);
-    s = storage_new(g, opt);
-    p = plan_new(s, opt);
+    s = graph_has_regions(g) ? NULL : storage_new(g, opt);
+    p = plan_new(g, s, opt);
     if (!p)
         return false;
     proved = lay_out(g, p, opt);
     find_peak(g, p);
-    plan_certify(s, proved, opt);
+    plan_certify(g, s, proved, opt);
     return plan_check(g);
 }

@@ -4,6 +4,8 @@
  * is ever seen. See build.h for the words. */
 #include "build.h"
 
+#include "../../ir/region.h"
+
 #include <string.h>
 
 static bool check_opset(const Build *b, const ModelOpset *o)
@@ -150,7 +152,7 @@ bool model_build(const Model *m, const BuildOptions *opt, Graph *g)
     b->poison = graph_const_scalar(g, NULL, DT_F32, 0);
     b->as_is = scope_opset(b->scope, "mcufc") > 0;
     describe(b);
-    if (!build_all(b) || !facts_build(b))
+    if (!build_all(b) || !facts_build(b) || !regions_verify(g))
         return false;
     if (!b->as_is) {
         graph_prune(g);

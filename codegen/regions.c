@@ -1,0 +1,602 @@
+/* regions.c - nodes in regions as C: a function per node that takes the
+ * positions of the loops around it, and the loops that call them.
+ *
+ * Emitters know nothing of loops. They see the node of one turn (node_tile):
+ * narrow types, pointers to its tile. A last turn of fewer indices is a
+ * second function. What an emitter makes of a constant that the loops cut is
+ * asked for turn by turn; equal texts become one, with the turns' tables
+ * behind one another. Tiles that are not one piece are copied through
+ * scratch.
+ */
+#include "codegen.h"
+#include "regions.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../ir/region.h"
+
+typedef struct Step {
+    StepWriter *w;
+    const Node *n;
+    int depth;
+    const int64_t *count;       /* per depth: positions of this turn */
+    const int64_t *pos;         /* per depth: its only position, or -1 */
+    const char *name;           /* of the function */
+    Buf head, tail;             /* declarations; copies behind the body */
+} Step;
+
+/* Tiles in pieces */
+
+static int64_t align8(int64_t n)
+{
+    return (n + 7) / 8 * 8;
+}
+
+static bool is_staged(const Node *n, int slot, const int64_t *count)
+{
+    const Value *v = node_slot(n, slot);
+
+    return v && !value_is_const(v) && v->buf &&
+           !node_slot_dense(n, slot, count);
+}
+
+/* before the plan there are no buffers yet */
+static bool needs_stage(const Node *n, int slot, const int64_t *count)
+{
+    const Value *v = node_slot(n, slot);
+
+    return v && !value_is_const(v) && type_elems(&v->type) &&
+           !node_slot_dense(n, slot, count);
+}
+
+static int64_t slot_bytes(const Node *n, int slot, const int64_t *count)
+{
+    Type t = node_tile_type(n, slot, count);
+
+    return align8(type_bytes(&t));
+}
+
+/* Where the copy of a slot begins in the node's scratch; the end of all of
+ * them for slot == n->nin. */
+static int64_t stage_offset(const Node *n, int slot, const int64_t *count,
+                            int64_t kernel)
+{
+    int64_t at = align8(kernel);
+
+    for (int i = -n->nout; i < n->nin && i != slot; i++)
+        if (needs_stage(n, i, count))
+            at += slot_bytes(n, i, count);
+    return at;
+}
+
+static void full_count(const Node *n, int64_t *count)
+{
+    for (int d = 0; d < region_depth(n->region); d++)
+        count[d] = region_at(n->region, d)->tile;
+}
+
+static int64_t kernel_scratch(const Node *n, const int64_t *count)
+{
+    int64_t pos[REGION_DEPTH] = { 0 };
+    const Node *t = node_tile(n, count, pos, n->graph->scratch);
+
+    return emit_fn(n->op) ? emit_scratch(t) : 0;
+}
+
+int64_t region_scratch(const Node *n)
+{
+    int64_t count[REGION_DEPTH], kernel, all;
+
+    full_count(n, count);
+    kernel = kernel_scratch(n, count);
+    all = stage_offset(n, n->nin, count, kernel);
+    return all > align8(kernel) ? all : kernel;
+}
+
+/* Declarations */
+
+static void slot_name(char *name, int slot)
+{
+    snprintf(name, 16, "%c%d", slot < 0 ? 'y' : 'x', slot < 0 ? ~slot : slot);
+}
+
+/* " + r1 * 192 + ..." for the loops that move along a slot; size 1: in
+ * elements */
+static void put_steps(const Step *s, Buf *b, int slot, int64_t size)
+{
+    int64_t step[REGION_DEPTH];
+
+    node_slot_steps(s->n, slot, step);
+    for (int d = 0; d < s->depth; d++)
+        if (step[d])
+            buf_printf(b, " + r%d * %lld", region_at(s->n->region, d)->id,
+                       (long long)(step[d] * size));
+}
+
+static const char *slot_address(const Step *s, int slot)
+{
+    const Value *v = node_slot(s->n, slot);
+    Buf b;
+
+    buf_init(&b, s->w->e->arena);
+    buf_printf(&b, "a->bytes + %lld",
+               (long long)(v->buf ? v->buf->offset + v->delta : 0));
+    put_steps(s, &b, slot, dtype_bytes(v->type.dt));
+    return b.s;
+}
+
+/* The loops that copy between a tile in pieces and its dense copy. */
+static void put_stage_copy(Step *s, int slot)
+{
+    const Value *v = node_slot(s->n, slot);
+    Type tile = node_tile_type(s->n, slot, s->count);
+    Type t = value_stored_type(v, v->store);
+    int64_t stride[MAX_RANK], dense[MAX_RANK], size;
+    Buf *b = slot < 0 ? &s->tail : &s->head, from, to;
+    int inner = t.rank, opened = 0;
+    char name[16];
+
+    slot_name(name, slot);
+    size = dtype_bytes(t.dt);
+    while (inner > 0 && tile.dim[inner - 1] == t.dim[inner - 1])
+        inner--;
+    inner -= inner > 0;
+    type_strides(&t, stride);
+    type_strides(&tile, dense);
+    buf_init(&from, s->w->e->arena);
+    buf_init(&to, s->w->e->arena);
+    buf_puts(&from, slot_address(s, slot));
+    buf_puts(&to, name);
+    for (int i = 0; i < inner; i++) {
+        if (tile.dim[i] == 1)
+            continue;
+        buf_printf(b, "    %*sfor (int i%d = 0; i%d < %lld; i%d++)\n",
+                   4 * opened++, "", i, i, (long long)tile.dim[i], i);
+        buf_printf(&from, " + i%d * %lld", i, (long long)(stride[i] * size));
+        buf_printf(&to, " + i%d * %lld", i, (long long)dense[i]);
+    }
+    buf_printf(b, "    %*smemcpy(%s, %s, %lld);\n", 4 * opened, "",
+               slot < 0 ? from.s : to.s, slot < 0 ? to.s : from.s,
+               (long long)(type_span(&tile, inner, t.rank) * size));
+}
+
+static void declare_staged(Step *s, int slot, int64_t kernel)
+{
+    const Value *v = node_slot(s->n, slot);
+    const char *ctype = dtype_ctype(v->type.dt);
+    char name[16];
+
+    slot_name(name, slot);
+    buf_printf(&s->head, "    %s *%s = (%s *)(void *)(a->bytes + %lld);\n",
+               ctype, name, ctype,
+               (long long)(s->n->scratch_buf->offset +
+                           stage_offset(s->n, slot, s->count, kernel)));
+}
+
+static void declare_placed(Step *s, int slot)
+{
+    const Value *v = node_slot(s->n, slot);
+    const char *constant = slot < 0 ? "" : "const ";
+    const char *ctype = dtype_ctype(v->type.dt);
+    char name[16];
+
+    slot_name(name, slot);
+    buf_printf(&s->head, "    %s%s *%s = (%s%s *)(%svoid *)(%s);\n",
+               constant, ctype, name, constant, ctype, constant,
+               slot_address(s, slot));
+}
+
+/* A constant that lies in one piece per turn, or is not cut at all. */
+static void declare_constant(Step *s, int slot)
+{
+    const Value *v = node_slot(s->n, slot);
+
+    buf_printf(&s->head, "    const %s *x%d = %s", dtype_ctype(v->type.dt),
+               slot, weights_add(s->w->e->state->weights, v->name,
+                                 v->type.dt, type_elems(&v->type), v->data));
+    put_steps(s, &s->head, slot, 1);
+    buf_puts(&s->head, ";\n");
+}
+
+/* Bodies */
+
+/* What the emitters asked for in one turn. */
+typedef struct Turn {
+    Buf body;
+    ConstList list;             /* tables first, then cut operands */
+    int slot[8];                /* of the cut operands */
+    int nslot;
+} Turn;
+
+/* Slots whose tiles are copies are nobody's neighbours. */
+static void part_staged(const Step *s, const Node *tile, Arena *arena)
+{
+    for (int i = -s->n->nout; i < s->n->nin; i++)
+        if (is_staged(s->n, i, s->count))
+            node_slot(tile, i)->buf = NEW(arena, Buffer);
+}
+
+static void emit_turn(Step *s, const int64_t *pos, Turn *t, bool capture)
+{
+    Emit *e = s->w->e;
+    const Node *tile = node_tile(s->n, s->count, pos, e->arena);
+
+    part_staged(s, tile, e->arena);
+    buf_init(&t->body, e->arena);
+    t->list.n = 0;
+    e->c = &t->body;
+    e->indent = 1;
+    e->state->capture = capture ? &t->list : NULL;
+    emit_fn(s->n->op)(e, tile);
+    e->state->capture = NULL;
+    if (!t->body.n)
+        e_line(e, "(void)a;");
+}
+
+/* Loops that cut constants, outermost first; the number of their turns. */
+static int64_t cut_turns(const Step *s, int *depth, int *n)
+{
+    int64_t turns = 1;
+
+    *n = 0;
+    for (int d = 0; d < s->depth; d++) {
+        if (!node_cuts_constant(s->n, d))
+            continue;
+        depth[(*n)++] = d;
+        if (s->pos[d] < 0)
+            turns *= region_at(s->n->region, d)->extent / s->count[d];
+    }
+    return turns;
+}
+
+/* Positions of cutting turn number k; the other loops stay at their start */
+static void turn_position(const Step *s, const int *depth, int n, int64_t k,
+                          int64_t *pos)
+{
+    for (int d = 0; d < s->depth; d++)
+        pos[d] = s->pos[d] < 0 ? 0 : s->pos[d];
+    for (int i = n - 1; i >= 0; i--) {
+        int d = depth[i];
+        int64_t turns;
+        if (s->pos[d] >= 0)
+            continue;
+        turns = region_at(s->n->region, d)->extent / s->count[d];
+        pos[d] = k % turns * s->count[d];
+        k /= turns;
+    }
+}
+
+/* C expression of the number of the cutting turn */
+static const char *turn_number(const Step *s, const int *depth, int n)
+{
+    const char *text = NULL;
+
+    for (int i = 0; i < n; i++) {
+        const Region *r = region_at(s->n->region, depth[i]);
+        Arena *arena = s->w->e->arena;
+        const char *one;
+        if (s->pos[r->depth] >= 0)
+            continue;
+        one = r->tile == 1 ? arena_printf(arena, "r%d", r->id)
+                           : arena_printf(arena, "r%d / %lld", r->id,
+                                          (long long)r->tile);
+        text = !text ? one
+                     : arena_printf(arena, "(%s) * %lld + %s", text,
+                                    (long long)(r->extent / r->tile), one);
+    }
+    return text ? text : "0";
+}
+
+static bool same_turn(const Turn *a, const Turn *b)
+{
+    if (strcmp(a->body.s, b->body.s) || a->list.n != b->list.n)
+        return false;
+    for (int i = 0; i < a->list.n; i++)
+        if (a->list.v[i].dt != b->list.v[i].dt ||
+            a->list.v[i].n != b->list.v[i].n ||
+            (dtype_bits(a->list.v[i].dt) < 8 && a->list.v[i].n % 2))
+            return false;
+    return true;
+}
+
+/* Constant i of every turn behind one another, or once if all are equal. */
+static const char *join_constants(Step *s, const Turn *turn, int64_t turns,
+                                  int i, const char *number)
+{
+    const ConstItem *c = &turn[0].list.v[i];
+    int64_t bytes = (c->n * dtype_bits(c->dt) + 7) / 8;
+    Weights *weights = s->w->e->state->weights;
+    bool same = true;
+    char *all;
+
+    for (int64_t k = 1; k < turns; k++)
+        same = same && !memcmp(c->data, turn[k].list.v[i].data,
+                               (size_t)bytes);
+    if (same)
+        return weights_add(weights, c->hint, c->dt, c->n, c->data);
+    all = arena_alloc(s->w->e->arena, (size_t)(turns * bytes) + 16);
+    for (int64_t k = 0; k < turns; k++)
+        memcpy(all + k * bytes, turn[k].list.v[i].data, (size_t)bytes);
+    return arena_printf(s->w->e->arena, "(%s + (%s) * %lld)",
+                        weights_add(weights, c->hint, c->dt, turns * c->n,
+                                    all), number,
+                        (long long)(bytes / dtype_bytes(c->dt)));
+}
+
+/* The body with its names of captured constants replaced. */
+static const char *fill_constants(Step *s, const Turn *turn, int64_t turns,
+                                  const char *number)
+{
+    const char *p = turn[0].body.s, *q;
+    Buf out;
+
+    buf_init(&out, s->w->e->arena);
+    while ((q = strstr(p, CAPTURED))) {
+        char *end;
+        int i = (int)strtol(q + strlen(CAPTURED), &end, 10);
+        buf_write(&out, p, (size_t)(q - p));
+        buf_puts(&out, join_constants(s, turn, turns, i, number));
+        p = end;
+    }
+    buf_puts(&out, p);
+    return out.s;
+}
+
+/* Constant operands that the body names and whose part of a turn is in
+ * pieces; false when they are too many. */
+static bool capture_operands(const Step *s, const int64_t *pos, Turn *t)
+{
+    Arena *arena = s->w->e->arena;
+    const Node *tile = node_tile(s->n, s->count, pos, arena);
+
+    for (int i = 0; i < s->n->nin; i++) {
+        const Value *v = s->n->in[i];
+        char name[16];
+        slot_name(name, i);
+        if (!value_is_const(v) || node_slot_dense(s->n, i, s->count) ||
+            !body_names(t->body.s, name))
+            continue;
+        if (t->nslot == (int)(sizeof t->slot / sizeof *t->slot))
+            return false;
+        t->slot[t->nslot++] = i;
+        const_capture(&t->list, arena, v->name, v->type.dt,
+                      type_elems(&tile->in[i]->type), tile->in[i]->data);
+    }
+    return true;
+}
+
+static void declare_captured(Step *s, const Turn *turn, int64_t turns,
+                             const char *number)
+{
+    for (int k = 0; k < turn[0].nslot; k++) {
+        int i = turn[0].slot[k];
+        buf_printf(&s->head, "    const %s *x%d = %s;\n",
+                   dtype_ctype(s->n->in[i]->type.dt), i,
+                   join_constants(s, turn, turns,
+                                  turn[0].list.n - turn[0].nslot + k,
+                                  number));
+    }
+}
+
+/* Texts that differ: one case per turn. */
+static const char *case_bodies(Step *s, const int *depth, int n,
+                               int64_t turns, const char *number)
+{
+    int64_t pos[REGION_DEPTH];
+    Buf out;
+
+    buf_init(&out, s->w->e->arena);
+    buf_printf(&out, "    switch (%s) {\n", number);
+    for (int64_t k = 0; k < turns; k++) {
+        Turn t = { .nslot = 0 };
+        turn_position(s, depth, n, k, pos);
+        emit_turn(s, pos, &t, false);
+        capture_operands(s, pos, &t);
+        if (k + 1 < turns)
+            buf_printf(&out, "    case %lld: {\n", (long long)k);
+        else
+            buf_puts(&out, "    default: {\n");
+        for (int i = 0; i < t.nslot; i++) {
+            const ConstItem *c = &t.list.v[i];
+            buf_printf(&out, "    const %s *x%d = %s;\n",
+                       dtype_ctype(c->dt), t.slot[i],
+                       weights_add(s->w->e->state->weights, c->hint, c->dt,
+                                   c->n, c->data));
+        }
+        buf_printf(&out, "%s    break;\n    }\n", t.body.s);
+    }
+    buf_puts(&out, "    }\n");
+    return out.s;
+}
+
+static const char *cut_body(Step *s)
+{
+    int depth[REGION_DEPTH], n;
+    int64_t turns = cut_turns(s, depth, &n), pos[REGION_DEPTH];
+    const char *number = turn_number(s, depth, n);
+    Turn *turn = NEW_ARRAY(s->w->e->arena, Turn, turns);
+    bool same = true;
+
+    for (int64_t k = 0; k < turns && same; k++) {
+        turn_position(s, depth, n, k, pos);
+        emit_turn(s, pos, &turn[k], true);
+        same = capture_operands(s, pos, &turn[k]) &&
+               same_turn(&turn[0], &turn[k]);
+    }
+    if (!same)
+        return case_bodies(s, depth, n, turns, number);
+    declare_captured(s, turn, turns, number);
+    return fill_constants(s, turn, turns, number);
+}
+
+/* One function */
+
+static bool is_cut_constant(const Step *s, int slot)
+{
+    return value_is_const(s->n->in[slot]) &&
+           !node_slot_dense(s->n, slot, s->count);
+}
+
+static void declare_slots(Step *s, const char *body)
+{
+    int64_t kernel = kernel_scratch(s->n, s->count);
+    char name[16];
+
+    for (int i = -s->n->nout; i < s->n->nin; i++) {
+        bool staged = is_staged(s->n, i, s->count);
+        slot_name(name, i);
+        if (!node_slot(s->n, i) || (i >= 0 && is_cut_constant(s, i)) ||
+            (!staged && !body_names(body, name)))
+            continue;
+        if (i >= 0 && value_is_const(s->n->in[i]))
+            declare_constant(s, i);
+        else if (staged)
+            declare_staged(s, i, kernel);
+        else
+            declare_placed(s, i);
+    }
+    if (s->n->scratch && body_names(body, "s"))
+        buf_printf(&s->head, "    uint8_t *s = a->bytes + %lld;\n",
+                   (long long)s->n->scratch_buf->offset);
+    buf_putc(&s->head, '\n');
+    for (int i = -s->n->nout; i < s->n->nin; i++)
+        if (is_staged(s->n, i, s->count))
+            put_stage_copy(s, i);
+}
+
+static void put_signature(Step *s, Buf *b)
+{
+    const Emit *e = s->w->e;
+
+    buf_printf(b, "%s_STEP void %s(%s_arena *a", e->upper, s->name, e->name);
+    for (int d = 0; d < s->depth; d++)
+        buf_printf(b, ", int r%d", region_at(s->n->region, d)->id);
+    buf_puts(b, ")\n{\n");
+}
+
+static void put_unused(const Step *s, Buf *b, const char *body)
+{
+    char name[16];
+
+    for (int d = 0; d < s->depth; d++) {
+        snprintf(name, sizeof name, "r%d", region_at(s->n->region, d)->id);
+        if (!body_names(s->head.s, name) && !body_names(body, name) &&
+            !body_names(s->tail.s, name))
+            buf_printf(b, "    (void)%s;\n", name);
+    }
+}
+
+static void write_function(Step *s)
+{
+    Buf *out = s->w->steps;
+    const char *body;
+
+    buf_init(&s->head, s->w->e->arena);
+    buf_init(&s->tail, s->w->e->arena);
+    body = cut_body(s);
+    declare_slots(s, body);
+    step_comment(out, s->n);
+    put_signature(s, out);
+    buf_write(out, s->head.s, s->head.n);
+    put_unused(s, out, body);
+    buf_puts(out, body);
+    buf_write(out, s->tail.s, s->tail.n);
+    buf_printf(out, "    %s_STEP_KEEP();\n}\n\n", s->w->e->upper);
+}
+
+/* step_7, and step_7_t1 for the last turn of the loop of depth 1 */
+static const char *function_name(const Step *s)
+{
+    Buf b;
+
+    buf_init(&b, s->w->e->arena);
+    buf_printf(&b, "%s_step_%d", s->w->e->name, s->n->index);
+    for (int d = 0; d < s->depth; d++)
+        if (s->pos[d] >= 0)
+            buf_printf(&b, "_t%d", d);
+    return b.s;
+}
+
+/* Loops */
+
+static void indent(StepWriter *w, int depth)
+{
+    buf_printf(w->run, "%*s", 4 + 4 * depth, "");
+}
+
+/* The step's call, and its function: every combination of full and last
+ * turns is met once. */
+static void write_call(StepWriter *w, Node *n, const int64_t *count,
+                       const int64_t *pos)
+{
+    Step s = { .w = w, .n = n, .depth = region_depth(n->region),
+               .count = count, .pos = pos };
+
+    if (!codegen_has_step(n))
+        return;
+    s.name = function_name(&s);
+    write_function(&s);
+    indent(w, s.depth);
+    buf_printf(w->run, "%s_STEP_BEGIN(%d);\n", w->e->upper, n->index);
+    indent(w, s.depth);
+    buf_printf(w->run, "%s(a", s.name);
+    for (int d = 0; d < s.depth; d++)
+        buf_printf(w->run, ", r%d", region_at(n->region, d)->id);
+    buf_puts(w->run, ");\n");
+    indent(w, s.depth);
+    buf_printf(w->run, "%s_STEP_END(%d);\n", w->e->upper, n->index);
+}
+
+static Node *write_turns(StepWriter *w, Node *n, Region *r, int64_t *count,
+                         int64_t *pos);
+
+/* The nodes of r, once; returns the node behind them. */
+static Node *write_body(StepWriter *w, Node *n, Region *r, int64_t *count,
+                        int64_t *pos)
+{
+    while (n && region_within(n->region, r))
+        if (n->region == r) {
+            write_call(w, n, count, pos);
+            n = n->next;
+        } else {
+            n = write_turns(w, n, region_below(n, r), count, pos);
+        }
+    return n;
+}
+
+static Node *write_turns(StepWriter *w, Node *n, Region *r, int64_t *count,
+                         int64_t *pos)
+{
+    int64_t rest = r->extent % r->tile, full = r->extent - rest;
+    Node *end;
+
+    count[r->depth] = r->tile;
+    pos[r->depth] = -1;
+    indent(w, r->depth);
+    buf_printf(w->run, "for (int r%d = 0; r%d < %lld; r%d += %lld) {\n",
+               r->id, r->id, (long long)full, r->id, (long long)r->tile);
+    end = write_body(w, n, r, count, pos);
+    indent(w, r->depth);
+    buf_puts(w->run, "}\n");
+    if (!rest)
+        return end;
+    count[r->depth] = rest;
+    pos[r->depth] = full;
+    indent(w, r->depth);
+    buf_printf(w->run, "for (int r%d = %lld; r%d < %lld; r%d += %lld) {\n",
+               r->id, (long long)full, r->id, (long long)r->extent, r->id,
+               (long long)rest);
+    end = write_body(w, n, r, count, pos);
+    indent(w, r->depth);
+    buf_puts(w->run, "}\n");
+    return end;
+}
+
+Node *regions_write(StepWriter *w, Node *n)
+{
+    int64_t count[REGION_DEPTH] = { 0 }, pos[REGION_DEPTH] = { 0 };
+
+    return write_turns(w, n, region_at(n->region, 0), count, pos);
+}
