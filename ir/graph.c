@@ -225,16 +225,21 @@ void value_set_const(Value *v, const void *data)
 /* Regions around n become known when their first node is met. */
 static void number_regions(Node *n, const Node *before, int *next)
 {
+    int fresh = 0, at;
+
     for (Region *r = n->region; r; r = r->parent) {
-        bool known = false;
-        for (Region *b = before ? before->region : NULL; b; b = b->parent)
-            known = known || b == r;
-        if (!known) {
-            r->id = (*next)++;
+        const Region *b = before ? before->region : NULL;
+        while (b && b != r)
+            b = b->parent;
+        if (!b) {
             r->first = n->index;
+            fresh++;
         }
         r->last = n->index;
     }
+    at = *next += fresh;
+    for (Region *r = n->region; at > *next - fresh; r = r->parent)
+        r->id = --at;           /* outer ones have the smaller numbers */
 }
 
 void graph_number(Graph *g)

@@ -1,18 +1,21 @@
 /* check_plan.c - the independent checker of a plan.
  *
- * It knows nothing of live ranges. It walks the schedule and keeps, for every
- * byte range of the arena, whose element bytes it holds (the owner: a value,
- * or for views the value that was written). A step may only read bytes that
- * still belong to the value it names; it takes over what it writes. Writing
- * where the same step reads is allowed only for ops whose table row says so,
- * at exactly the operand's address.
+ * It knows nothing of live ranges. It walks the schedule, every turn of every
+ * loop, and keeps, for every byte range of the arena, whose element bytes it
+ * holds (the owner: a value, or for views the value that was written; for
+ * values stored in a loop, also in which turn). A step may only read bytes
+ * that still belong to the value it names; it takes over what it writes.
+ * Writing where the same step reads is allowed only for ops whose table row
+ * says so, at exactly the operand's address.
  */
+#include "../ir/region.h"
 #include "passes.h"
 
 typedef struct Range {
     int64_t from, to;           /* arena bytes [from, to) */
     const Value *owner;
     int64_t base;               /* address of the owner's byte 0 */
+    int64_t turn;               /* of the loops around where it is stored */
 } Range;
 
 typedef struct Check {
@@ -21,11 +24,106 @@ typedef struct Check {
     int n, cap;
     const Value **root;         /* by value id: what a view really is */
     int64_t *shift;             /* and from which of its bytes on */
+    int64_t count[REGION_DEPTH], pos[REGION_DEPTH];     /* of this turn */
 } Check;
 
-static int64_t address(const Plan *p, const Value *v)
+/* Where the stored value, or tile, begins. */
+static int64_t base_address(const Check *c, const Value *v)
 {
-    return buffer_address(p, v->buf) + v->delta;
+    return buffer_address(c->g->plan, v->buf) + v->delta;
+}
+
+/* Numbers the turns of the loops around v's place. */
+static int64_t turn_of(const Check *c, const Value *v)
+{
+    int64_t turn = 0;
+
+    for (int d = 0; d < region_depth(v->store); d++)
+        turn = turn * (region_at(v->store, d)->extent + 1) + c->pos[d];
+    return turn;
+}
+
+/* What the present turn of node n touches of a slot: rows of `run` bytes,
+ * the first at `at`; dim and stride (in bytes) tell where the others are. */
+typedef struct Part {
+    const Value *v;
+    int64_t at, run;
+    int rank;
+    int64_t dim[MAX_RANK], stride[MAX_RANK];
+} Part;
+
+/* A whole value. */
+static Part whole(const Check *c, const Value *v)
+{
+    return (Part){ .v = v, .at = base_address(c, v),
+                   .run = type_bytes(&v->type) };
+}
+
+static Part part_of(const Check *c, const Node *n, int slot)
+{
+    const Value *v = node_slot(n, slot);
+    Part p = whole(c, v);
+    int64_t size = dtype_bytes(v->type.dt), step[REGION_DEPTH];
+    Type t, tile;
+
+    if (!n->region)
+        return p;
+    t = value_stored_type(v, v->store);
+    tile = node_tile_type(n, slot, c->count);
+    node_slot_steps(n, slot, step);
+    for (int d = 0; d < region_depth(n->region); d++)
+        p.at += c->pos[d] * step[d] * size;
+    p.rank = t.rank;
+    while (p.rank > 0 && tile.dim[p.rank - 1] == t.dim[p.rank - 1])
+        p.rank--;               /* dims from here on are whole */
+    p.rank -= p.rank > 0;
+    type_strides(&t, p.stride);
+    for (int i = 0; i < p.rank; i++) {
+        p.dim[i] = tile.dim[i];
+        p.stride[i] *= size;
+    }
+    p.run = dtype_bits(t.dt) < 8 ? type_bytes(&tile)
+                                 : type_span(&tile, p.rank, t.rank) * size;
+    return p;
+}
+
+static int64_t part_end(const Part *p)
+{
+    int64_t end = p->at + p->run;
+
+    for (int i = 0; i < p->rank; i++)
+        end += (p->dim[i] - 1) * p->stride[i];
+    return end;
+}
+
+/* Row k of a part: its first byte; -1 behind the last. */
+static int64_t part_row(const Part *p, int64_t k)
+{
+    int64_t at = p->at;
+
+    for (int i = p->rank - 1; i >= 0; i--) {
+        at += k % p->dim[i] * p->stride[i];
+        k /= p->dim[i];
+    }
+    return k ? -1 : at;
+}
+
+/* Ranges i - 1 and i become one where they hold the same. */
+static void merge(Check *c, int i)
+{
+    Range *a, *b;
+
+    if (i < 1 || i >= c->n)
+        return;
+    a = &c->range[i - 1];
+    b = &c->range[i];
+    if (a->to != b->from || a->owner != b->owner || a->base != b->base ||
+        a->turn != b->turn)
+        return;
+    a->to = b->to;
+    c->n--;
+    for (; i < c->n; i++)
+        c->range[i] = c->range[i + 1];
 }
 
 static void add(Check *c, Range r)
@@ -38,6 +136,8 @@ static void add(Check *c, Range r)
     for (i = c->n - 1; i > 0 && c->range[i - 1].from > r.from; i--)
         c->range[i] = c->range[i - 1];
     c->range[i] = r;
+    merge(c, i + 1);
+    merge(c, i);
 }
 
 /* Nobody owns [from, to) any more. */
@@ -53,21 +153,24 @@ static void cut(Check *c, int64_t from, int64_t to)
             continue;
         }
         if (r.from < from)
-            keep[nkeep++] = (Range){ r.from, from, r.owner, r.base };
+            keep[nkeep++] = (Range){ r.from, from, r.owner, r.base,
+                                       r.turn };
         if (r.to > to)
-            keep[nkeep++] = (Range){ to, r.to, r.owner, r.base };
+            keep[nkeep++] = (Range){ to, r.to, r.owner, r.base, r.turn };
     }
     c->n = out;
     for (int i = 0; i < nkeep; i++)
         add(c, keep[i]);
 }
 
-static void take(Check *c, const Value *v)
+static void take(Check *c, const Part *p)
 {
-    int64_t at = address(c->g->plan, v);
+    int64_t base = base_address(c, p->v), turn = turn_of(c, p->v), at;
 
-    cut(c, at, at + type_bytes(&v->type));
-    add(c, (Range){ at, at + type_bytes(&v->type), v, at });
+    for (int64_t k = 0; (at = part_row(p, k)) >= 0; k++) {
+        cut(c, at, at + p->run);
+        add(c, (Range){ at, at + p->run, p->v, base, turn });
+    }
 }
 
 static bool has_bytes(const Value *v)
@@ -75,23 +178,38 @@ static bool has_bytes(const Value *v)
     return v && !value_is_const(v) && type_bytes(&v->type) > 0;
 }
 
-/* Every byte of v must be its own. */
-static bool owned(Check *c, const Value *v, int step, const char *who)
+/* The first range that ends behind a byte. */
+static int find_range(const Check *c, int64_t at)
 {
-    int64_t at = address(c->g->plan, v), to = at + type_bytes(&v->type);
-    const Value *root = c->root[v->id];
-    int64_t base = at - c->shift[v->id];
+    int low = 0, high = c->n;
 
-    for (int i = 0; i < c->n && at < to; i++) {
+    while (low < high) {
+        int mid = (low + high) / 2;
+        if (c->range[mid].to <= at)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+/* Every byte of [at, to) must be v's own, of this turn. */
+static bool owned_bytes(Check *c, const Value *v, int64_t at, int64_t to,
+                        int step, const char *who)
+{
+    const Value *root = c->root[v->id];
+    int64_t base = base_address(c, v) - c->shift[v->id], turn = turn_of(c, v);
+
+    for (int i = find_range(c, at); i < c->n && at < to; i++) {
         const Range *r = &c->range[i];
-        if (r->to <= at)
-            continue;
         if (r->from > at)
             break;
-        if (r->owner != root || r->base != base)
+        if (r->owner != root || r->base != base || r->turn != turn)
             return diag_error(c->g->diag, "plan: step %d (%s) reads '%s', but"
-                              " byte %lld holds '%s'", step, who, v->name,
-                              (long long)at, r->owner->name);
+                              " byte %lld holds '%s'%s", step, who, v->name,
+                              (long long)at, r->owner->name,
+                              r->owner == root ? " of another place or turn"
+                                               : "");
         at = r->to;
     }
     if (at < to)
@@ -101,16 +219,25 @@ static bool owned(Check *c, const Value *v, int step, const char *who)
     return true;
 }
 
-static bool touch(const Plan *p, const Value *a, const Value *b)
+static bool owned(Check *c, const Part *p, int step, const char *who)
 {
-    return address(p, a) < address(p, b) + type_bytes(&b->type) &&
-           address(p, b) < address(p, a) + type_bytes(&a->type);
+    int64_t at;
+
+    for (int64_t k = 0; (at = part_row(p, k)) >= 0; k++)
+        if (!owned_bytes(c, p->v, at, at + p->run, step, who))
+            return false;
+    return true;
+}
+
+/* from the first byte of one to the last of the other: may be too strict */
+static bool touch(const Part *a, const Part *b)
+{
+    return a->at < part_end(b) && b->at < part_end(a);
 }
 
 /* All results lie where their bytes of the operand are. */
-static bool is_view(const Node *n)
+static bool is_view(const Check *c, const Node *n)
 {
-    const Plan *p = n->graph->plan;
     int64_t shift;
 
     if (n->nout == 0 || !has_bytes(node_in(n, 0)))
@@ -118,7 +245,9 @@ static bool is_view(const Node *n)
     for (int i = 0; i < n->nout; i++)
         if (has_bytes(n->out[i]) &&
             (!node_view_shift(n, i, &shift) ||
-             address(p, n->out[i]) != address(p, n->in[0]) + shift))
+             n->out[i]->store != n->in[0]->store ||
+             base_address(c, n->out[i]) != base_address(c, n->in[0]) + shift ||
+             part_of(c, n, ~i).at != part_of(c, n, 0).at + shift))
             return false;
     return true;
 }
@@ -135,17 +264,33 @@ static void alias(Check *c, const Node *n)
         }
 }
 
-/* An output may lie on an input only as the op's traits allow. */
-static bool may_touch(const Node *n, int in, int out)
+/* Do the loops move along both slots in the same steps? */
+static bool same_steps(const Node *n, int a, int b)
 {
-    const Value *x = n->in[in], *y = n->out[out];
-    const Plan *p = n->graph->plan;
+    int64_t sa[REGION_DEPTH], sb[REGION_DEPTH];
 
+    node_slot_steps(n, a, sa);
+    node_slot_steps(n, b, sb);
+    for (int d = 0; d < region_depth(n->region); d++)
+        if (sa[d] != sb[d])
+            return false;
+    return true;
+}
+
+/* An output may lie on an input only as the op's traits allow: tile upon
+ * tile; or where an operand of a Concat already is in its place. */
+static bool may_touch(const Node *n, int in, int out, const Part *x,
+                      const Part *y)
+{
+    if (n->op == OP_Concat)
+        return !n->region && node_part_place(n, in) >= 0 &&
+               x->at == y->at + node_part_place(n, in);
     if (out != 0 || !op_has(n->op, T_MAP | T_ROWS))
         return false;
     if (op_has(n->op, T_ROWS) && !op_has(n->op, T_MAP) && in != 0)
         return false;
-    return address(p, x) == address(p, y) && type_equal(&x->type, &y->type);
+    return x->at == y->at && type_equal(&x->v->type, &y->v->type) &&
+           same_steps(n, in, ~out);
 }
 
 /* [from, from + bytes) of a pool: inside it, and in the state region exactly
@@ -165,28 +310,31 @@ static bool check_place(const Node *n, const char *name, const Buffer *b,
     return true;
 }
 
-static bool check_writes(Check *c, const Node *n)
+/* Result o against operands and earlier results. */
+static bool check_write(const Check *c, const Node *n, int o)
 {
-    const Plan *p = c->g->plan;
+    Part y = part_of(c, n, ~o), x;
 
-    for (int o = 0; o < n->nout; o++) {
-        const Value *y = n->out[o];
-        if (!has_bytes(y))
+    if (!check_place(n, y.v->name, y.v->buf,
+                     y.at - c->g->plan->pool[y.v->buf->pool].base,
+                     part_end(&y) - y.at))
+        return false;
+    for (int i = 0; i < n->nin; i++) {
+        if (!has_bytes(n->in[i]))
             continue;
-        if (!check_place(n, y->name, y->buf, y->buf->offset + y->delta,
-                         type_bytes(&y->type)))
-            return false;
-        for (int i = 0; i < n->nin; i++)
-            if (has_bytes(n->in[i]) && touch(p, n->in[i], y) &&
-                !may_touch(n, i, o))
-                return node_error(n, "plan: byte %lld of output '%s' "
-                                  "overwrites input '%s'",
-                                  (long long)address(p, y), y->name,
-                                  n->in[i]->name);
-        for (int i = 0; i < o; i++)
-            if (has_bytes(n->out[i]) && touch(p, n->out[i], y))
-                return node_error(n, "plan: outputs '%s' and '%s' collide",
-                                  n->out[i]->name, y->name);
+        x = part_of(c, n, i);
+        if (touch(&x, &y) && !may_touch(n, i, o, &x, &y))
+            return node_error(n, "plan: byte %lld of output '%s' overwrites "
+                              "input '%s'", (long long)y.at, y.v->name,
+                              x.v->name);
+    }
+    for (int i = 0; i < o; i++) {
+        if (!has_bytes(n->out[i]))
+            continue;
+        x = part_of(c, n, ~i);
+        if (touch(&x, &y))
+            return node_error(n, "plan: outputs '%s' and '%s' collide",
+                              x.v->name, y.v->name);
     }
     return true;
 }
@@ -202,11 +350,14 @@ static bool check_scratch(Check *c, const Node *n)
     from = buffer_address(p, n->scratch_buf);
     to = from + n->scratch;
     for (int i = 0; i < n->nin + n->nout; i++) {
-        const Value *v = i < n->nin ? n->in[i] : n->out[i - n->nin];
-        if (has_bytes(v) && address(p, v) < to &&
-            from < address(p, v) + type_bytes(&v->type))
+        int slot = i < n->nin ? i : ~(i - n->nin);
+        Part x;
+        if (!has_bytes(node_slot(n, slot)))
+            continue;
+        x = part_of(c, n, slot);
+        if (x.at < to && from < part_end(&x))
             return node_error(n, "plan: scratch collides with '%s' at byte "
-                              "%lld", v->name, (long long)address(p, v));
+                              "%lld", x.v->name, (long long)x.at);
     }
     if (!check_place(n, "scratch", n->scratch_buf, n->scratch_buf->offset,
                      n->scratch))
@@ -215,46 +366,103 @@ static bool check_scratch(Check *c, const Node *n)
     return true;
 }
 
-static bool check_step(Check *c, const Node *n)
+static bool check_reads(Check *c, const Node *n)
 {
     for (int i = 0; i < n->nin; i++)
-        if (has_bytes(n->in[i]) && !owned(c, n->in[i], n->index, n->name))
-            return false;
-    if (is_view(n)) {
+        if (has_bytes(n->in[i])) {
+            Part p = part_of(c, n, i);
+            if (!owned(c, &p, n->index, n->name))
+                return false;
+        }
+    return true;
+}
+
+static bool check_step(Check *c, const Node *n)
+{
+    if (!check_reads(c, n))
+        return false;
+    if (is_view(c, n)) {
         alias(c, n);
         return true;
     }
-    if (!check_writes(c, n) || !check_scratch(c, n))
+    for (int o = 0; o < n->nout; o++)
+        if (has_bytes(n->out[o]) && !check_write(c, n, o))
+            return false;
+    if (!check_scratch(c, n))
         return false;
     for (int o = 0; o < n->nout; o++)
-        if (has_bytes(n->out[o]))
-            take(c, n->out[o]);
+        if (has_bytes(n->out[o])) {
+            Part p = part_of(c, n, ~o);
+            take(c, &p);
+        }
+    return true;
+}
+
+static bool check_turns(Check *c, const Node **n, Region *r);
+
+/* The nodes of r in one turn; *n is then the one behind them. */
+static bool check_body(Check *c, const Node **n, Region *r)
+{
+    while (*n && region_within((*n)->region, r))
+        if ((*n)->region != r) {
+            if (!check_turns(c, n, region_below(*n, r)))
+                return false;
+        } else {
+            if (!check_step(c, *n))
+                return false;
+            *n = (*n)->next;
+        }
+    return true;
+}
+
+static bool check_turns(Check *c, const Node **n, Region *r)
+{
+    const Node *first = *n;
+
+    for (int64_t at = 0; at < r->extent; at += r->tile) {
+        int64_t left = r->extent - at;
+        *n = first;
+        c->pos[r->depth] = at;
+        c->count[r->depth] = left < r->tile ? left : r->tile;
+        if (!check_body(c, n, r))
+            return false;
+    }
+    return true;
+}
+
+static bool check_values(Check *c, Value *const *v, int n, int step,
+                         const char *who)
+{
+    for (int i = 0; i < n; i++)
+        if (has_bytes(v[i])) {
+            Part p = whole(c, v[i]);
+            if (!owned(c, &p, step, who))
+                return false;
+        }
     return true;
 }
 
 bool plan_check(Graph *g)
 {
-    Check c = { g, NULL, 0, 0, NULL, NULL };
+    const Node *n = g->first;
+    Check c = { .g = g };
+    Part p;
 
     c.shift = NEW_ARRAY(g->scratch, int64_t, g->nvalue);
     c.root = NEW_ARRAY(g->scratch, const Value *, g->nvalue);
     for (int i = 0; i < g->nvalue; i++)
         c.root[i] = g->value[i];
     for (int i = 0; i < g->nin; i++)
-        if (has_bytes(g->in[i]))
-            take(&c, g->in[i]);
+        if (has_bytes(g->in[i])) {
+            p = whole(&c, g->in[i]);
+            take(&c, &p);
+        }
     for (const State *s = g->state; s; s = s->next)
-        if (has_bytes(s->in))
-            take(&c, s->in);
-    for (int i = 0; i < g->nin; i++)
-        if (has_bytes(g->in[i]) && !owned(&c, g->in[i], -1, "inputs"))
-            return false;
-    for EACH_NODE(n, g)
-        if (!check_step(&c, n))
-            return false;
-    for (int i = 0; i < g->nout; i++)
-        if (has_bytes(g->out[i]) &&
-            !owned(&c, g->out[i], g->plan->nsteps, "outputs"))
-            return false;
-    return true;
+        if (has_bytes(s->in)) {
+            p = whole(&c, s->in);
+            take(&c, &p);
+        }
+    return check_values(&c, g->in, g->nin, -1, "inputs") &&
+           check_body(&c, &n, NULL) &&
+           check_values(&c, g->out, g->nout, g->plan->nsteps, "outputs");
 }

@@ -372,6 +372,8 @@ int region_buffers(Graph *g, const PassOptions *opt)
     graph_number(g);
     for (int i = 0; i < g->nvalue; i++)
         g->value[i]->store = value_natural_store(g->value[i]);
+    for (int i = 0; i < g->nvalue; i++)
+        g->value[i]->buf = NULL;        /* a text may have told places */
     if (opt->scratch)
         opt->scratch(g);
     for EACH_NODE(n, g) {
