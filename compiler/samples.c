@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../ir/ops/quant.h"
 #include "../support/npz.h"
 
 static DType array_dtype(const NpyArray *a)
@@ -56,23 +57,48 @@ static int64_t count_samples(const NpyArray *a, const Type *t)
     return a->dim[0];
 }
 
-/* Sample k of an array, converted to the value's dtype where need be. */
-static void *slice(Compile *c, const NpyArray *a, const Type *t, int64_t k)
+/* Floats for a value that takes codes (--io quantized): on its own grid. */
+static bool on_grid(const Value *v, DType from)
 {
-    int64_t n = type_elems(t);
-    DType from = array_dtype(a);
-    const char *p = (const char *)a->data + k * n * a->size;
+    return dtype_is_float(from) && quant_fits(v->quant, &v->type) &&
+           v->quant->n == 1;
+}
+
+static void set_elem(const Value *v, void *out, int64_t i, DType from,
+                     const void *p)
+{
+    DType dt = v->type.dt;
+
+    if (on_grid(v, from))
+        elem_set_int(dt, out, i,
+                     quant_round((float)elem_get(from, p, i) /
+                                 v->quant->scale[0],
+                                 v->quant->zero_point[0], dt));
+    else if (dtype_is_float(from))
+        elem_set(dt, out, i, elem_get(from, p, i));
+    else
+        elem_set_int(dt, out, i, elem_get_int(from, p, i));
+}
+
+/* The elements at p, of v's type: converted where need be. */
+static void *converted(Compile *c, const Value *v, DType from, const void *p)
+{
+    const Type *t = &v->type;
     void *out;
 
     if (from == t->dt)
         return arena_memdup(c->arena, p, (size_t)type_bytes(t));
     out = arena_alloc(c->arena, (size_t)type_bytes(t) + 8);
-    for (int64_t i = 0; i < n; i++)
-        if (dtype_is_float(from))
-            elem_set(t->dt, out, i, elem_get(from, p, i));
-        else
-            elem_set_int(t->dt, out, i, elem_get_int(from, p, i));
+    for (int64_t i = 0; i < type_elems(t); i++)
+        set_elem(v, out, i, from, p);
     return out;
+}
+
+/* Sample k of an array. */
+static void *slice(Compile *c, const NpyArray *a, const Value *v, int64_t k)
+{
+    return converted(c, v, array_dtype(a), (const char *)a->data +
+                     k * type_elems(&v->type) * a->size);
 }
 
 static bool check_array(Compile *c, const char *path, const NpyArray *a,
@@ -84,7 +110,8 @@ static bool check_array(Compile *c, const char *path, const NpyArray *a,
     if (a->problem)
         return diag_error(c->diag, "%s: array '%s': %s", path, a->name,
                           a->problem);
-    if (dt == DT_NONE || dtype_is_float(dt) != dtype_is_float(v->type.dt))
+    if (dt == DT_NONE || (dtype_is_float(dt) != dtype_is_float(v->type.dt) &&
+                          !on_grid(v, dt)))
         return diag_error(c->diag, "%s: array '%s' is %s, '%s' is %s", path,
                           a->name, dt ? dtype_name(dt) : "of another kind",
                           v->name, dtype_name(v->type.dt));
@@ -151,7 +178,7 @@ bool samples_load(Compile *c, Graph *g, const char *path, Samples *out)
     for (int64_t k = 0; k < n; k++) {
         Sample *s = add_sample(c, g, out, path);
         for (int i = 0; i < g->nin; i++)
-            s->in[i].data = slice(c, a[i], &g->in[i]->type, k);
+            s->in[i].data = slice(c, a[i], g->in[i], k);
     }
     return true;
 }
@@ -188,7 +215,7 @@ static bool load_golden(Compile *c, Graph *g, const char *path, Samples *out)
             if (!check_array(c, path, a, v, &one))
                 return false;
             t->type = v->type;
-            t->data = slice(c, a, &v->type, 0);
+            t->data = slice(c, a, v, 0);
         }
         if (!g->nin)
             return true;
@@ -201,11 +228,11 @@ static bool load_pb(Compile *c, const char *path, const Value *v, Tensor *t)
 
     if (!onnx_load_tensor(path, c->arena, c->diag, &m))
         return false;
-    if (m.type.dt != v->type.dt ||
+    if ((m.type.dt != v->type.dt && !on_grid(v, m.type.dt)) ||
         type_elems(&m.type) != type_elems(&v->type))
         return diag_error(c->diag, "%s does not fit '%s'", path, v->name);
     t->type = v->type;
-    t->data = arena_memdup(c->arena, m.data, (size_t)type_bytes(&v->type));
+    t->data = converted(c, v, m.type.dt, m.data);
     return true;
 }
 
@@ -280,15 +307,37 @@ static uint32_t next_random(uint64_t *state)
     return (uint32_t)(*state >> 33);
 }
 
-static void fill_random(Tensor *t, uint64_t *state)
+/* Floats that QuantizeLinear reads first: what its codes stand for, or a
+ * small range would make them all one code. */
+static double code_range(const Value *v, double *middle)
+{
+    const Node *n = v->nuse ? v->use[0] : NULL;
+    const Quant *q;
+
+    *middle = 0;
+    if (!n || n->op != OP_QuantizeLinear || n->in[0] != v ||
+        dtype_bits(n->out[0]->type.dt) != 8)
+        return 1;
+    q = quant_of_operands(n->graph->arena, n->in[1], node_in(n, 2), 0,
+                          &n->out[0]->type);
+    if (!q || q->n != 1)
+        return 1;
+    *middle = (double)q->scale[0] *
+              ((n->out[0]->type.dt == DT_U8 ? 128 : 0) - q->zero_point[0]);
+    return (double)q->scale[0] * 128;
+}
+
+static void fill_random(const Value *v, Tensor *t, uint64_t *state)
 {
     int64_t n = type_elems(&t->type);
     DType dt = t->type.dt;
+    double middle, range = code_range(v, &middle);
 
     for (int64_t i = 0; i < n; i++) {
         uint32_t r = next_random(state);
         if (dtype_is_float(dt))
-            elem_set(dt, t->data, i, (double)r / 0x40000000 - 1);
+            elem_set(dt, t->data, i,
+                     middle + range * ((double)r / 0x40000000 - 1));
         else if (dt == DT_I8 || dt == DT_U8)
             elem_set_int(dt, t->data, i, r & 255);
         else                    /* perhaps an index: small */
@@ -305,7 +354,7 @@ void samples_random(Compile *c, Graph *g, int n, Samples *out)
         for (int i = 0; i < g->nin; i++) {
             s->in[i].data = arena_alloc(c->arena, (size_t)
                                         type_bytes(&s->in[i].type) + 8);
-            fill_random(&s->in[i], &state);
+            fill_random(g->in[i], &s->in[i], &state);
         }
     }
 }

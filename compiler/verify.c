@@ -226,20 +226,6 @@ static void compare(Verify *v, const char *what, const Value *ref,
         difference_print(what, ref->name, &d, ok);
 }
 
-/* Other tools' outputs: their functions are approximations too, and ONNX
- * Runtime's sigmoid is 0 where ours is 1e-7. */
-static Tolerance tolerance_for_expected(const Verify *v, const Value *ref,
-                                        const Tensor *want)
-{
-    Tolerance t = tolerance_for(v->ref, ref, want);
-
-    if (dtype_is_float(ref->type.dt)) {
-        t.rel = t.rel > 1e-3 ? t.rel : 1e-3;
-        t.abs = t.abs > 1e-5 ? t.abs : 1e-5;
-    }
-    return t;
-}
-
 static bool compare_sample(Verify *v, const Sample *s, size_t *at)
 {
     Graph *ref = v->ref;
@@ -256,7 +242,7 @@ static bool compare_sample(Verify *v, const Sample *s, size_t *at)
                 tolerance_for(ref, ref->out[i], &want[i]));
         if (s->want && s->want[i].data)
             compare(v, s->from, ref->out[i], got, &s->want[i],
-                    tolerance_for_expected(v, ref->out[i], &s->want[i]));
+                    tolerance_for_expected(ref, ref->out[i], &s->want[i]));
     }
     return true;
 }

@@ -25,6 +25,9 @@ bool difference_ok(const Difference *d, const Type *t, const Tolerance *tol);
 /* What generated code promises against the interpreter for value v: exact
  * for integers; doc/testing.md states the bound of floats. */
 Tolerance tolerance_for(const Graph *g, const Value *v, const Tensor *want);
+/* The same against what another tool says that v should be. */
+Tolerance tolerance_for_expected(const Graph *g, const Value *v,
+                                 const Tensor *want);
 void difference_print(const char *what, const char *name,
                       const Difference *d, bool ok);
 
