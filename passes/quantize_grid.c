@@ -130,8 +130,10 @@ bool site_no(Site *s, const char *fmt, ...)
 void set_result(Node *n, const Site *s)
 {
     set_grid(n, "y", &s->y);
-    if (attr_find(op_info(n->op), "lo")) {
+    if (n->in[0]->type.dt != s->y.dt)
+        set_int(n, "output_dtype", s->y.dt);
+    if (s->lo > grid_lowest(&s->y))
         set_int(n, "lo", s->lo);
+    if (s->hi < grid_highest(&s->y))
         set_int(n, "hi", s->hi);
-    }
 }

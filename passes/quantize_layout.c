@@ -166,10 +166,12 @@ static Value *make_before(Graph *g, Node *at, Value *v, const Perm *p)
 /* The operands of n that are data of the same axes as its result. */
 static int data_operands(const Node *n)
 {
-    if (n->op == OP_QuantizeLinear || n->op == OP_DequantizeLinear) {
-        Grid grid;
+    Grid grid;
+
+    if (n->op == OP_QuantizeLinear)     /* codes are fewer bytes to move */
         return grid_of(n, &grid) ? 1 : 0;
-    }
+    if (n->op == OP_DequantizeLinear)
+        return 0;
     if (n->op == OP_QLookup)
         return 1;
     if (n->op == OP_PRelu)

@@ -142,7 +142,9 @@ bool convert_lookup(Site *s)
         !type_same_shape(&d.leaf->type, &s->q->out[0]->type))
         return false;
     arena = arena_child(s->g->arena);
-    ok = all_codes(s, &d, arena, &out) && put_table(s, &d, &out);
+    /* a step of its own needs no 512 bytes */
+    ok = (d.n > 1 || dtype_bits(s->y.dt) == 8) &&
+         all_codes(s, &d, arena, &out) && put_table(s, &d, &out);
     arena_free(arena);
     return ok;
 }
