@@ -296,8 +296,6 @@ static bool convert_all(Graph *g, const PassOptions *opt)
 
 bool pass_quantize(Graph *g, const PassOptions *opt, bool *changed)
 {
-    if (!has_quantization(g) || !getenv("MCUFC_QUANTIZE"))
-        return true;            /* until all emitters are there */
     *changed = true;
     if (!quantize_expand(g) || !put_together(g) || !convert_all(g, opt))
         return false;
