@@ -11,7 +11,6 @@
  * always; a model without quantization is left as it is.
  */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "quantize.h"
@@ -296,6 +295,8 @@ static bool convert_all(Graph *g, const PassOptions *opt)
 
 bool pass_quantize(Graph *g, const PassOptions *opt, bool *changed)
 {
+    if (!has_quantization(g))
+        return true;
     *changed = true;
     if (!quantize_expand(g) || !put_together(g) || !convert_all(g, opt))
         return false;
