@@ -133,7 +133,8 @@ int64_t scratch_qconv(const Node *n)
     pixels = c.s.win.out[1];
     if (way(&c) == WAY_PRODUCT)
         pixels *= c.s.batch * c.s.win.out[0];
-    return 2 * k * (pixels < qblock(0) ? 1 : qblock(k));
+    return 2 * c.s.group * q_wide(k / c.s.group) *
+           (pixels < qblock(0) ? 1 : qblock(k));
 }
 
 /* depthwise filters [M][kH][kW] as [kH][kW][M] */
@@ -187,7 +188,7 @@ static void emit_windows(Emit *e, const Node *n, const QConv *c)
     name = open_rows(e, n, &c->s, g);
     emit_call(e, packed ? "qconv4_T_I" : "qconv8_T_I", c->x.dt, c->y.dt,
               "%s, row, %s, %s, %s, (int16_t *)(void *)s, y", name,
-              packed ? q_pack4(e, c->w, m, 1, k) : "x1",
+              packed ? q_pack4(e, c->w, m, 1, k) : q_weights(e, n, k),
               q_bias(e, n, c->bias, m), q_mult(e, &c->rq));
     close_rows(e, &c->s);
 }

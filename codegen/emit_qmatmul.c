@@ -14,6 +14,24 @@ int64_t qblock(int64_t k)
     return 2 * BLOCK * k <= BLOCK_BYTES ? BLOCK : 1;
 }
 
+int64_t q_wide(int64_t k)
+{
+    return (k + 15) / 16 * 16;
+}
+
+const char *q_weights(Emit *e, const Node *n, int64_t k)
+{
+    const Type *t = &n->in[1]->type;
+    int64_t bytes = type_bytes(t), wide = bytes + q_wide(k) - k;
+    int8_t *copy;
+
+    if (wide == bytes)
+        return "x1";
+    copy = NEW_ARRAY(e->arena, int8_t, wide);
+    memcpy(copy, n->in[1]->data, (size_t)bytes);
+    return emit_const(e, n->in[1]->name, DT_I8, wide, copy);
+}
+
 void q_numbers(const Requant *r, int32_t *q)
 {
     q[0] = r->shift;
@@ -85,12 +103,14 @@ void emit_qproduct(Emit *e, const Node *n, const QProduct *p)
     int32_t g[12] = { (int32_t)p->rows, (int32_t)p->k, (int32_t)p->cols,
                       (int32_t)p->x->zero, (int32_t)qblock(p->k),
                       n->backward };
-    const char *w = "x1", *tail = "";
+    const char *w = NULL, *tail = "";
 
     q_numbers(p->rq, g + 6);
     g[11] = (int32_t)p->groups;
     if (packed)
         w = q_pack4(e, n->in[1], p->cols, p->groups, p->k / p->groups);
+    else
+        w = p->groups > 1 ? "x1" : q_weights(e, n, p->k);
     if (p->groups > 1)
         tail = arena_printf(e->arena, ", %s", group_table(e, p));
     else if (packed)
@@ -111,7 +131,7 @@ int64_t scratch_qmatmul(const Node *n)
     if (!qmatmul_get(n, &q, a) || type_elems(&n->out[0]->type) == 0)
         return 0;
     rows = q.weights ? q.rows : q.s.m;
-    return 2 * q.s.depth * (rows < BLOCK ? 1 : qblock(q.s.depth));
+    return 2 * q_wide(q.s.depth) * (rows < BLOCK ? 1 : qblock(q.s.depth));
 }
 
 /* Loops over the batch; in them a, b and y point to this round's matrices. */

@@ -8,6 +8,9 @@
 
 /* Rows (windows) that are widened at once: 4 while they take few bytes. */
 int64_t qblock(int64_t k);
+int64_t q_wide(int64_t k);      /* up to a multiple of 16 */
+/* operand 1, int8 rows of k, readable so far beyond its last row */
+const char *q_weights(Emit *e, const Node *n, int64_t k);
 /* q of runtime_stub/kernels/qdot.c: five numbers; of == 0: one multiplier */
 void q_numbers(const Requant *r, int32_t *q);
 const char *q_mult(Emit *e, const Requant *r);

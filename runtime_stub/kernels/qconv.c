@@ -27,9 +27,9 @@ KERNEL void mcu_qrows_T(const int32_t *g, const T *x, int oy, const T **row)
 }
 
 /* s = x - zero under the window of output column ox, 0 in the padding:
- * [group][kernel row][kernel column][channel] */
+ * [group][kernel row][kernel column][channel], groups `step` apart */
 KERNEL void mcu_qwindow_T(const int32_t *g, const T *const *row, int ox,
-                          int16_t *s)
+                          int step, int16_t *s)
 {
     const int c = g[7], cg = c / g[8], taps = g[2] * g[3];
     const int pixel = g[13] ? 1 : c, next = g[13] ? g[13] : 1;
@@ -41,7 +41,7 @@ KERNEL void mcu_qwindow_T(const int32_t *g, const T *const *row, int ox,
         const int inside = line && at >= 0 && at < g[0];
 
         for (k = 0; k < g[8]; k++) {
-            int16_t *p = s + (k * taps + t) * cg;
+            int16_t *p = s + k * step + t * cg;
             const T *x;
 
             if (!inside) {
@@ -78,18 +78,22 @@ KERNEL void mcu_qspan_T(const int32_t *g, const T *const *row, int ox,
     }
 }
 
-/* windows of m output columns from ox on */
+/* windows of m output columns from ox on, each group followed by zeros up to
+ * a multiple of 16 */
 KERNEL void mcu_qwindows_T(const int32_t *g, const T *const *row, int ox,
-                           int m, int16_t *s)
+                           int m, int step, int16_t *s)
 {
-    const int total = g[2] * g[3] * g[7];
-    int i;
+    const int k = g[2] * g[3] * (g[7] / g[8]);
+    int i, j;
 
-    for (i = 0; i < m; i++, s += total)
+    for (i = 0; i < m; i++, s += g[8] * step) {
         if (g[13] == 0 && g[8] == 1 && g[5] == 1)
             mcu_qspan_T(g, row, ox + i, s);
         else
-            mcu_qwindow_T(g, row, ox + i, s);
+            mcu_qwindow_T(g, row, ox + i, step, s);
+        for (j = 0; j < g[8]; j++)
+            memset(s + j * step + k, 0, (size_t)(step - k) * sizeof *s);
+    }
 }
 
 /* One row of outputs. w: [output][kernel row][kernel column][channel of the
@@ -98,7 +102,7 @@ KERNEL void mcu_qconv8_T_I(const int32_t *g, const T *const *row,
                           const int8_t *w, const int32_t *bias,
                           const int32_t *mult, int16_t *s, I *y)
 {
-    const int total = g[2] * g[3] * g[7], k = total / g[8];
+    const int k = g[2] * g[3] * (g[7] / g[8]), step = (k + 15) / 16 * 16;
     const int ow = g[1], mg = g[9], all = mg * g[8];
     int i, j, m;
 
@@ -107,9 +111,10 @@ KERNEL void mcu_qconv8_T_I(const int32_t *g, const T *const *row,
 
         m = ow - i < g[11] ? 1 : g[11];
         at = g[12] ? ow - i - m : i;
-        mcu_qwindows_T(g, row, at, m, s);
+        mcu_qwindows_T(g, row, at, m, step, s);
         for (j = 0; j < g[8]; j++)
-            mcu_qcols_I(m, k, mg, s + j * k, total, w + j * mg * k,
+            mcu_qcols_I(m, k, mg, s + j * step, g[8] * step,
+                        w + j * mg * k,
                         bias ? bias + j * mg : NULL,
                         mult + (g[18] ? j * mg : 0), g + 14,
                         y + at * all + j * mg, all);
@@ -121,7 +126,7 @@ KERNEL void mcu_qconv4_T_I(const int32_t *g, const T *const *row,
                            const uint8_t *w, const int32_t *bias,
                            const int32_t *mult, int16_t *s, I *y)
 {
-    const int total = g[2] * g[3] * g[7], k = total / g[8];
+    const int k = g[2] * g[3] * (g[7] / g[8]), step = (k + 15) / 16 * 16;
     const int ow = g[1], mg = g[9], all = mg * g[8];
     int i, j, m;
 
@@ -130,9 +135,9 @@ KERNEL void mcu_qconv4_T_I(const int32_t *g, const T *const *row,
 
         m = ow - i < g[11] ? 1 : g[11];
         at = g[12] ? ow - i - m : i;
-        mcu_qwindows_T(g, row, at, m, s);
+        mcu_qwindows_T(g, row, at, m, step, s);
         for (j = 0; j < g[8]; j++)
-            mcu_qcols4_I(m, k, mg, s + j * k, total,
+            mcu_qcols4_I(m, k, mg, s + j * step, g[8] * step,
                          w + j * mg * ((k + 1) / 2),
                          bias ? bias + j * mg : NULL,
                          mult + (g[18] ? j * mg : 0), g + 14,

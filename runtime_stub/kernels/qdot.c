@@ -35,19 +35,49 @@ KERNEL void mcu_qput_I(const int32_t *q, int n, int32_t *c,
 {
     const int32_t shift = q[0], zero = q[1], lo = q[2], hi = q[3];
     const int32_t one = mult[0];
-    int j;
+    int first = 0, j;
 
+#if defined(__AVX2__) && defined(__GNUC__) && !defined(__clang__)
+    typedef int32_t v8si __attribute__((vector_size(32)));
+    typedef uint32_t v8su __attribute__((vector_size(32)));
+    typedef uint64_t v4du __attribute__((vector_size(32)));
+    typedef I v8 __attribute__((vector_size(8 * sizeof(I))));
+    const v8si none = { 0 };
+    const v4du half = (v4du)none + 0x80000000u;
+
+    for (; first + 8 <= n; first += 8) {
+        v8si a, b = none, m = none + one;
+        v4du even, odd;
+        v8 r;
+
+        memcpy(&a, c + first, 32);
+        if (bias)
+            memcpy(&b, bias + first, 32);
+        if (q[4])
+            memcpy(&m, mult + first, 32);
+        a = (v8si)((v8su)(a + b + add) << shift);
+        even = (v4du)__builtin_ia32_pmuldq256(a, m) + half;
+        a = (v8si)((v4du)a >> 32);
+        m = (v8si)((v4du)m >> 32);
+        odd = (v4du)__builtin_ia32_pmuldq256(a, m) + half;
+        a = (v8si)(even >> 32 | odd >> 32 << 32) + zero;
+        a = __builtin_ia32_pmaxsd256(a, none + lo);
+        a = __builtin_ia32_pminsd256(a, none + hi);
+        r = __builtin_convertvector(a, v8);
+        memcpy(y + first, &r, sizeof r);
+    }
+#endif
     if (bias)
-        for (j = 0; j < n; j++)
+        for (j = first; j < n; j++)
             c[j] += bias[j];
     if (add)
-        for (j = 0; j < n; j++)
+        for (j = first; j < n; j++)
             c[j] += add;
     if (q[4])
-        for (j = 0; j < n; j++)
+        for (j = first; j < n; j++)
             y[j] = (I)mcu_requant(c[j], mult[j], shift, zero, lo, hi);
     else
-        for (j = 0; j < n; j++)
+        for (j = first; j < n; j++)
             y[j] = (I)mcu_requant(c[j], one, shift, zero, lo, hi);
 }
 
@@ -61,14 +91,109 @@ KERNEL void mcu_qwiden_T(int n, const T *restrict x, int32_t zero,
         s[i] = (int16_t)(x[i] - zero);
 }
 
+/* m rows of k elements of x, zero taken off, in rows of `step` >= k elements
+ * of s that end in zeros */
+KERNEL void mcu_qrowsin_T(int m, int k, int step, const T *x, int32_t zero,
+                          int16_t *s)
+{
+    if (step == k) {
+        mcu_qwiden_T(m * k, x, zero, s);
+        return;
+    }
+    for (; m > 0; m--, x += k, s += step) {
+        mcu_qwiden_T(k, x, zero, s);
+        memset(s + k, 0, (size_t)(step - k) * sizeof *s);
+    }
+}
+
 /* c[i * 32 + j] = sum over k of a[i * step + k] w[j * row + k] for four i
- * and n <= 32 columns j. (With n odd the last column is computed twice.) */
-KERNEL void mcu_qdot4_T(int k, int n, const int16_t *a, int step, const T *w,
-                        int row, int32_t *c)
+ * and n <= 32 columns j. (With n odd the last column is computed twice.)
+ * With AVX2 the terms come in sixteens, up to `wide`: with wide >= k, w is
+ * read and a is 0 from k to wide; else the rest is added one by one. */
+KERNEL void mcu_qdot4_T(int k, int wide, int n, const int16_t *a, int step,
+                        const T *w, int row, int32_t *c)
 {
     const int16_t *b = a + step, *d = b + step, *e = d + step;
     int i, j;
 
+#if defined(__AVX2__) && defined(__GNUC__)
+    typedef int32_t v8si __attribute__((vector_size(32)));
+    typedef int16_t v16hi __attribute__((vector_size(32)));
+    typedef long long v4di __attribute__((vector_size(32)));
+#if defined(__clang__)
+    typedef T v16 __attribute__((vector_size(16)));
+#define MCU_WIDEN(x) __builtin_convertvector(x, v16hi)
+#else
+    typedef char v16 __attribute__((vector_size(16)));
+#define MCU_WIDEN(x) ((T)-1 < 0 ? (v16hi)__builtin_ia32_pmovsxbw256(x)      \
+                                : (v16hi)__builtin_ia32_pmovzxbw256(x))
+#endif
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__) && !defined(__clang__)
+#define MCU_MADD(s, x, y) (s = __builtin_ia32_vpdpwssd_v8si(s, (v8si)x,     \
+                                                            (v8si)y))
+#else
+#define MCU_MADD(s, x, y) (s += (v8si)__builtin_ia32_pmaddwd256(x, y))
+#endif
+
+    for (j = 0; j < n; j += 2, w += 2 * row) {
+        const T *v = j + 1 < n ? w + row : w;
+        v8si s0 = { 0 }, s1 = s0, s2 = s0, s3 = s0;
+        v8si t0 = s0, t1 = s0, t2 = s0, t3 = s0;
+        int32_t *to = c + j;
+
+        for (i = 0; i < wide; i += 16) {
+            v16 wi, vi;
+            v16hi p, q, x;
+
+            memcpy(&wi, w + i, 16);
+            memcpy(&vi, v + i, 16);
+            p = MCU_WIDEN(wi);
+            q = MCU_WIDEN(vi);
+            memcpy(&x, a + i, 32);
+            MCU_MADD(s0, x, p);
+            MCU_MADD(t0, x, q);
+            memcpy(&x, b + i, 32);
+            MCU_MADD(s1, x, p);
+            MCU_MADD(t1, x, q);
+            memcpy(&x, d + i, 32);
+            MCU_MADD(s2, x, p);
+            MCU_MADD(t2, x, q);
+            memcpy(&x, e + i, 32);
+            MCU_MADD(s3, x, p);
+            MCU_MADD(t3, x, q);
+        }
+        {
+            const v8si h0 = __builtin_ia32_phaddd256(s0, t0);
+            const v8si h1 = __builtin_ia32_phaddd256(s1, t1);
+            const v8si h2 = __builtin_ia32_phaddd256(s2, t2);
+            const v8si h3 = __builtin_ia32_phaddd256(s3, t3);
+            const v4di u = (v4di)__builtin_ia32_phaddd256(h0, h1);
+            const v4di z = (v4di)__builtin_ia32_phaddd256(h2, h3);
+            const v4di f =
+                (v4di)((v8si)__builtin_ia32_permti256(u, z, 0x20) +
+                       (v8si)__builtin_ia32_permti256(u, z, 0x31));
+            const long long f0 = f[0], f1 = f[1], f2 = f[2], f3 = f[3];
+
+            memcpy(to, &f0, 8);
+            memcpy(to + 32, &f1, 8);
+            memcpy(to + 64, &f2, 8);
+            memcpy(to + 96, &f3, 8);
+        }
+        for (i = wide; i < k; i++) {
+            to[0] += a[i] * w[i];
+            to[1] += a[i] * v[i];
+            to[32] += b[i] * w[i];
+            to[33] += b[i] * v[i];
+            to[64] += d[i] * w[i];
+            to[65] += d[i] * v[i];
+            to[96] += e[i] * w[i];
+            to[97] += e[i] * v[i];
+        }
+    }
+#undef MCU_WIDEN
+#undef MCU_MADD
+#else
+    (void)wide;
     for (j = 0; j < n; j += 2, w += 2 * row) {
         const T *v = j + 1 < n ? w + row : w;
         int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
@@ -93,14 +218,63 @@ KERNEL void mcu_qdot4_T(int k, int n, const int16_t *a, int step, const T *w,
         c[j + 65] = t2;
         c[j + 97] = t3;
     }
+#endif
 }
 
-/* the same for one row of a */
-KERNEL void mcu_qdot1_T(int k, int n, const int16_t *a, const T *w, int row,
-                        int32_t *c)
+/* the same for one row of a, two columns at a time */
+KERNEL void mcu_qdot1_T(int k, int wide, int n, const int16_t *a, const T *w,
+                        int row, int32_t *c)
 {
     int i, j;
 
+#if defined(__AVX2__) && defined(__GNUC__)
+    typedef int32_t v8si __attribute__((vector_size(32)));
+    typedef int16_t v16hi __attribute__((vector_size(32)));
+#if defined(__clang__)
+    typedef T v16 __attribute__((vector_size(16)));
+#define MCU_WIDEN(x) __builtin_convertvector(x, v16hi)
+#else
+    typedef char v16 __attribute__((vector_size(16)));
+#define MCU_WIDEN(x) ((T)-1 < 0 ? (v16hi)__builtin_ia32_pmovsxbw256(x)      \
+                                : (v16hi)__builtin_ia32_pmovzxbw256(x))
+#endif
+
+    for (j = 0; j < n; j += 4, w += 4 * row) {
+        const int left = n - j;
+        const T *v1 = left > 1 ? w + row : w;
+        const T *v2 = left > 2 ? v1 + row : w;
+        const T *v3 = left > 3 ? v2 + row : w;
+        v8si s0 = { 0 }, s1 = s0, s2 = s0, s3 = s0, u;
+        int32_t *to = c + j;
+
+        for (i = 0; i < wide; i += 16) {
+            v16 x0, x1, x2, x3;
+            v16hi x;
+
+            memcpy(&x, a + i, 32);
+            memcpy(&x0, w + i, 16);
+            memcpy(&x1, v1 + i, 16);
+            memcpy(&x2, v2 + i, 16);
+            memcpy(&x3, v3 + i, 16);
+            s0 += (v8si)__builtin_ia32_pmaddwd256(x, MCU_WIDEN(x0));
+            s1 += (v8si)__builtin_ia32_pmaddwd256(x, MCU_WIDEN(x1));
+            s2 += (v8si)__builtin_ia32_pmaddwd256(x, MCU_WIDEN(x2));
+            s3 += (v8si)__builtin_ia32_pmaddwd256(x, MCU_WIDEN(x3));
+        }
+        u = __builtin_ia32_phaddd256(__builtin_ia32_phaddd256(s0, s1),
+                                     __builtin_ia32_phaddd256(s2, s3));
+        for (i = 0; i < 4; i++)
+            to[i] = u[i] + u[i + 4];
+        for (i = wide; i < k; i++) {
+            to[0] += a[i] * w[i];
+            to[1] += a[i] * v1[i];
+            to[2] += a[i] * v2[i];
+            to[3] += a[i] * v3[i];
+        }
+    }
+#undef MCU_WIDEN
+#else
+    (void)wide;
     for (j = 0; j < n; j += 2, w += 2 * row) {
         const T *v = j + 1 < n ? w + row : w;
         int32_t s = 0, t = 0;
@@ -112,14 +286,17 @@ KERNEL void mcu_qdot1_T(int k, int n, const int16_t *a, const T *w, int row,
         c[j] = s;
         c[j + 1] = t;
     }
+#endif
 }
 
-/* m (4 or 1) rows of a times all n rows of w, requantized into rows of y */
+/* m (4 or 1) rows of a times all n rows of w, requantized into rows of y;
+ * a is 0 from k up to a multiple of 16, and w may be read so far */
 KERNEL void mcu_qcols_I(int m, int k, int n, const int16_t *a, int step,
                         const int8_t *w, const int32_t *bias,
                         const int32_t *mult, const int32_t *q, I *y,
                         int y_step)
 {
+    const int full = (k + 15) / 16 * 16;
     int32_t c[4 * 32];
     int i, j;
 
@@ -127,9 +304,9 @@ KERNEL void mcu_qcols_I(int m, int k, int n, const int16_t *a, int step,
         const int wide = n - j < 32 ? n - j : 32;
 
         if (m == 4)
-            mcu_qdot4_s8(k, wide, a, step, w + j * k, k, c);
+            mcu_qdot4_s8(k, full, wide, a, step, w + j * k, k, c);
         else
-            mcu_qdot1_s8(k, wide, a, w + j * k, k, c);
+            mcu_qdot1_s8(k, full, wide, a, w + j * k, k, c);
         for (i = 0; i < m; i++)
             mcu_qput_I(q, wide, c + 32 * i, bias ? bias + j : NULL, 0,
                        mult + (q[4] ? j : 0), y + i * y_step + j);
@@ -137,12 +314,13 @@ KERNEL void mcu_qcols_I(int m, int k, int n, const int16_t *a, int step,
 }
 
 /* y = x w^T. g: rows, k, n, zero point of x, rows of a block (4 or 1),
- * 1 to walk backwards, then q. s: k * block elements. Stack: 640 bytes */
+ * 1 to walk backwards, then q. s: block rows, each k rounded up to a multiple
+ * of 16. Stack: 640 bytes */
 KERNEL void mcu_qmatmul_T_I(const int32_t *g, const T *x, const int8_t *w,
                             const int32_t *bias, const int32_t *mult,
                             int16_t *s, I *y)
 {
-    const int rows = g[0], k = g[1], n = g[2];
+    const int rows = g[0], k = g[1], n = g[2], step = (k + 15) / 16 * 16;
     int i, m;
 
     for (i = 0; i < rows; i += m) {
@@ -150,12 +328,12 @@ KERNEL void mcu_qmatmul_T_I(const int32_t *g, const T *x, const int8_t *w,
 
         m = rows - i < g[4] ? 1 : g[4];
         at = g[5] ? rows - i - m : i;
-        mcu_qwiden_T(m * k, x + at * k, g[3], s);
-        mcu_qcols_I(m, k, n, s, k, w, bias, mult, g + 6, y + at * n, n);
+        mcu_qrowsin_T(m, k, step, x + at * k, g[3], s);
+        mcu_qcols_I(m, k, n, s, step, w, bias, mult, g + 6, y + at * n, n);
     }
 }
 
-/* sum of m rows of k elements of s */
+/* sum of k elements of s */
 KERNEL int32_t mcu_qsum(int k, const int16_t *s)
 {
     int32_t sum = 0;
@@ -180,9 +358,9 @@ KERNEL void mcu_qoperand_T_I(const int32_t *g, int m, const int16_t *s,
         const int wide = n - j < 32 ? n - j : 32;
 
         if (m == 4)
-            mcu_qdot4_T(k, wide, s, k, w + j * k, k, c);
+            mcu_qdot4_T(k, k / 16 * 16, wide, s, k, w + j * k, k, c);
         else
-            mcu_qdot1_T(k, wide, s, w + j * k, k, c);
+            mcu_qdot1_T(k, k / 16 * 16, wide, s, w + j * k, k, c);
         for (i = 0; i < m; i++) {
             const int32_t z = g[11] ? g[11] * mcu_qsum(k, s + i * k) : 0;
 

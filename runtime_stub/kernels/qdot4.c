@@ -152,9 +152,10 @@ KERNEL void mcu_qcols8_I(int m, int k, int n, const int16_t *a, int step,
             const int8_t *v = w + j * k + g * kg;
 
             if (m == 4)
-                mcu_qdot4_s8(kg, wide, a + g * kg, step, v, k, p);
+                mcu_qdot4_s8(kg, kg / 16 * 16, wide, a + g * kg, step, v, k,
+                             p);
             else
-                mcu_qdot1_s8(kg, wide, a + g * kg, v, k, p);
+                mcu_qdot1_s8(kg, kg / 16 * 16, wide, a + g * kg, v, k, p);
             mcu_qgroup(m, wide, p, factor + g * n + j, c);
         }
         for (i = 0; i < m; i++)
