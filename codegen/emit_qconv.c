@@ -12,7 +12,7 @@ EmitFn emit_qconv, emit_qmaxpool, emit_qaveragepool, emit_qreducemean;
 ScratchFn scratch_qconv, scratch_qmaxpool, scratch_qaveragepool,
     scratch_qreducemean;
 
-enum { NUMBERS = 25, CHANNELS = 32 };
+enum { NUMBERS = 25, CHANNELS = 32, TAPS = 32 };
 
 /* the table g of qconv.c, without q */
 static void numbers(const Node *n, const ConvShape *s, bool planar,
@@ -109,7 +109,7 @@ static Way way(const QConv *c)
     if (is_product(c))
         return WAY_PRODUCT;
     if (c->s.group > 1 && c->s.cg == 1 && c->s.mg == 1 && !c->planar &&
-        c->w->type.dt == DT_I8)
+        c->w->type.dt == DT_I8 && window_elems(&c->s.win) <= TAPS)
         return WAY_DEPTHWISE;
     return WAY_WINDOWS;
 }

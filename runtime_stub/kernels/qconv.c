@@ -31,26 +31,26 @@ KERNEL void mcu_qrows_T(const int32_t *g, const T *x, int oy, const T **row)
 KERNEL void mcu_qwindow_T(const int32_t *g, const T *const *row, int ox,
                           int step, int16_t *s)
 {
-    const int c = g[7], cg = c / g[8], taps = g[2] * g[3];
+    const int c = g[7], cg = c / g[8], zero = g[10];
     const int pixel = g[13] ? 1 : c, next = g[13] ? g[13] : 1;
-    int k, i, j, t;
+    int ky, kx, k, i;
 
-    for (t = 0; t < taps; t++) {
-        const T *line = row[t / g[3]];
-        const int at = ox * g[4] - g[6] + t % g[3] * g[5];
-        const int inside = line && at >= 0 && at < g[0];
+    for (ky = 0; ky < g[2]; ky++) {
+        int at = ox * g[4] - g[6];
 
-        for (k = 0; k < g[8]; k++) {
-            int16_t *p = s + k * step + t * cg;
-            const T *x;
+        for (kx = 0; kx < g[3]; kx++, at += g[5], s += cg) {
+            const T *x = row[ky];
+            int16_t *p = s;
 
-            if (!inside) {
-                memset(p, 0, (size_t)cg * sizeof *p);
+            if (!x || at < 0 || at >= g[0]) {
+                for (k = 0; k < g[8]; k++, p += step)
+                    memset(p, 0, (size_t)cg * sizeof *p);
                 continue;
             }
-            x = line + at * pixel + k * cg * next;
-            for (i = 0, j = 0; i < cg; i++, j += next)
-                p[i] = (int16_t)(x[j] - g[10]);
+            x += at * pixel;
+            for (k = 0; k < g[8]; k++, p += step)
+                for (i = 0; i < cg; i++, x += next)
+                    p[i] = (int16_t)(*x - zero);
         }
     }
 }
@@ -145,49 +145,126 @@ KERNEL void mcu_qconv4_T_I(const int32_t *g, const T *const *row,
     }
 }
 
-/* c[j] += (x[j] - zero) w[j], n <= 32 */
-KERNEL void mcu_qtap_T(int n, const T *restrict x, int32_t zero,
-                       const int8_t *restrict w, int32_t *restrict c)
+/* The taps of output column ox that lie inside: x their pixels, at their
+ * places in the filter, in channels. Returns how many. */
+KERNEL int mcu_qtaplist_T(const int32_t *g, const T *const *row, int ox,
+                          const T **x, int32_t *at)
 {
-    int j;
+    const int ch = g[7];
+    int ky, kx, n = 0;
 
-    if (n == 32)
-        for (j = 0; j < 32; j++)
-            c[j] += (x[j] - zero) * w[j];
-    else
-        for (j = 0; j < n; j++)
-            c[j] += (x[j] - zero) * w[j];
+    for (ky = 0; ky < g[2]; ky++)
+        for (kx = 0; row[ky] && kx < g[3]; kx++) {
+            const int ix = ox * g[4] - g[6] + kx * g[5];
+
+            if (ix < 0 || ix >= g[0])
+                continue;
+            x[n] = row[ky] + ix * ch;
+            at[n++] = (ky * g[3] + kx) * ch;
+        }
+    return n;
 }
 
-/* Depthwise: one filter per channel, w [kernel row][kernel column][channel].
- * out: room for a pixel, where the channels come in blocks; else NULL.
- * Stack: 192 bytes */
+/* c[j] = sum over taps of (x - zero) w for n <= 32 channels from `from` on;
+ * 16 at a time where there are so many */
+KERNEL void mcu_qtaps_T(int taps, int n, const T *const *x,
+                        const int32_t *at, const int8_t *w, int from,
+                        int32_t zero, int32_t *c)
+{
+    int j, t;
+
+#if defined(__AVX2__) && defined(__GNUC__) && !defined(__clang__)
+    typedef int32_t v8si __attribute__((vector_size(32)));
+    typedef int16_t v16hi __attribute__((vector_size(32)));
+    typedef long long v4di __attribute__((vector_size(32)));
+    typedef char v16 __attribute__((vector_size(16)));
+    const v16hi none = { 0 }, z = none + (int16_t)zero;
+
+    for (j = 0; n >= 16 && j < n; j += 16) {
+        const int k = j + 16 > n ? n - 16 : j;
+        v8si lo = { 0 }, hi = { 0 };
+        v4di p, q;
+
+        for (t = 0; t < taps; t += 2) {
+            const int u = t + 1 < taps ? t + 1 : t;
+            v16 x0, x1, w0, w1;
+            v16hi a, b, d, e;
+
+            memcpy(&x0, x[t] + from + k, 16);
+            memcpy(&x1, x[u] + from + k, 16);
+            memcpy(&w0, w + at[t] + from + k, 16);
+            memcpy(&w1, w + at[u] + from + k, 16);
+            if ((T)-1 < 0) {
+                a = (v16hi)__builtin_ia32_pmovsxbw256(x0) - z;
+                b = (v16hi)__builtin_ia32_pmovsxbw256(x1) - z;
+            } else {
+                a = (v16hi)__builtin_ia32_pmovzxbw256(x0) - z;
+                b = (v16hi)__builtin_ia32_pmovzxbw256(x1) - z;
+            }
+            d = (v16hi)__builtin_ia32_pmovsxbw256(w0);
+            e = u > t ? (v16hi)__builtin_ia32_pmovsxbw256(w1) : none;
+            lo += (v8si)__builtin_ia32_pmaddwd256(
+                (v16hi)__builtin_ia32_punpcklwd256(a, b),
+                (v16hi)__builtin_ia32_punpcklwd256(d, e));
+            hi += (v8si)__builtin_ia32_pmaddwd256(
+                (v16hi)__builtin_ia32_punpckhwd256(a, b),
+                (v16hi)__builtin_ia32_punpckhwd256(d, e));
+        }
+        p = (v4di)__builtin_ia32_permti256((v4di)lo, (v4di)hi, 0x20);
+        q = (v4di)__builtin_ia32_permti256((v4di)lo, (v4di)hi, 0x31);
+        memcpy(c + k, &p, 32);
+        memcpy(c + k + 8, &q, 32);
+    }
+    if (n >= 16)
+        return;
+#endif
+    for (j = 0; j < n; j++)
+        c[j] = 0;
+    for (t = 0; t < taps; t++) {
+        const T *v = x[t] + from;
+        const int8_t *f = w + at[t] + from;
+
+        if (n == 32)
+            for (j = 0; j < 32; j++)
+                c[j] += (v[j] - zero) * f[j];
+        else
+            for (j = 0; j < n; j++)
+                c[j] += (v[j] - zero) * f[j];
+    }
+}
+
+/* Depthwise: one filter per channel, w [kernel row][kernel column][channel],
+ * of at most 32 taps. out: room for a pixel, where the channels come in
+ * blocks; else NULL. Stack: 768 bytes */
 KERNEL void mcu_qdepthwise_T_I(const int32_t *g, const T *const *row,
                                const int8_t *w, const int32_t *bias,
                                const int32_t *mult, I *out, I *y)
 {
-    const int ch = g[7], kw = g[3];
-    int32_t c[32];
-    int i, j, ky, kx;
+    const int ch = g[7], reach = (g[3] - 1) * g[5];
+    const int move = g[12] ? -g[4] * ch : g[4] * ch;
+    const T *x[32];
+    int32_t at[32], c[32];
+    int i, j, t, taps = 0, inside = 0;
 
     for (i = 0; i < g[1]; i++) {
-        const int ox = g[12] ? g[1] - 1 - i : i;
+        const int ox = g[12] ? g[1] - 1 - i : i, left = ox * g[4] - g[6];
+        const int now = left >= 0 && left + reach < g[0];
         I *to = out ? out : y + ox * ch;
 
+        if (inside && now)
+            for (t = 0; t < taps; t++)
+                x[t] += move;
+        else
+            taps = mcu_qtaplist_T(g, row, ox, x, at);
+        inside = now;
         for (j = 0; j < ch; j += 32) {
-            const int n = ch - j < 32 ? ch - j : 32;
+            const int rest = ch - j < 32 ? ch - j : 32;
+            const int from = rest < 16 && ch > 16 ? ch - 16 : j;
+            const int n = ch - from < 32 ? ch - from : 32;
 
-            memset(c, 0, sizeof c);
-            for (ky = 0; ky < g[2]; ky++)
-                for (kx = 0; row[ky] && kx < kw; kx++) {
-                    const int at = ox * g[4] - g[6] + kx * g[5];
-
-                    if (at >= 0 && at < g[0])
-                        mcu_qtap_T(n, row[ky] + at * ch + j, g[10],
-                                   w + (ky * kw + kx) * ch + j, c);
-                }
-            mcu_qput_I(g + 14, n, c, bias ? bias + j : NULL, 0,
-                       mult + (g[18] ? j : 0), to + j);
+            mcu_qtaps_T(taps, n, x, at, w, from, g[10], c);
+            mcu_qput_I(g + 14, n, c, bias ? bias + from : NULL, 0,
+                       mult + (g[18] ? from : 0), to + from);
         }
         if (out)
             memcpy(y + ox * ch, out, (size_t)ch * sizeof *y);
