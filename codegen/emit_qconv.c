@@ -178,6 +178,7 @@ static void emit_windows(Emit *e, const Node *n, const QConv *c)
 {
     bool packed = c->w->type.dt == DT_I4;
     int64_t k = window_terms(c) / c->s.group, m = c->s.group * c->s.mg;
+    bool panels = c->s.group == 1 && q_in_panels(c->w, k);
     int32_t g[NUMBERS];
     const char *name;
 
@@ -186,9 +187,12 @@ static void emit_windows(Emit *e, const Node *n, const QConv *c)
     g[11] = (int32_t)(c->s.win.out[1] < qblock(0) ? 1
                                                   : qblock(window_terms(c)));
     name = open_rows(e, n, &c->s, g);
-    emit_call(e, packed ? "qconv4_T_I" : "qconv8_T_I", c->x.dt, c->y.dt,
+    emit_call(e, packed ? "qconv4_T_I" : panels ? "qconv2_T_I" : "qconv8_T_I",
+              c->x.dt, c->y.dt,
               "%s, row, %s, %s, %s, (int16_t *)(void *)s, y", name,
-              packed ? q_pack4(e, c->w, m, 1, k) : q_weights(e, n, k),
+              packed   ? q_pack4(e, c->w, m, 1, k)
+              : panels ? q_panels(e, c->w, m, k)
+                       : q_weights(e, n, k),
               q_bias(e, n, c->bias, m), q_mult(e, &c->rq));
     close_rows(e, &c->s);
 }

@@ -7,7 +7,7 @@
 EmitFn emit_qmatmul;
 ScratchFn scratch_qmatmul;
 
-enum { BLOCK = 4, BLOCK_BYTES = 6144 };
+enum { BLOCK = 4, BLOCK_BYTES = 6144, PANEL_TERMS = 64 };
 
 int64_t qblock(int64_t k)
 {
@@ -17,6 +17,30 @@ int64_t qblock(int64_t k)
 int64_t q_wide(int64_t k)
 {
     return (k + 15) / 16 * 16;
+}
+
+bool q_in_panels(const Value *w, int64_t k)
+{
+    int64_t most = w->type.dim[0] > 8 ? PANEL_TERMS : PANEL_TERMS / 4;
+
+    return k <= most && w->type.dt == DT_I8;
+}
+
+const char *q_panels(Emit *e, const Value *w, int64_t cols, int64_t k)
+{
+    int64_t pairs = (k + 1) / 2, whole = cols / 16, rest = cols % 16;
+    int64_t last = rest > 8 ? 16 : rest ? 8 : 0;
+    int64_t bytes = 2 * pairs * (16 * whole + last);
+    const int8_t *from = w->data;
+    int8_t *to = NEW_ARRAY(e->arena, int8_t, bytes);
+
+    for (int64_t j = 0; j < cols; j++)
+        for (int64_t i = 0; i < k; i++) {
+            int64_t width = j / 16 < whole ? 16 : last;
+            to[j / 16 * 32 * pairs + i / 2 * 2 * width + j % 16 * 2 + i % 2]
+                = from[j * k + i];
+        }
+    return emit_const(e, w->name, DT_I8, bytes, to);
 }
 
 const char *q_weights(Emit *e, const Node *n, int64_t k)
@@ -100,6 +124,7 @@ static const char *group_table(Emit *e, const QProduct *p)
 void emit_qproduct(Emit *e, const Node *n, const QProduct *p)
 {
     bool packed = n->in[1]->type.dt == DT_I4;
+    bool panels = p->groups == 1 && q_in_panels(n->in[1], p->k);
     int32_t g[12] = { (int32_t)p->rows, (int32_t)p->k, (int32_t)p->cols,
                       (int32_t)p->x->zero, (int32_t)qblock(p->k),
                       n->backward };
@@ -109,14 +134,18 @@ void emit_qproduct(Emit *e, const Node *n, const QProduct *p)
     g[11] = (int32_t)p->groups;
     if (packed)
         w = q_pack4(e, n->in[1], p->cols, p->groups, p->k / p->groups);
+    else if (panels)
+        w = q_panels(e, n->in[1], p->cols, p->k);
     else
         w = p->groups > 1 ? "x1" : q_weights(e, n, p->k);
     if (p->groups > 1)
         tail = arena_printf(e->arena, ", %s", group_table(e, p));
     else if (packed)
         tail = ", NULL";
-    emit_call(e, packed ? "qmatmul4_T_I" : p->groups > 1 ? "qmatmul8_T_I"
-                                                         : "qmatmul_T_I",
+    emit_call(e, packed          ? "qmatmul4_T_I"
+                 : panels        ? "qmatmul2_T_I"
+                 : p->groups > 1 ? "qmatmul8_T_I"
+                                 : "qmatmul_T_I",
               p->x->dt, p->y, "%s, x0, %s, %s, %s, (int16_t *)(void *)s, y0%s",
               q_table(e, 12, g), w, q_bias(e, n, p->bias, p->cols),
               q_mult(e, p->rq), tail);
