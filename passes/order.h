@@ -103,6 +103,7 @@ typedef struct OrderSearch {
     int *order;                 /* the best order, replaced if improved */
     bool improved;
     long work;                  /* effort allowed */
+    int variant;                /* which of equally good orders, from 0 */
     double deadline;            /* seconds of the clock; 0: never read it */
 } OrderSearch;
 

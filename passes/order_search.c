@@ -152,19 +152,36 @@ static void forget(Search *s, int from)
         }
 }
 
-/* Those that leave least go on top of the stack, the model's order among
- * equals. */
-static void sort_moves(Move *m, int64_t *after, int n)
+/* What is tried first: the move with the least of this, then the step that
+ * comes first in the model. Only the order that is found depends on it. */
+static int64_t rank(const Search *s, const Move *m, int64_t after)
+{
+    uint64_t mix = (uint64_t)m->step * 0x9E3779B97F4A7C15u;
+
+    switch (s->o->variant) {
+    case 0: return after;
+    case 1: return 0;
+    case 2: return -m->need;
+    case 3: return m->need;
+    case 4: return -after;
+    case 5: return -m->step;
+    }
+    mix ^= (uint64_t)s->o->variant * 0xD1B54A32D192ED03u;
+    return (int64_t)(mix * 0xFF51AFD7ED558CCDu >> 8);
+}
+
+/* The first to be tried goes on top of the stack. */
+static void sort_moves(Move *m, int64_t *key, int n)
 {
     for (int i = 1; i < n; i++)
-        for (int j = i; j && (after[j - 1] < after[j] ||
-                              (after[j - 1] == after[j] &&
+        for (int j = i; j && (key[j - 1] < key[j] ||
+                              (key[j - 1] == key[j] &&
                                m[j - 1].step < m[j].step)); j--) {
-            int64_t a = after[j];
+            int64_t k = key[j];
             Move t = m[j];
-            after[j] = after[j - 1];
+            key[j] = key[j - 1];
             m[j] = m[j - 1];
-            after[j - 1] = a;
+            key[j - 1] = k;
             m[j - 1] = t;
         }
 }
@@ -173,7 +190,7 @@ static void sort_moves(Move *m, int64_t *after, int n)
 static void expand(Search *s)
 {
     enum { MOST = 256 };
-    int64_t left[MOST];
+    int64_t key[MOST];
     Walk *w = s->w;
     int first = s->nstack, n;
 
@@ -188,10 +205,10 @@ static void expand(Search *s)
         }
         PUSH(w->s->g->scratch, s->stack, s->nstack, s->capstack, m);
         if (s->nstack - first <= MOST)
-            left[s->nstack - first - 1] = after;
+            key[s->nstack - first - 1] = rank(s, &m, after);
     }
     n = s->nstack - first;
-    sort_moves(s->stack + first, left, n < MOST ? n : MOST);
+    sort_moves(s->stack + first, key, n < MOST ? n : MOST);
 }
 
 /* Runs m and what follows at no cost; true when all steps have run. */

@@ -13,7 +13,16 @@
 
 #include <limits.h>
 
-enum { INPUT_TIME = -1, SEARCH_NODES = 200000 };
+enum { INPUT_TIME = -1 };
+
+/* A node of the allocator's search takes time in proportion to the buffers:
+ * half a second at most for a hundred, hundredths for a thousand. */
+static long search_nodes(int nbuf)
+{
+    double nodes = 4e8 / ((double)nbuf * nbuf + 1);
+
+    return nodes > 200000 ? 200000 : nodes < 400 ? 400 : (long)nodes;
+}
 
 Buffer *plan_buffer(Graph *g, const char *name, int64_t bytes, int at)
 {
@@ -116,7 +125,7 @@ static DsaResult place(Graph *g, Buffer **list, int n, int64_t base,
                        const PassOptions *opt)
 {
     DsaProblem problem = { NEW_ARRAY(g->scratch, DsaBuf, n + 1), n, NULL, 0 };
-    DsaOptions options = { .max_nodes = SEARCH_NODES };
+    DsaOptions options = { .max_nodes = search_nodes(n) };
     DsaResult result;
 
     if (opt->plan_time > 0) {

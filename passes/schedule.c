@@ -8,15 +8,19 @@
 #include "order.h"
 
 #include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include <time.h>
 
 /* Effort in steps tried (Walk.work), so that the result is the same on every
- * machine: a second or so for a small graph, a few hundredths for a large
- * one. */
+ * machine: most of a second for a small graph that resists, hundredths for a
+ * large one. */
 static long effort(int nstep)
 {
-    return nstep <= 120 ? 8000000 : nstep <= 400 ? 2000000 : 300000;
+    return nstep <= 120 ? 6000000
+         : nstep <= 400 ? 2000000
+         : nstep <= 1600 ? 240000 : 150l * nstep;
 }
 
 static void keep_better(int *best, int64_t *peak, const int *order,
@@ -98,28 +102,69 @@ static void apply(const Storage *s, const int *order)
     graph_number(s->g);
 }
 
-/* The better peak must not be lost to gaps between buffers. */
-static bool pays(const Storage *s, const int *order, int64_t model,
-                 const PassOptions *opt)
+/* Orders of the same peak differ in how well their buffers can be packed:
+ * the best of a few is taken, the model's among the first. */
+typedef struct Choice {
+    const Storage *s;
+    const PassOptions *opt;
+    int *best;
+    int64_t arena;              /* of the best */
+} Choice;
+
+static void consider(Choice *c, const int *order)
 {
     int64_t arena;
 
-    apply(s, order);
-    arena = plan_arena(s->g, opt);
-    if (arena < model)
-        return true;
-    apply(s, NULL);
-    if (arena < plan_arena(s->g, opt)) {
-        apply(s, order);
-        return true;
+    apply(c->s, order);
+    arena = plan_arena(c->s->g, c->opt);
+    apply(c->s, NULL);          /* the walk knows steps by their index */
+    if (getenv("DBG")) fprintf(stderr,"arena %ld\n",(long)arena);
+    if (arena >= c->arena)
+        return;
+    c->arena = arena;
+    for (int i = 0; i < c->s->nstep; i++)
+        c->best[i] = order ? order[i] : i;
+}
+
+static void choose(Walk *w, Choice *c, const OrderSearch *found,
+                   int64_t model, int64_t state)
+{
+    enum { VARIANTS = 16, LARGE = 3000 };
+    int n = c->s->nstep;
+    OrderSearch o = *found;
+
+    if (found->peak < model)
+        consider(c, found->order);
+    if (c->arena > model + state)
+        consider(c, NULL);
+    o.order = NEW_ARRAY(c->s->g->scratch, int, n + 1);
+    for (int i = 0; i < VARIANTS && n <= LARGE &&
+                    c->arena > found->peak + state; i++) {
+        o.peak = found->peak + 1;
+        o.bound = found->peak;
+        o.variant = i;
+        o.improved = false;
+        o.work = effort(n) / VARIANTS;
+        order_search(w, &o);
+if (getenv("DBG")) fprintf(stderr,"variant %d improved %d\n",i,o.improved);
+        if (o.improved)
+            consider(c, o.order);
     }
-    return false;
+}
+
+static bool is_model_order(const int *order, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (order[i] != i)
+            return false;
+    return true;
 }
 
 bool pass_schedule(Graph *g, const PassOptions *opt, bool *changed)
 {
     Storage *s = storage_new(g, opt);
     int64_t state = state_bytes(g, opt), model;
+    Choice c = { .s = s, .opt = opt, .arena = INT64_MAX };
     OrderSearch o;
     Walk w;
 
@@ -129,7 +174,9 @@ bool pass_schedule(Graph *g, const PassOptions *opt, bool *changed)
     o = find_order(&w, opt, order_bound(s, &w.deps).bytes, &model);
     g->model_order_bound = model + state;
     g->order_bound = o.bound + state;
-    if (o.peak < model && pays(s, o.order, model + state, opt))
-        *changed = true;
+    c.best = NEW_ARRAY(g->scratch, int, s->nstep + 1);
+    choose(&w, &c, &o, model, state);
+    apply(s, c.best);
+    *changed = !is_model_order(c.best, s->nstep);
     return true;
 }
