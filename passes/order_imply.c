@@ -140,7 +140,7 @@ bool order_imply(const Storage *s, Deps *d, int64_t cap, int64_t *until,
     for (;;) {
         int before = m.nedge;
         for (int first = 0; first < d->n; first += 64) {
-            *work += d->n / 4;
+            *work += d->n / 16;
             if (!imply_block(&m, first))
                 return false;
         }

@@ -160,11 +160,11 @@ static int64_t rank(const Search *s, const Move *m, int64_t after)
 
     switch (s->o->variant) {
     case 0: return after;
-    case 1: return 0;
-    case 2: return -m->need;
-    case 3: return m->need;
-    case 4: return -after;
-    case 5: return -m->step;
+    case 1: return -m->step;
+    case 2: return 0;
+    case 3: return -m->need;
+    case 4: return m->need;
+    case 5: return -after;
     }
     mix ^= (uint64_t)s->o->variant * 0xD1B54A32D192ED03u;
     return (int64_t)(mix * 0xFF51AFD7ED558CCDu >> 8);

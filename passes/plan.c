@@ -19,9 +19,9 @@ enum { INPUT_TIME = -1 };
  * half a second at most for a hundred, hundredths for a thousand. */
 static long search_nodes(int nbuf)
 {
-    double nodes = 4e8 / ((double)nbuf * nbuf + 1);
+    double nodes = 2e8 / ((double)nbuf * nbuf + 1);
 
-    return nodes > 200000 ? 200000 : nodes < 400 ? 400 : (long)nodes;
+    return nodes > 100000 ? 100000 : nodes < 100 ? 100 : (long)nodes;
 }
 
 Buffer *plan_buffer(Graph *g, const char *name, int64_t bytes, int at)

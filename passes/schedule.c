@@ -8,9 +8,6 @@
 #include "order.h"
 
 #include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
-
 #include <time.h>
 
 /* Effort in steps tried (Walk.work), so that the result is the same on every
@@ -20,7 +17,7 @@ static long effort(int nstep)
 {
     return nstep <= 120 ? 6000000
          : nstep <= 400 ? 2000000
-         : nstep <= 1600 ? 240000 : 150l * nstep;
+         : nstep <= 1600 ? 160000 : 250l * nstep;
 }
 
 static void keep_better(int *best, int64_t *peak, const int *order,
@@ -118,7 +115,6 @@ static void consider(Choice *c, const int *order)
     apply(c->s, order);
     arena = plan_arena(c->s->g, c->opt);
     apply(c->s, NULL);          /* the walk knows steps by their index */
-    if (getenv("DBG")) fprintf(stderr,"arena %ld\n",(long)arena);
     if (arena >= c->arena)
         return;
     c->arena = arena;
@@ -129,8 +125,7 @@ static void consider(Choice *c, const int *order)
 static void choose(Walk *w, Choice *c, const OrderSearch *found,
                    int64_t model, int64_t state)
 {
-    enum { VARIANTS = 16, LARGE = 3000 };
-    int n = c->s->nstep;
+    int n = c->s->nstep, variants = n <= 400 ? 16 : n <= 1600 ? 2 : 0;
     OrderSearch o = *found;
 
     if (found->peak < model)
@@ -138,15 +133,13 @@ static void choose(Walk *w, Choice *c, const OrderSearch *found,
     if (c->arena > model + state)
         consider(c, NULL);
     o.order = NEW_ARRAY(c->s->g->scratch, int, n + 1);
-    for (int i = 0; i < VARIANTS && n <= LARGE &&
-                    c->arena > found->peak + state; i++) {
+    for (int i = 1; i <= variants && c->arena > found->peak + state; i++) {
         o.peak = found->peak + 1;
         o.bound = found->peak;
         o.variant = i;
         o.improved = false;
-        o.work = effort(n) / VARIANTS;
+        o.work = effort(n) / variants;
         order_search(w, &o);
-if (getenv("DBG")) fprintf(stderr,"variant %d improved %d\n",i,o.improved);
         if (o.improved)
             consider(c, o.order);
     }
