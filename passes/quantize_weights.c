@@ -155,13 +155,23 @@ static bool row_is_zero(const Weights *w, int64_t row)
     return true;
 }
 
+/* The scale that a row's bias goes by: with groups, the largest. */
+static double bias_scale(const Weights *w, int64_t row)
+{
+    float most = 0;
+
+    for (int64_t i = row * w->groups; i < (row + 1) * w->groups; i++)
+        most = w->scale[i] > most ? w->scale[i] : most;
+    return (double)most;
+}
+
 Value *weights_bias(Site *s, Weights *w, double xscale, const double *bias,
                     const char *name)
 {
     int32_t *p = NEW_ARRAY(s->g->arena, int32_t, w->rows);
 
     for (int64_t i = 0; i < w->rows; i++) {
-        double b = bias[i] / (xscale * (double)w->scale[i * w->groups]);
+        double b = bias[i] / (xscale * bias_scale(w, i));
         if (fabs(b) > (1 << 24) && row_is_zero(w, i) && w->groups == 1 &&
             isfinite(bias[i])) {
             w->scale[i] = (float)(fabs(bias[i]) / xscale / (1 << 20));
@@ -171,7 +181,7 @@ Value *weights_bias(Site *s, Weights *w, double xscale, const double *bias,
         if (!(fabs(b) < 2147483648.0)) {
             site_no(s, "bias %lld is %g, more than int32 holds at the scale "
                     "%g", (long long)i, bias[i],
-                    xscale * (double)w->scale[i * w->groups]);
+                    xscale * bias_scale(w, i));
             return NULL;
         }
         p[i] = (int32_t)b;
