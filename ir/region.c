@@ -7,6 +7,7 @@
 
 #include "move.h"
 #include "ops/attention.h"
+#include "ops/qproduct.h"
 #include "relation.h"
 
 Region *region_new(Graph *g, Region *parent, const char *name,
@@ -141,6 +142,19 @@ static bool walks_axis(const Node *n, int axis)
     return false;
 }
 
+/* Does a channel's result depend on no other channel? The shift of the
+ * requantization is the whole tensor's, where it is not 0. */
+static bool same_by_channel(const Node *n)
+{
+    Arena *arena = arena_child(n->graph->arena);
+    QMatMul q;
+    bool same = qmatmul_get(n, &q, arena) && q.rq.shift == 0 &&
+                q.groups == 1;
+
+    arena_free(arena);
+    return same;
+}
+
 /* Ops whose attributes or operands tell of the whole tensor, or whose
  * results depend on where along the axis they are. */
 static bool op_tiles(const Node *n)
@@ -149,10 +163,15 @@ static bool op_tiles(const Node *n)
     Attn a;
 
     switch (n->op) {
-    case OP_Attention:
-        return attn_read(n, &a) && n->nout <= 1 &&
+    case OP_Attention: case OP_QAttention:
+        return attn_read(n, &a) && !node_out(n, 1) && !node_out(n, 2) &&
+               !node_out(n, 3) &&
                !(walks_axis(n, rank - 2) &&
                  (a.causal || a.left >= 0 || a.right >= 0));
+    case OP_QMatMul:
+        return !walks_axis(n, rank - 1) || same_by_channel(n);
+    case OP_QConv:
+        return !walks_axis(n, rank - 1);
     case OP_GroupNormalization: return !walks_axis(n, 1);
     case OP_Conv: case OP_QLinearConv: case OP_ConvInteger:
         return !walks_axis(n, 1) || ATTRS(conv, n)->group == 1;
@@ -175,21 +194,37 @@ static bool cuts_bytes(const Node *n, int slot, const Cut *walk)
     return true;
 }
 
-bool node_tiles(const Node *n)
+/* The first slot that cannot be cut; n->nin: none; -n->nout - 1: the op. */
+static int uncut_slot(const Node *n)
 {
     Cut walk[REGION_DEPTH];
+    int slot;
 
-    if (!n->region)
-        return true;
     if (!n->out[first_result(n)] || !op_tiles(n))
-        return node_error(n, "cannot be cut into tiles");
-    for (int slot = -n->nout; slot < n->nin; slot++)
+        return -n->nout - 1;
+    for (slot = -n->nout; slot < n->nin; slot++)
         if (node_slot(n, slot) &&
             (!node_cuts(n, slot, walk) || !cuts_bytes(n, slot, walk)))
-            return node_error(n, "cannot be cut into tiles: %s %d",
-                              slot < 0 ? "result" : "operand",
-                              slot < 0 ? ~slot : slot);
-    return true;
+            break;
+    return slot;
+}
+
+bool node_can_tile(const Node *n)
+{
+    return !n->region || uncut_slot(n) == n->nin;
+}
+
+bool node_tiles(const Node *n)
+{
+    int slot = n->region ? uncut_slot(n) : n->nin;
+
+    if (slot == n->nin)
+        return true;
+    if (slot < -n->nout)
+        return node_error(n, "cannot be cut into tiles");
+    return node_error(n, "cannot be cut into tiles: %s %d",
+                      slot < 0 ? "result" : "operand",
+                      slot < 0 ? ~slot : slot);
 }
 
 /* Types */
@@ -365,14 +400,22 @@ static Value *cut_value(const Node *n, int slot, const int64_t *count,
 static void cut_attrs(const Node *n, Node *t, Arena *arena)
 {
     const OpInfo *op = op_info(n->op);
+    int64_t heads, kv_heads;
     Attn a;
 
-    if (n->op != OP_Attention || n->in[ATTN_Q]->type.rank != 3 ||
-        !attn_read(n, &a))
+    if ((n->op != OP_Attention && n->op != OP_QAttention) ||
+        n->in[ATTN_Q]->type.rank != 3 || !attn_read(n, &a))
         return;
     t->attr = arena_memdup(arena, n->attr, (size_t)op->attr_bytes);
-    ATTRS(attention, t)->q_num_heads = t->in[ATTN_Q]->type.dim[2] / a.dk;
-    ATTRS(attention, t)->kv_num_heads = t->in[ATTN_K]->type.dim[2] / a.dk;
+    heads = t->in[ATTN_Q]->type.dim[2] / a.dk;
+    kv_heads = t->in[ATTN_K]->type.dim[2] / a.dk;
+    if (n->op == OP_Attention) {
+        ATTRS(attention, t)->q_num_heads = heads;
+        ATTRS(attention, t)->kv_num_heads = kv_heads;
+    } else {
+        ATTRS(qattention, t)->q_num_heads = heads;
+        ATTRS(qattention, t)->kv_num_heads = kv_heads;
+    }
 }
 
 const Node *node_tile(const Node *n, const int64_t *count,

@@ -41,6 +41,7 @@ bool graph_has_regions(const Graph *g);
 bool node_cuts(const Node *n, int slot, Cut *walk);
 /* May n be in its region with its walks? False after a message. */
 bool node_tiles(const Node *n);
+bool node_can_tile(const Node *n);      /* without a message */
 
 /* What one turn sees of a slot: count[d] positions in the loop of depth d;
  * 0: all of it. */
