@@ -266,6 +266,7 @@ function start()
     drawTiles();
     drawLegend();
     drawDecisions();
+    drawBounds();
     drawSteps();
     drawChart();
     tellPlan();

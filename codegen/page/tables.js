@@ -122,6 +122,45 @@ function drawDecisions()
             inPlaceTable(over)));
 }
 
+/* The largest of what is live, with their bytes, and how much there is more. */
+function heldText(held)
+{
+    const shown = held.slice(0, 4).map(h => `${h.name} (${count(h.bytes)})`);
+    const rest = held.slice(4).reduce((sum, h) => sum + h.bytes, 0);
+
+    if (rest)
+        shown.push(`${held.length - 4} more (${count(rest)})`);
+    return shown.join(" + ");
+}
+
+function boundRow(b)
+{
+    const w = b.witness, at = steps[w.step], gap = b.plan - b.bound;
+    const where = at ? `step ${w.step}, ${w.node} (${w.op})`
+        : w.step < 0 ? "the inputs" : "the outputs";
+
+    return el("tr", {
+        onclick: () => selectStep(w.step, true),
+    }, el("td", { text: b.class }),
+        el("td", { class: "num", text: count(b.bound) }),
+        el("td", { class: "num", text: count(b.plan) }),
+        el("td", { class: "num", text: gap ? percent(gap, b.bound)
+            : "0, optimal" }),
+        el("td", { text: `${b.proof}, at ${where}` }),
+        el("td", { class: "name", text: heldText(w.tensors) }));
+}
+
+function drawBounds()
+{
+    const heads = ["Class of plans", "Lower bound", "Plan", "Gap", "Proof",
+        "Live there"];
+
+    $("bounds").append(el("table", {}, el("thead", {}, el("tr", {},
+        ...heads.map((h, i) => el("th", {
+            class: i > 0 && i < 4 ? "num" : null, scope: "col", text: h,
+        })))), el("tbody", {}, ...arena.bounds.map(boundRow))));
+}
+
 const rowOf = [];
 const mostMacs = steps.reduce((most, s) => Math.max(most, s.macs), 1);
 

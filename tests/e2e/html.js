@@ -72,6 +72,18 @@ function testKeys()
     want("Escape", now.buffer === null && now.step === null);
 }
 
+function testBounds()
+{
+    const rows = [...document.querySelectorAll("#bounds tbody tr")];
+
+    want("a row per class", rows.length === arena.bounds.length);
+    for (const b of arena.bounds) {
+        const sum = b.witness.tensors.reduce((n, t) => n + t.bytes, 0);
+        want(`${b.class}: bound`, b.bound <= b.plan &&
+            (sum === b.bound || sum < b.bound && /searched/.test(b.proof)));
+    }
+}
+
 function testSteps()
 {
     const dimmed = () => document.querySelectorAll(".buf.live").length;
@@ -133,6 +145,7 @@ function testColours(theme)
 testDrawing();
 if (buffers.length)
     testKeys();
+testBounds();
 if (END)
     testSteps();
 testColours("light");
