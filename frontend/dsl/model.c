@@ -19,7 +19,8 @@ void body_open(Text *t, Span at, Vec **pending)
 void body_close(Text *t, Vec *pending)
 {
     t->pending = pending;
-    t->depth--;
+    if (--t->depth == 0)
+        t->unit = t->last;      /* it has been looked at */
 }
 
 /* Parameters that are constants are no inputs, when `constants` collects. */

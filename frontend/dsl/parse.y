@@ -20,6 +20,8 @@
 %code {
 static int text_yyplex(YYSTYPE *v, Span *at, Text *t);
 static void text_yyperror(const Span *at, Text *t, const char *what);
+static void missing(Text *t, const char *what);
+static void no_arrow(Text *t, Span at);
 
 enum { STACK = 4096 };
 #define YYINITDEPTH STACK
@@ -59,7 +61,8 @@ enum { STACK = 4096 };
 %type <lit> number
 %type <vec> units header header_items pairs fn_attrs fn_attr_list params
 %type <vec> param_list infos info_items nodes dims args operands places
-%type <vec> region open attrs attr_list values literals
+%type <vec> open attrs attr_list values literals plain_params plain_list
+%type <vec> inputs outputs unclosed region
 %type <type> type shaped
 %type <dim> dim
 %type <attr> attr value fn_attr item
@@ -87,16 +90,37 @@ unit
         $$->attrs = $3;
         $$->at = @2;
     }
+    | header resync '{' open nodes '}'  {
+        $$ = text_new(t, sizeof *$$);
+        $$->name = "";
+        $$->at = @2;
+        body_close(t, $4);
+    }
+    ;
+/* the next mistake is another one */
+resync
+    : error RESYNC                  {
+        yyerrok;
+        STOP_IF_FULL;
+    }
     ;
 signature
-    : params ARROW params infos '{' open nodes '}'  {
+    : inputs outputs infos '{' open nodes '}'   {
         $$ = text_new(t, sizeof *$$);
         $$->in = $1;
-        $$->out = $3;
-        $$->infos = $4;
-        $$->nodes = $7;
-        body_close(t, $6);
+        $$->out = $2;
+        $$->infos = $3;
+        $$->nodes = $6;
+        body_close(t, $5);
     }
+    ;
+inputs
+    : params arrow                  { $$ = $1; }
+    | unclosed ARROW                { $$ = $1; }
+    ;
+outputs
+    : params
+    | unclosed
     ;
 open: %empty                        {
         body_open(t, @$, &$$);
@@ -113,6 +137,10 @@ header_items
     : header_item                   { $$ = vec_add(t, NULL, $1); }
     | header_items ',' header_item  { $$ = vec_add(t, $1, $3); }
     | header_items ','
+    | resync                        { $$ = NULL; }
+    | resync header_item            { $$ = vec_add(t, NULL, $2); }
+    | header_items resync
+    | header_items resync header_item {  $$ = vec_add(t, $1, $3); }
     ;
 header_item
     : IDENT ':' INT                 {
@@ -260,9 +288,27 @@ params
     : '(' ')'                       { $$ = NULL; }
     | '(' param_list ')'            { $$ = $2; }
     ;
+/* without its end; what can only follow the whole does */
+unclosed
+    : '(' param_list                {
+        $$ = $2;
+        missing(t, "',' or ')'");
+        STOP_IF_FULL;
+    }
+    ;
+arrow
+    : ARROW
+    | '='                           { no_arrow(t, @$); }
+    | '-' '>'                       { no_arrow(t, @$); }
+    | %empty                        { missing(t, "'=>'"); }
+    ;
 param_list
     : param                         { $$ = vec_add(t, NULL, $1); }
     | param_list ',' param          { $$ = vec_add(t, $1, $3); }
+    | resync                        { $$ = NULL; }
+    | resync param                  { $$ = vec_add(t, NULL, $2); }
+    | param_list resync
+    | param_list resync param       { $$ = vec_add(t, $1, $3); }
     ;
 param
     : name                          { $$ = make_param(t, NULL, $1, @1, 0); }
@@ -277,25 +323,20 @@ infos
     : %empty                        { $$ = NULL; }
     | '<' '>'                       { $$ = NULL; }
     | '<' info_items '>'            { $$ = $2; }
+    | '<' info_items {              
+        $$ = $2;
+        missing(t, "'>' or ','");
+        STOP_IF_FULL;
+    }
     ;
 info_items
     : info                          { $$ = vec_add(t, NULL, $1); }
-    | error RESYNC                  {
-        $$ = NULL;
-        yyerrok;
-        STOP_IF_FULL;
-    }
+    | resync                        { $$ = NULL; }
+    | resync info                   { $$ = vec_add(t, NULL, $2); }
     | info_items ',' info           { $$ = vec_add(t, $1, $3); }
     | info_items ','
-    | info_items error RESYNC       {
-        yyerrok;
-        STOP_IF_FULL;
-    }
-    | info_items error RESYNC info  {
-        $$ = vec_add(t, $1, $4);
-        yyerrok;
-        STOP_IF_FULL;
-    }
+    | info_items resync
+    | info_items resync info        { $$ = vec_add(t, $1, $3); }
     ;
 info
     : type name                     { $$ = make_param(t, $1, $2, @2, 0); }
@@ -388,10 +429,7 @@ nodes
         $$ = $1;
         STOP_IF_FULL;
     }
-    | nodes error RESYNC            {
-        yyerrok;
-        STOP_IF_FULL;
-    }
+    | nodes resync
     ;
 region
     : REGION name '@' IDENT '(' places ')' '{' nodes '}' {
@@ -508,11 +546,25 @@ item
     | subgraph                      { $$ = make_graph_attr(t, $1); }
     ;
 subgraph
-    : text_name signature           {
-        $$ = $2;
+    : text_name plain_params ARROW plain_params infos '{' open nodes '}'    {
+        $$ = text_new(t, sizeof *$$);
         $$->name = $1;
         $$->at = @1;
+        $$->in = $2;
+        $$->out = $4;
+        $$->infos = $5;
+        $$->nodes = $8;
+        body_close(t, $7);
     }
+    ;
+/* an error in there is one in the node */
+plain_params
+    : '(' ')'                       { $$ = NULL; }
+    | '(' plain_list ')'            { $$ = $2; }
+    ;
+plain_list
+    : param                         { $$ = vec_add(t, NULL, $1); }
+    | plain_list ',' param          { $$ = vec_add(t, $1, $3); }
     ;
 %%
 
@@ -564,6 +616,9 @@ static bool is_mentioned(const yysymbol_kind_t *list, int n,
         return !expects(list, n, YYTRANSLATE('('));
     if (k == YYTRANSLATE('=') || k == YYTRANSLATE('@'))
         return !expects(list, n, YYTRANSLATE(')'));
+    if (k == YYSYMBOL_ARROW || k == YYTRANSLATE('<') ||
+        k == YYTRANSLATE('{'))          /* `missing` has them */
+        return !expects(list, n, YYTRANSLATE(')'));
     if (k == YYSYMBOL_TYPE || k == YYSYMBOL_CONTAINER ||
         k == YYSYMBOL_STRING)
         return !name;
@@ -574,7 +629,7 @@ static void describe_expected(Buf *b, yysymbol_kind_t *list, int n)
 {
     int shown = 0, all = 0;
 
-    if (expects(list, n, YYSYMBOL_IDENT) &&
+    if (expects(list, n, YYSYMBOL_IDENT) && !expects(list, n, YYSYMBOL_QUANT) &&
         expects(list, n, YYTRANSLATE('[')) &&
         expects(list, n, YYTRANSLATE('='))) {
         buf_puts(b, expects(list, n, YYTRANSLATE('}')) ? "a node or '}'"
@@ -611,6 +666,18 @@ static void report(Text *t, Span at, const char *expected)
         text_error(t, at, "expected %s before '%.*s'", expected, n,
                    t->s + k->start);
     }
+}
+
+/* What is left out in front of a token that says so. */
+static void missing(Text *t, const char *what)
+{
+    report(t, token_span(t, tok(t, t->last)), what);
+}
+
+static void no_arrow(Text *t, Span at)
+{
+    text_error(t, at, "expected '=>' before '%.*s'", (int)(at.end - at.start),
+               t->s + at.start);
 }
 
 static int yyreport_syntax_error(const yypcontext_t *ctx, Text *t)

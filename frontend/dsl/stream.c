@@ -1,8 +1,7 @@
 /* stream.c - hands the tokens to the grammar. What is not syntax of a model
  * happens here: `const N = 4` defines a number, `repeat i = 0..11 { ... }`
- * hands out its body again and again, arithmetic becomes one number, and
- * after a syntax error everything up to the next promising line is left out
- * and a RESYNC handed over in its place. */
+ * hands out its body again and again, arithmetic becomes one number. After a
+ * syntax error recover.c says where to go on. */
 #include "text.h"
 
 #include <string.h>
@@ -158,42 +157,6 @@ static void next_turn(Text *t)
     }
 }
 
-void stream_recover(Text *t)
-{
-    t->recover = true;
-    for (int i = 0; i < t->nloop; i++)          /* say it once */
-        t->loop[i].last = t->loop[i].i;
-}
-
-static bool is_promising(const Text *t, int i)
-{
-    const Token *k = tok(t, i);
-
-    if (t->nloop && i == t->loop[t->nloop - 1].end)
-        return true;
-    return k->first && (k->kind == IDENT || k->kind == STRING ||
-                        k->kind == TYPE || k->kind == CONTAINER ||
-                        k->kind == '[' || k->kind == '}' || k->kind == '>');
-}
-
-/* The offending token itself when a line begins with it. */
-static int resync(Text *t, Span *at)
-{
-    int i = t->pos;
-
-    t->recover = false;
-    if (t->last < t->pos && tok(t, t->last)->first &&
-        t->last != t->resynced)
-        i = t->last;
-    while (tok(t, i)->kind != END && !is_promising(t, i))
-        i++;
-    while (t->nloop && i > t->loop[t->nloop - 1].end)
-        t->nloop--;
-    t->pos = t->resynced = i;
-    *at = (Span){ tok(t, i)->start, tok(t, i)->start };
-    return tok(t, i)->kind == END ? END : RESYNC;
-}
-
 static bool is_operator(const Text *t, const Token *k)
 {
     switch (k->kind) {
@@ -232,7 +195,7 @@ int stream_next(Text *t, Span *at)
 {
     t->computed = false;
     if (t->recover)
-        return resync(t, at);
+        return stream_resync(t, at);
     for (;;) {
         const Token *k = tok(t, t->pos);
         const Token *next = tok(t, t->pos + 1);

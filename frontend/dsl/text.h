@@ -72,6 +72,7 @@ typedef struct Text {
     Map constant;               /* name -> Literal */
     bool recover, fatal;        /* after an error; no point in going on */
     int resynced;               /* token where recovery went on */
+    int unit;                   /* the token that the unit begins with */
     int errors;
     uint32_t error_at[MAX_ERRORS];      /* one message for one place */
     int depth;                  /* of nested graphs */
@@ -113,7 +114,9 @@ bool text_tokens(Text *t);      /* false after a message */
 /* stream.c, expr.c */
 
 int stream_next(Text *t, Span *at);     /* kind; its token is t->last */
+/* recover.c: after a syntax error; the token that is handed over then */
 void stream_recover(Text *t);
+int stream_resync(Text *t, Span *at);
 /* The number that a constant or a loop variable stands for, or NULL. */
 const Number *constant_find(Text *t, const char *name, size_t n);
 /* An arithmetic expression at *s; false after a message. *s is behind it. */
