@@ -88,6 +88,9 @@ static int check_gap(Compile *c)
                (double)(b->bound ? b->bound : 1));
     if (c->opt->no_reuse)
         diag_hint(c->diag, "without --no-reuse buffers share memory");
+    else if (c->opt->skip || c->opt->passes || c->opt->bisect >= 0)
+        diag_hint(c->diag, "passes are skipped: schedule looks for a better "
+                  "order of steps");
     else
         diag_hint(c->diag, "--plan-time S searches longer");
     return EXIT_BUDGET;
