@@ -230,8 +230,10 @@ int64_t plan_arena(Graph *g, const PassOptions *opt)
 {
     Storage *s = graph_has_regions(g) ? NULL : storage_new(g, opt);
     Plan *p = plan_new(g, s, opt);
+    PassOptions by_effort = *opt;
 
-    lay_out(g, p, opt);
+    by_effort.plan_time = 0;    /* one of several orders that are compared */
+    lay_out(g, p, &by_effort);
     for (int i = 0; i < g->nvalue; i++)
         g->value[i]->buf = NULL;
     for EACH_NODE(n, g)

@@ -45,15 +45,16 @@ static void try_beams(Walk *w, int64_t bound, int *best, int64_t *peak)
                         order_beam(w, width, bound, all, order), n);
 }
 
-/* Never read twice: where the time limit is no option, no clock is read. */
-static double deadline(const PassOptions *opt)
+/* Half of --plan-time; without it no clock is ever read. */
+static double half_time(const PassOptions *opt)
 {
     struct timespec t;
 
     if (opt->plan_time <= 0)
         return 0;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec + opt->plan_time;
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec +
+           opt->plan_time / 2;
 }
 
 /* The best order known and a bound of all orders; the model's own peak. */
@@ -62,7 +63,7 @@ static OrderSearch find_order(Walk *w, const PassOptions *opt, int64_t bound,
 {
     int n = w->s->nstep;
     OrderSearch o = { .bound = bound, .work = effort(n),
-                      .deadline = deadline(opt) };
+                      .deadline = half_time(opt) };
 
     o.order = NEW_ARRAY(w->s->g->scratch, int, n + 1);
     for (int i = 0; i < n; i++)
@@ -81,7 +82,7 @@ int64_t order_prove(const Storage *s, int64_t bound, int64_t peak,
                     const PassOptions *opt)
 {
     OrderSearch o = { .bound = bound, .peak = peak, .work = effort(s->nstep),
-                      .deadline = deadline(opt) };
+                      .deadline = half_time(opt) };
     Walk w;
 
     o.order = NEW_ARRAY(s->g->scratch, int, s->nstep + 1);
@@ -138,6 +139,7 @@ static void choose(Walk *w, Choice *c, const OrderSearch *found,
         o.bound = found->peak;
         o.variant = i;
         o.improved = false;
+        o.deadline = 0;
         o.work = effort(n) / variants;
         order_search(w, &o);
         if (o.improved)
