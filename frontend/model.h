@@ -110,6 +110,7 @@ typedef struct ModelFacts {
     bool has_opset;
     int64_t opset;              /* of the model that it was; may be 0 */
     const char *source, *after, *plan;
+    bool overlap;
     ModelState *state;
 } ModelFacts;
 

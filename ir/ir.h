@@ -229,6 +229,8 @@ struct Graph {
     const char *after;          /* the last pass that ran; NULL: none */
     int64_t model_order_bound;  /* Plan.lower_bound of the model's own order
                                    of steps; 0: not compared with another */
+    bool overlap;               /* results may lie over operands that die
+                                   with them, as far as kernels allow */
     int64_t order_bound;        /* no order of steps needs less, as proved by
                                    search; 0: not searched */
 };
@@ -468,6 +470,7 @@ typedef struct Plan {
     int npool;                  /* at least 1 */
     MemPool *pool;
     int64_t arena_bytes;        /* of all pools; state region included */
+    int64_t apart_bytes;        /* what it would be without overlaps */
     int64_t state_bytes;        /* at the start of ... */
     int state_pool;             /* ... this pool */
     int64_t reserve;            /* of them not cleared by NAME_reset */

@@ -383,6 +383,8 @@ static void put_header(Printer *p)
     }
     if (g->after)
         buf_printf(b, ",\n    \"mcufc.after\": \"%s\"", g->after);
+    if (g->overlap)
+        buf_puts(b, ",\n    \"mcufc.overlap\": \"yes\"");
     put_states(b, g->state);
     if (shows_places(p) && g->plan)
         put_plan(b, g->plan);

@@ -461,6 +461,20 @@ static int64_t clamp(int64_t i, int64_t lo, int64_t hi)
     return i < lo ? lo : i > hi ? hi : i;
 }
 
+int node_unit_axes(const Node *n)
+{
+    switch (n->op) {
+    case OP_QConv: case OP_QMaxPool: case OP_QAveragePool:
+        return 1;
+    case OP_QMatMul:            /* run-time operands are read as a whole */
+        return value_is_const(n->in[1]) ? 1 : -1;
+    case OP_QAdd: case OP_QMul: case OP_QRequantize: case OP_QLookup:
+        return 0;
+    default:
+        return -1;
+    }
+}
+
 void relation_range(const Relation *r, int64_t dim, int64_t from, int64_t to,
                     int64_t *lo, int64_t *hi)
 {

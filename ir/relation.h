@@ -36,6 +36,12 @@ Relation node_relation(const Node *n, int out, int in, int axis);
 /* relation_codes.c: of QConv, QMatMul and the pools of codes */
 Relation code_relation(const Node *n, int in, int axis);
 
+/* The kernel of n makes result 0 in units, one behind the other in memory
+ * (or the last one first, n->backward): every byte that a unit needs is read
+ * before the unit is written. Trailing axes that are one unit: 0 for single
+ * elements, 1 for rows and pixels; -1: the kernel promises nothing. */
+int node_unit_axes(const Node *n);
+
 /* Indices [*lo, *hi) of the operand's axis, of dim elements, that results
  * [from, to) read. For REL_ALL and REL_NONE it is all of `dim`. */
 void relation_range(const Relation *r, int64_t dim, int64_t from, int64_t to,

@@ -3,6 +3,7 @@
  * again without knowing how plans are made.
  */
 #include "order.h"
+#include "overlap.h"
 
 #include <stdlib.h>
 
@@ -38,14 +39,14 @@ static const char *scratch_name(Graph *g, const char *node)
     return arena_printf(g->arena, "scratch of %s", node);
 }
 
-static Bound *row(Plan *p, const char *name, Held *held, int n)
+static Bound *row(Plan *p, const char *name, int64_t plan, Held *held, int n)
 {
     Bound *b = &p->bounds[p->nbound++];
 
     if (p->state_bytes)
         held[n++] = (Held){ "state", p->state_bytes };
     sort_held(held, n);
-    *b = (Bound){ .name = name, .plan = p->arena_bytes, .held = held,
+    *b = (Bound){ .name = name, .plan = plan, .held = held,
                   .nheld = n };
     for (int i = 0; i < n; i++)
         b->bound += held[i].bytes;
@@ -67,7 +68,7 @@ static void this_order(Graph *g, int64_t proved)
                                               : f->name,
                                 rounded(f->bytes) };
     }
-    b = row(p, "this order, no overlap", held, n);
+    b = row(p, "this order, no overlap", p->apart_bytes, held, n);
     b->step = p->peak_step;
     b->proof = "live at once";
     p->peak_bytes = b->bound;
@@ -99,7 +100,7 @@ static void any_order(const Storage *s, const PassOptions *opt)
         held[k++] = (Held){
             scratch_name(g, s->step[bound.step].node->name),
             s->step[bound.step].scratch };
-    b = row(g->plan, "any order, no overlap", held, k);
+    b = row(p, "any order, no overlap", p->apart_bytes, held, k);
     b->step = bound.step;
     b->proof = "live in every order";
     if (!g->order_bound && b->bound < b->plan)
@@ -112,13 +113,57 @@ static void any_order(const Storage *s, const PassOptions *opt)
     }
 }
 
-void plan_certify(Graph *g, const Storage *s, int64_t proved,
+/* The same, where results may lie over operands: `own` is what a step's
+ * result needs beside them. */
+static void any_overlap(Storage *s)
+{
+    Graph *g = s->g;
+    int *list = NEW_ARRAY(g->scratch, int, s->nstore + 1), n, k = 0;
+    Deps deps;
+    OrderBound bound;
+    int64_t sum = g->plan->state_bytes;
+    Held *held;
+    Bound *b;
+
+    deps_init(&deps, s, NULL, 0, g->scratch);
+    storage_overlaps(s);
+    bound = order_bound(s, &deps);
+    n = order_live(s, &deps, bound.step, list);
+    held = NEW_ARRAY(g->arena, Held, n + 3);
+    for (int i = 0; i < n; i++) {
+        held[k++] = (Held){ s->store[list[i]].root->name,
+                            s->store[list[i]].bytes };
+        sum += held[k - 1].bytes;
+    }
+    if (bound.step >= 0 && bound.step < s->nstep &&
+        s->step[bound.step].scratch) {
+        held[k++] = (Held){
+            scratch_name(g, s->step[bound.step].node->name),
+            s->step[bound.step].scratch };
+        sum += held[k - 1].bytes;
+    }
+    if (bound.bytes + g->plan->state_bytes > sum)
+        held[k++] = (Held){
+            arena_printf(g->arena, "%s beside them",
+                         s->step[bound.step].node->out[0]->name),
+            bound.bytes + g->plan->state_bytes - sum };
+    b = row(g->plan, "any order, overlap", g->plan->arena_bytes, held, k);
+    b->step = bound.step;
+    b->proof = "live in every order";
+}
+
+void plan_certify(Graph *g, Storage *s, int64_t proved,
                   const PassOptions *opt)
 {
     this_order(g, proved);
     if (s)
         any_order(s, opt);
     g->plan->lower_bound = g->plan->bounds[0].bound;
+    if (!s || !g->overlap || opt->no_reuse)
+        return;
+    any_overlap(s);
+    if (g->plan->arena_bytes < g->plan->apart_bytes)
+        g->plan->lower_bound = g->plan->bounds[2].bound;
 }
 
 bool bound_gap_exceeds(const Bound *b, double percent)

@@ -5,10 +5,12 @@
  * holds (the owner: a value, or for views the value that was written; for
  * values stored in a loop, also in which turn). A step may only read bytes
  * that still belong to the value it names; it takes over what it writes.
- * Writing where the same step reads is allowed only for ops whose table row
- * says so, at exactly the operand's address.
+ * Writing where the same step reads is allowed for ops whose table row says
+ * so, at exactly the operand's address; or where a replay of the kernel's
+ * units, reads before writes, shows that nothing is lost.
  */
 #include "../ir/region.h"
+#include "../ir/relation.h"
 #include "passes.h"
 
 typedef struct Range {
@@ -277,6 +279,94 @@ static bool same_steps(const Node *n, int a, int b)
     return true;
 }
 
+/* Elements of operand k that the units of n's result at `index` of the axes
+ * before `rank` read: [lo, hi) of each axis. False: none, all is padding. */
+static bool unit_reads(const Node *n, int k, const int64_t *index, int rank,
+                       int64_t *lo, int64_t *hi)
+{
+    const Type *x = &n->in[k]->type;
+
+    for (int a = 0; a < x->rank; a++) {
+        lo[a] = 0;
+        hi[a] = x->dim[a];
+    }
+    for (int d = 0; d < rank; d++) {
+        Relation r = node_relation(n, 0, k, d);
+        int64_t from, to;
+        if (r.kind != REL_POINT && r.kind != REL_WINDOW)
+            continue;
+        relation_range(&r, x->dim[r.axis], index[d], index[d] + 1, &from,
+                       &to);
+        lo[r.axis] = from > lo[r.axis] ? from : lo[r.axis];
+        hi[r.axis] = to < hi[r.axis] ? to : hi[r.axis];
+    }
+    for (int a = 0; a < x->rank; a++)
+        if (lo[a] >= hi[a])
+            return false;
+    return true;
+}
+
+/* None of the bytes that a unit reads of operand k is in [low, high), which
+ * have been written. */
+static bool unit_safe(const Node *n, int k, const int64_t *index, int rank,
+                      const Part *x, int64_t low, int64_t high)
+{
+    const Type *t = &n->in[k]->type;
+    int64_t lo[MAX_RANK], hi[MAX_RANK], stride[MAX_RANK], at[MAX_RANK];
+    int64_t size = dtype_bytes(t->dt);
+    int last = t->rank - 1;
+
+    if (!unit_reads(n, k, index, rank, lo, hi))
+        return true;
+    type_strides(t, stride);
+    for (int a = 0; a < t->rank; a++)
+        at[a] = lo[a];
+    for (;;) {
+        int64_t from = x->at, to;
+        int a = last - 1;
+        for (int i = 0; i < t->rank; i++)
+            from += at[i] * stride[i] * size;
+        to = from + (last >= 0 ? (hi[last] - lo[last]) * size : size);
+        if (from < high && low < to)
+            return false;
+        for (; a >= 0 && ++at[a] == hi[a]; a--)
+            at[a] = lo[a];
+        if (a < 0)
+            return true;
+    }
+}
+
+/* Replays the kernel: a unit reads all it needs, then it is written. What
+ * lies beyond the operand's bytes does no harm. */
+static bool replay(const Node *n, int k, const Part *x, const Part *y)
+{
+    const Type *t = &n->out[0]->type;
+    int rank = t->rank - node_unit_axes(n);
+    int64_t units = type_span(t, 0, rank), index[MAX_RANK];
+    int64_t bytes = type_bytes(t) / (units ? units : 1);
+
+    for (int64_t i = 0; i < units; i++) {
+        int64_t u = n->backward ? units - 1 - i : i, rest = u;
+        for (int d = rank - 1; d >= 0; d--) {
+            index[d] = rest % t->dim[d];
+            rest /= t->dim[d];
+        }
+        if (!unit_safe(n, k, index, rank, x,
+                       y->at + (n->backward ? (u + 1) * bytes : 0),
+                       y->at + (n->backward ? units : u) * bytes))
+            return false;
+    }
+    return true;
+}
+
+static bool may_lie_over(const Node *n, int in, int out, const Part *x,
+                         const Part *y)
+{
+    return n->graph->overlap && out == 0 && !n->region &&
+           node_unit_axes(n) >= 0 && dtype_bits(x->v->type.dt) >= 8 &&
+           dtype_bits(y->v->type.dt) >= 8 && replay(n, in, x, y);
+}
+
 /* An output may lie on an input only as the op's traits allow: tile upon
  * tile; or where an operand of a Concat already is in its place. */
 static bool may_touch(const Node *n, int in, int out, const Part *x,
@@ -285,12 +375,11 @@ static bool may_touch(const Node *n, int in, int out, const Part *x,
     if (n->op == OP_Concat)
         return !n->region && node_part_place(n, in) >= 0 &&
                x->at == y->at + node_part_place(n, in);
-    if (out != 0 || !op_has(n->op, T_MAP | T_ROWS))
-        return false;
-    if (op_has(n->op, T_ROWS) && !op_has(n->op, T_MAP) && in != 0)
-        return false;
-    return x->at == y->at && type_equal(&x->v->type, &y->v->type) &&
-           same_steps(n, in, ~out);
+    if (out == 0 && op_has(n->op, T_MAP | T_ROWS) &&
+        (op_has(n->op, T_MAP) || in == 0) && x->at == y->at &&
+        type_equal(&x->v->type, &y->v->type) && same_steps(n, in, ~out))
+        return true;
+    return may_lie_over(n, in, out, x, y);
 }
 
 /* [from, from + bytes) of a pool: inside it, and in the state region exactly

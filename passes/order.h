@@ -89,7 +89,7 @@ int order_ends(Walk *w, int64_t cap, Edge **edge, Arena *a);
 
 /* certify.c: the plan's bounds, given what the allocator proved of this
  * order; s NULL: there are loops, and no other order is known. */
-void plan_certify(Graph *g, const Storage *s, int64_t proved,
+void plan_certify(Graph *g, Storage *s, int64_t proved,
                   const PassOptions *opt);
 
 /* order_beam.c: a good order; returns its peak, or -1 when the effort is

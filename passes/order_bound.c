@@ -60,9 +60,26 @@ static bool may_die(const Reach *r, int x, int v)
     return true;
 }
 
+/* Operands are apart from each other: no more than the result is saved. */
+static int64_t lies_save(const Reach *r, int v)
+{
+    const Step *step = &r->s->step[v];
+    int64_t sum = 0;
+
+    for (int i = 0; i < step->nlie; i++)
+        if (may_die(r, step->lie[i].store, v))
+            sum += step->lie[i].saves;
+    return step->nlie && sum > r->s->store[step->make[0]].bytes
+               ? r->s->store[step->make[0]].bytes : sum;
+}
+
 int64_t reach_saves(const Reach *r, int v)
 {
     const Step *step = &r->s->step[v];
+    int64_t lies = lies_save(r, v);
+
+    if (lies)
+        return lies;
 
     for (int i = 0; i < step->nover; i++)
         if (!r->hosted[step->make[0]] && may_die(r, step->over[i], v))

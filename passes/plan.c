@@ -8,6 +8,7 @@
 #include "../ir/region.h"
 #include "dsa.h"
 #include "order.h"
+#include "overlap.h"
 #include "placed.h"
 #include "plan_regions.h"
 
@@ -119,10 +120,43 @@ static int64_t align_up(int64_t n, int64_t a)
     return (n + a - 1) / a * a;
 }
 
+static int position(Buffer *const *list, int n, const Buffer *b)
+{
+    for (int i = 0; i < n; i++)
+        if (list[i] == b)
+            return i;
+    return -1;
+}
+
+/* Apart is always allowed. */
+static int64_t at_most(int64_t shift, int64_t size)
+{
+    return shift < size ? shift : size;
+}
+
+/* What the allocator may lay over what. */
+static void declare_overlaps(Graph *g, const OverlapPairs *pairs,
+                             Buffer *const *list, DsaProblem *problem)
+{
+    DsaOverlap *o = NEW_ARRAY(g->scratch, DsaOverlap, pairs->n + 1);
+
+    for (int i = 0; i < pairs->n; i++) {
+        const OverlapPair *p = &pairs->pair[i];
+        int out = position(list, problem->nbuf, p->out);
+        int in = position(list, problem->nbuf, p->in);
+        if (out >= 0 && in >= 0)
+            o[problem->noverlap++] = (DsaOverlap){
+                out, in, at_most(p->forward, problem->buf[out].size),
+                at_most(p->backward, problem->buf[in].size),
+            };
+    }
+    problem->overlap = o;
+}
+
 /* Offsets by the allocator: with `base` >= 0 behind it, what is placed fixed;
  * otherwise the same question with nothing fixed, for its answer only. */
 static DsaResult place(Graph *g, Buffer **list, int n, int64_t base,
-                       const PassOptions *opt)
+                       const OverlapPairs *pairs, const PassOptions *opt)
 {
     DsaProblem problem = { NEW_ARRAY(g->scratch, DsaBuf, n + 1), n, NULL, 0 };
     DsaOptions options = { .max_nodes = search_nodes(n) };
@@ -141,6 +175,8 @@ static DsaResult place(Graph *g, Buffer **list, int n, int64_t base,
             .fixed_offset = base >= 0 && list[i]->offset >= 0
                                 ? list[i]->offset - base : -1,
         };
+    if (pairs)
+        declare_overlaps(g, pairs, list, &problem);
     dsa_solve(&problem, &options, g->scratch, &result);
     for (int i = 0; i < n && base >= 0; i++)
         list[i]->offset = problem.buf[i].offset + base;
@@ -208,6 +244,7 @@ static Plan *plan_new(Graph *g, const Storage *s, const PassOptions *opt)
 static int64_t lay_out(Graph *g, Plan *p, const PassOptions *opt)
 {
     Buffer **list = NEW_ARRAY(g->scratch, Buffer *, p->nbuf + 1);
+    OverlapPairs pairs = { 0, 0, NULL }, *over = NULL;
     DsaResult result;
     int64_t proved;
     int n = 0;
@@ -215,10 +252,18 @@ static int64_t lay_out(Graph *g, Plan *p, const PassOptions *opt)
     for (int i = 0; i < p->nbuf; i++)
         if (!p->buf[i]->is_state)
             list[n++] = p->buf[i];
-    result = place(g, list, n, g->placed ? -1 : p->state_bytes, opt);
+    if (g->overlap && !opt->no_reuse)
+        overlap_find(g, &pairs);
+    result = place(g, list, n, g->placed || pairs.n ? -1 : p->state_bytes,
+                   NULL, opt);
     proved = result.lower_bound;
-    if (g->placed)
-        result = place(g, list, n, p->state_bytes, opt);
+    p->apart_bytes = align_up(result.height, 8) + p->state_bytes;
+    if (pairs.n && (g->placed || place(g, list, n, -1, &pairs, opt).height <
+                                     result.height))
+        over = &pairs;
+    if (g->placed || pairs.n)
+        result = place(g, list, n, p->state_bytes, over, opt);
+    overlap_walks(g, &pairs);
     p->arena_bytes = align_up(result.height, 8) + p->state_bytes;
     if (p->arena_bytes < 8)
         p->arena_bytes = 8;

@@ -27,6 +27,13 @@ typedef struct Store {
     bool leave;                 /* two of them are */
 } Store;
 
+/* An operand's store that a step's result may lie over, and the bytes that
+ * this saves at the step. */
+typedef struct Lie {
+    int store;
+    int64_t saves;
+} Lie;
+
 /* What one step does to stores; indices into Storage.store. */
 typedef struct Step {
     Node *node;
@@ -36,6 +43,8 @@ typedef struct Step {
     int *over;                  /* may become make[0]'s place, if they die
                                    here; the best one first */
     int64_t scratch;            /* rounded */
+    int nlie;                   /* filled in by storage_overlaps */
+    Lie *lie;
 } Step;
 
 typedef struct Storage {

@@ -133,6 +133,7 @@ static void describe(Build *b)
     if (b->m->facts.source)
         g->source = b->m->facts.source;
     g->after = b->m->facts.after;
+    g->overlap = b->m->facts.overlap;
 }
 
 bool model_build(const Model *m, const BuildOptions *opt, Graph *g)

@@ -120,6 +120,8 @@ static void read_fact(Text *t, Model *m, const Pair *p)
         m->facts.source = p->s;
     } else if (!strcmp(p->key, "mcufc.after")) {
         m->facts.after = p->s;
+    } else if (!strcmp(p->key, "mcufc.overlap")) {
+        m->facts.overlap = true;
     } else if (!strcmp(p->key, "mcufc.plan")) {
         m->facts.plan = p->s;
     } else if (!strncmp(p->key, state, sizeof state - 1)) {

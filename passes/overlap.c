@@ -1,0 +1,237 @@
+/* overlap.c - see overlap.h. */
+#include "overlap.h"
+
+#include "../ir/relation.h"
+
+enum { MAX_UNITS = 1 << 20 };
+
+/* What units read of one operand: of each of its axes, by the index of each
+ * axis of the result. */
+typedef struct Reads {
+    const Type *x, *y;
+    int outer;                  /* axes of the result that count units */
+    int64_t units, stride[MAX_RANK];
+    int axis[MAX_RANK];         /* of x; -1: the result's axis says nothing */
+    int64_t *lo[MAX_RANK], *hi[MAX_RANK];       /* by index */
+} Reads;
+
+static bool reads_init(const Node *n, int k, int unit_axes, Reads *r)
+{
+    Arena *a = n->graph->scratch;
+
+    r->x = &n->in[k]->type;
+    r->y = &n->out[0]->type;
+    r->outer = r->y->rank - unit_axes;
+    r->units = type_span(r->y, 0, r->outer);
+    if (r->outer < 0 || r->units < 1 || r->units > MAX_UNITS)
+        return false;
+    type_strides(r->x, r->stride);
+    for (int d = 0; d < r->outer; d++) {
+        Relation rel = node_relation(n, 0, k, d);
+        r->axis[d] = rel.kind == REL_POINT || rel.kind == REL_WINDOW
+                         ? rel.axis : -1;
+        if (r->axis[d] < 0)
+            continue;
+        r->lo[d] = NEW_ARRAY(a, int64_t, r->y->dim[d]);
+        r->hi[d] = NEW_ARRAY(a, int64_t, r->y->dim[d]);
+        for (int64_t i = 0; i < r->y->dim[d]; i++)
+            relation_range(&rel, r->x->dim[rel.axis], i, i + 1, &r->lo[d][i],
+                           &r->hi[d][i]);
+    }
+    return true;
+}
+
+/* Elements of the operand that unit u reads: within [*from, *to). */
+static void unit_span(const Reads *r, int64_t u, int64_t *from, int64_t *to)
+{
+    int64_t lo[MAX_RANK], hi[MAX_RANK];
+
+    for (int a = 0; a < r->x->rank; a++) {
+        lo[a] = 0;
+        hi[a] = r->x->dim[a];
+    }
+    for (int d = r->outer - 1; d >= 0; d--) {
+        int64_t i = u % r->y->dim[d];
+        int a = r->axis[d];
+        u /= r->y->dim[d];
+        if (a < 0)
+            continue;
+        lo[a] = r->lo[d][i] > lo[a] ? r->lo[d][i] : lo[a];
+        hi[a] = r->hi[d][i] < hi[a] ? r->hi[d][i] : hi[a];
+    }
+    *from = *to = 0;
+    for (int a = 0; a < r->x->rank; a++) {
+        if (lo[a] >= hi[a]) {   /* padding only */
+            *from = INT64_MAX;
+            *to = -1;
+            return;
+        }
+        *from += lo[a] * r->stride[a];
+        *to += (hi[a] - 1) * r->stride[a];
+    }
+    ++*to;
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static void enumerate(const Reads *r, int64_t *forward, int64_t *backward)
+{
+    int64_t size = dtype_bytes(r->x->dt), from, to, low = INT64_MAX;
+    int64_t high = -1;
+    int64_t unit = type_span(r->y, r->outer, r->y->rank) *
+                   dtype_bytes(r->y->dt);
+
+    for (int64_t u = r->units - 1; u >= 0; u--) {
+        if (low != INT64_MAX)
+            *forward = larger(*forward, (u + 1) * unit - low * size);
+        unit_span(r, u, &from, &to);
+        low = from < low ? from : low;
+    }
+    for (int64_t u = 0; u < r->units; u++) {
+        if (high >= 0)
+            *backward = larger(*backward, high * size - u * unit);
+        unit_span(r, u, &from, &to);
+        high = to > high ? to : high;
+    }
+}
+
+bool overlap_shifts(const Node *n, int k, int64_t *forward,
+                    int64_t *backward)
+{
+    int unit_axes = node_unit_axes(n);
+    Reads r;
+
+    if (unit_axes < 0 || n->region || n->nout != 1 || !n->out[0] ||
+        dtype_bits(n->in[k]->type.dt) < 8 ||
+        dtype_bits(n->out[0]->type.dt) < 8 ||
+        type_elems(&n->in[k]->type) == 0 ||
+        !reads_init(n, k, unit_axes, &r))
+        return false;
+    *forward = *backward = -(type_bytes(r.x) + type_bytes(r.y));
+    enumerate(&r, forward, backward);
+    return true;
+}
+
+/* Least bytes that operand k and the result take together, rounded. */
+static int64_t least(const Node *n, int k, int64_t in, int64_t out)
+{
+    int64_t f, b, ahead, behind;
+
+    if (!overlap_shifts(n, k, &f, &b))
+        return in + out;
+    f = (f + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
+    b = (b + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
+    ahead = larger(f > 0 ? f + in : in, out);
+    behind = larger(b > 0 ? b + out : out, in);
+    ahead = ahead < behind ? ahead : behind;
+    return ahead < in + out ? ahead : in + out;
+}
+
+static int64_t rounded_bytes(const Value *v)
+{
+    return (type_bytes(&v->type) + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
+}
+
+static void step_overlaps(Storage *s, Step *step)
+{
+    const Node *n = step->node;
+
+    step->nlie = 0;
+    if (step->nmake != 1 || n->nout != 1 || node_unit_axes(n) < 0)
+        return;
+    step->lie = NEW_ARRAY(s->g->scratch, Lie, n->nin);
+    for (int k = 0; k < n->nin; k++) {
+        int x = n->in[k] ? s->of[n->in[k]->id] : -1;
+        int64_t in, out;
+        if (x < 0 || s->store[x].state)
+            continue;
+        in = rounded_bytes(n->in[k]);
+        out = rounded_bytes(n->out[0]);
+        step->lie[step->nlie++] = (Lie){ x, in + out - least(n, k, in, out) };
+    }
+}
+
+void storage_overlaps(Storage *s)
+{
+    for (int i = 0; i < s->nstep; i++)
+        step_overlaps(s, &s->step[i]);
+}
+
+/* The operands of n that lie in b: all of them must be safe. Adds to the
+ * list unless the kernel promises nothing. */
+static void add_pair(OverlapPairs *list, Node *n, Buffer *b)
+{
+    OverlapPair p = { n, n->out[0]->buf, b, INT64_MIN, INT64_MIN };
+
+    for (int k = 0; k < n->nin; k++) {
+        int64_t f, back, shift;
+        if (!n->in[k] || n->in[k]->buf != b)
+            continue;
+        if (!overlap_shifts(n, k, &f, &back))
+            return;
+        shift = n->out[0]->delta - n->in[k]->delta;
+        p.forward = larger(p.forward, f + shift);
+        p.backward = larger(p.backward, back - shift);
+    }
+    PUSH(n->graph->scratch, list->pair, list->n, list->cap, p);
+}
+
+static bool begins_here(const Node *n)
+{
+    return n->nout == 1 && n->out[0] && n->out[0]->buf &&
+           n->out[0]->buf->first == n->index && !n->out[0]->buf->is_state &&
+           !n->region;
+}
+
+/* Several operands that die at once must all be walked the same way: only
+ * forward, then. */
+static void settle_direction(OverlapPairs *list, int first)
+{
+    for (int i = first; i < list->n && list->n - first > 1; i++)
+        list->pair[i].backward = larger(list->pair[i].backward,
+                                        list->pair[i].in->bytes);
+}
+
+void overlap_find(Graph *g, OverlapPairs *list)
+{
+    for EACH_NODE(n, g) {
+        int first = list->n;
+        if (!begins_here(n) || node_unit_axes(n) < 0)
+            continue;
+        for (int k = 0; k < n->nin; k++) {
+            Buffer *b = n->in[k] ? n->in[k]->buf : NULL;
+            bool again = false;
+            for (int i = 0; i < k; i++)
+                again |= n->in[i] && n->in[i]->buf == b;
+            if (b && !again && b->last == n->index && !b->is_state &&
+                b != n->out[0]->buf)
+                add_pair(list, n, b);
+        }
+        settle_direction(list, first);
+    }
+}
+
+void overlap_walks(Graph *g, const OverlapPairs *list)
+{
+    for EACH_NODE(n, g)
+        n->backward = false;
+    for (int i = 0; i < list->n; i++) {
+        const OverlapPair *p = &list->pair[i];
+        int64_t in = p->in->offset, out = p->out->offset;
+        if (p->in->pool == p->out->pool && in < out + p->out->bytes &&
+            out < in + p->in->bytes && in < out + p->forward)
+            p->node->backward = true;
+    }
+}
+
+bool pass_overlap(Graph *g, const PassOptions *opt, bool *changed)
+{
+    (void)opt;
+    for EACH_NODE(n, g)
+        if (node_unit_axes(n) >= 0 && !g->overlap)
+            *changed = g->overlap = true;
+    return true;
+}
