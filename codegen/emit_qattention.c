@@ -17,19 +17,14 @@ ScratchFn scratch_qattention;
 typedef struct QAttend {
     Attend t;
     QAttn q;
-    int rows;                   /* queries at a time: 8, 4, 2 or 1 */
+    int rows;                   /* queries at a time: 8, 4 or 1 */
     const char *index, *addend, *table;         /* C names, or NULL */
 } QAttend;
 
 /* keys in a row of weights of a block: whole vectors, zeros at the end */
 static int64_t padded(int64_t keys)
 {
-    return (keys + 63) / 64 * 64;
-}
-
-static int64_t longer(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
+    return (keys + 31) / 32 * 32;
 }
 
 static int64_t scratch_bytes(const Attn *a, int rows)
@@ -37,7 +32,7 @@ static int64_t scratch_bytes(const Attn *a, int rows)
     int64_t keys = padded(a->total);
     int64_t n = rows * (4 * (a->total + a->dv) + 2 * (keys + a->dk));
 
-    return rows > 1 ? n + 2 * longer(keys, a->dk) + a->dv * keys : n;
+    return rows > 1 ? n + a->dv * keys : n;
 }
 
 static int choose_rows(const Attn *a)
@@ -45,7 +40,7 @@ static int choose_rows(const Attn *a)
     int64_t all = a->batch * (a->heads * a->q_len * a->dk +
                               a->kv_heads * a->kv_len * (a->dk + a->dv));
 
-    for (int rows = 8; rows > 1; rows /= 2)
+    for (int rows = 8; rows > 2; rows /= 2)
         if (a->q_len >= rows && a->total >= 8 &&
             scratch_bytes(a, rows) <= all / 3)
             return rows;
@@ -74,9 +69,9 @@ static void dot_part(const Attend *t, const char *keys, const char *from,
                   (long long)t->a.dk, (long long)step);
     else
         emit_call(t->e, "qattn_scores_T", q->q.k.dt, DT_NONE,
-                  "score + %s, %lld, %d, query, %s, %s, %lld, %lld, wide",
-                  from, (long long)t->a.total, q->rows, keys, n, (long long)t->a.dk,
-                  (long long)step);
+                  "score + %s, %lld, %d, query, %lld, %s, %s, %lld, %lld",
+                  from, (long long)t->a.total, q->rows, (long long)t->a.dk,
+                  keys, n, (long long)t->a.dk, (long long)step);
 }
 
 static void mix_part(const Attend *t, const char *values, const char *from,
@@ -263,8 +258,8 @@ static void emit_block(const QAttend *q, const AttendSource *k,
     attend_parts(t, k, lo, hi, dot_part, q);
     emit_weigh_rows(q, type);
     emit_call(e, "qattn_means_T", q->q.v.dt, DT_NONE,
-              "acc, %lld, %d, p + %s, %lld, turned + %s, %lld, %s, %lld, "
-              "wide", (long long)t->a.dv, q->rows, lo, keys, lo, (long long)t->a.dv,
+              "acc, %lld, %d, p + %s, %lld, turned + %s, %lld, %s, %lld",
+              (long long)t->a.dv, q->rows, lo, keys, lo, (long long)t->a.dv,
               t->ranged ? "hi - lo" : arena_printf(e->arena, "%lld", keys),
               keys);
     open_rows(q, type, true);
@@ -291,10 +286,8 @@ static void emit_names(const QAttend *q)
     e_line(e, "int16_t *const query = p + %lld;", rows * keys);
     if (rows == 1)
         return;
-    e_line(e, "int16_t *const wide = query + %lld;",
+    e_line(e, "%s *const turned = (%s *)(void *)(query + %lld);", v, v,
            rows * (long long)a->dk);
-    e_line(e, "%s *const turned = (%s *)(void *)(wide + %lld);", v, v,
-           (long long)longer(keys, a->dk));
     if (keys > a->total) {
         e_line(e, "memset(p, 0, %lldu * sizeof *p);", rows * keys);
         e_line(e, "memset(turned, 0, %lldu);", (long long)a->dv * keys);

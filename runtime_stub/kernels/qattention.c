@@ -38,49 +38,84 @@ KERNEL void mcu_qattn_dot_T(int32_t *c, const int16_t *a, const T *w, int n,
     }
 }
 
-/* c[i * c_step + j] = row i of a . row j of w, k elements each. A row of w is
- * widened once for all rows of a (wide: k elements): compilers turn products
- * of int16 into multiply-add instructions. */
+/* c[i * c_step + j] = row i of a . row j of w, k elements each; rows of a by
+ * four, of w by two. gcc makes multiply-add instructions of it. */
 KERNEL void mcu_qattn_scores_T(int32_t *c, int c_step, int rows,
-                               const int16_t *a, const T *w, int n, int k,
-                               int step, int16_t *wide)
+                                 const int16_t *a, int a_step, const T *w,
+                                 int n, int k, int step)
 {
     int i, j, r;
 
-    for (j = 0; j < n; j++, w += step) {
-        for (i = 0; i < k; i++)
-            wide[i] = w[i];
-        for (r = 0; r < rows; r++) {
-            const int16_t *b = a + r * k;
-            int32_t sum = 0;
+    for (j = 0; j < n; j += 2, w += 2 * step)
+        for (r = 0; r < rows; r += 4) {
+            const int16_t *a0 = a + r * a_step, *a1 = a0 + a_step;
+            const int16_t *a2 = a1 + a_step, *a3 = a2 + a_step;
+            const T *v = j + 1 < n ? w + step : w;
+            int32_t *to = c + r * c_step + j;
+            int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+            int32_t t0 = 0, t1 = 0, t2 = 0, t3 = 0;
 
-            for (i = 0; i < k; i++)
-                sum += b[i] * wide[i];
-            c[r * c_step + j] = sum;
+            for (i = 0; i < k; i++) {
+                s0 += a0[i] * w[i];
+                s1 += a1[i] * w[i];
+                s2 += a2[i] * w[i];
+                s3 += a3[i] * w[i];
+                t0 += a0[i] * v[i];
+                t1 += a1[i] * v[i];
+                t2 += a2[i] * v[i];
+                t3 += a3[i] * v[i];
+            }
+            to[0] = s0;
+            to[c_step] = s1;
+            to[2 * c_step] = s2;
+            to[3 * c_step] = s3;
+            if (j + 1 == n)
+                continue;
+            to[1] = t0;
+            to[c_step + 1] = t1;
+            to[2 * c_step + 1] = t2;
+            to[3 * c_step + 1] = t3;
         }
-    }
 }
 
-/* The same for weights a and turned values w, rows of a a_step apart. Two
- * functions: in a model of equal layers each has constant arguments. */
+/* The same for weights a and turned values w: in a model of equal layers each
+ * of the two functions is called with constant arguments. */
 KERNEL void mcu_qattn_means_T(int32_t *c, int c_step, int rows,
                               const int16_t *a, int a_step, const T *w,
-                              int n, int k, int step, int16_t *wide)
+                              int n, int k, int step)
 {
     int i, j, r;
 
-    for (j = 0; j < n; j++, w += step) {
-        for (i = 0; i < k; i++)
-            wide[i] = w[i];
-        for (r = 0; r < rows; r++) {
-            const int16_t *b = a + r * a_step;
-            int32_t sum = 0;
+    for (j = 0; j < n; j += 2, w += 2 * step)
+        for (r = 0; r < rows; r += 4) {
+            const int16_t *a0 = a + r * a_step, *a1 = a0 + a_step;
+            const int16_t *a2 = a1 + a_step, *a3 = a2 + a_step;
+            const T *v = j + 1 < n ? w + step : w;
+            int32_t *to = c + r * c_step + j;
+            int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+            int32_t t0 = 0, t1 = 0, t2 = 0, t3 = 0;
 
-            for (i = 0; i < k; i++)
-                sum += b[i] * wide[i];
-            c[r * c_step + j] = sum;
+            for (i = 0; i < k; i++) {
+                s0 += a0[i] * w[i];
+                s1 += a1[i] * w[i];
+                s2 += a2[i] * w[i];
+                s3 += a3[i] * w[i];
+                t0 += a0[i] * v[i];
+                t1 += a1[i] * v[i];
+                t2 += a2[i] * v[i];
+                t3 += a3[i] * v[i];
+            }
+            to[0] = s0;
+            to[c_step] = s1;
+            to[2 * c_step] = s2;
+            to[3 * c_step] = s3;
+            if (j + 1 == n)
+                continue;
+            to[1] = t0;
+            to[c_step + 1] = t1;
+            to[2 * c_step + 1] = t2;
+            to[3 * c_step + 1] = t3;
         }
-    }
 }
 
 /* acc += sum over keys of p[j] * value j, d elements each */
