@@ -57,7 +57,9 @@ bool ptq_quantize(Graph *g, const PtqOptions *opt, PtqReport *report)
     products_find(&p);
     constants_find(&p);
     count_floats(&p);
-    if (!calibrate_ranges(&p) || !calibrate_choose(&p) ||
+    if (!calibrate_ranges(&p) ||
+        (opt->weights != PTQ_FLOAT && !equalize(&p)) ||
+        !calibrate_choose(&p) ||
         !weights_quantize(&p))
         return false;
     constants_quantize(&p);

@@ -42,6 +42,7 @@ typedef struct PtqReport {
                                            element of output 0 is the same */
     int products, int4, int8;           /* by the width of their weights */
     int floats;                         /* nodes that stay float */
+    int equalized;                      /* tensors whose channels were */
     bool has_residual, residual16;      /* a residual stream; its choice */
     double residual_sqnr[2];            /* of the outputs: int8, int16 */
     Graph *other;                       /* with the other choice; or NULL */

@@ -30,7 +30,8 @@ void ptq_report_text(Buf *b, const PtqReport *r, int rows)
     if (r->int4)
         buf_printf(b, " (%d with int4 weights, %d with int8)", r->int4,
                    r->int8);
-    buf_printf(b, ", %d nodes in float\n", r->floats);
+    buf_printf(b, ", %d tensors with equalized channels, %d nodes in float\n",
+               r->equalized, r->floats);
     if (r->has_residual)
         residual_text(b, r);
     for (int i = 0; i < r->noutput; i++)
@@ -66,9 +67,9 @@ static void json_rows(Buf *b, const char *key, const PtqError *e, int n)
 void ptq_report_json(Buf *b, const PtqReport *r)
 {
     buf_printf(b, "{\"samples\": %d, \"products\": %d, \"int4\": %d, "
-               "\"int8\": %d, \"float_nodes\": %d, \"top1\": %.4f, ",
-               r->nsample, r->products, r->int4, r->int8, r->floats,
-               r->top1);
+               "\"int8\": %d, \"equalized\": %d, \"float_nodes\": %d, \"top1\": "
+               "%.4f, ", r->nsample, r->products, r->int4, r->int8,
+               r->equalized, r->floats, r->top1);
     if (r->has_residual)
         buf_printf(b, "\"residual\": {\"bits\": %d, \"sqnr_int8_db\": %.2f, "
                    "\"sqnr_int16_db\": %.2f, \"arena_int8\": %lld, "
