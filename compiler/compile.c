@@ -222,6 +222,13 @@ static PassOptions pass_options(Compile *c)
     };
 }
 
+int64_t arena_of(Compile *c, Graph *g)
+{
+    PassOptions po = pass_options(c);
+
+    return passes_run(g, &po) && g->plan ? g->plan->arena_bytes : 0;
+}
+
 Graph *unplanned_graph(Compile *c)
 {
     PassOptions po = pass_options(c);

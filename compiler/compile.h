@@ -46,6 +46,8 @@ int compile_run(Compile *c);
  * calibrates, later ones return copies of the same graph. */
 Graph *quantize_graph(Compile *c, Graph *g);
 void quantize_report(Compile *c, ReportInfo *info);
+/* compile.c: runs all passes on g; 0 after a message */
+int64_t arena_of(Compile *c, Graph *g);
 /* elastic.c: --elastic; false after a message */
 bool elastic_apply(Compile *c, Graph *g);
 /* compress.c: --elastic and --low-rank; as quantize_graph */

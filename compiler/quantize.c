@@ -49,6 +49,7 @@ static PtqOptions options_of(Compile *c, const Samples *s)
     o.sample = list;
     o.weights = !w || !strcmp(w, "int8") ? PTQ_INT8
                 : !strcmp(w, "int4") ? PTQ_INT4 : PTQ_FLOAT;
+    o.compare = c->opt->report != NULL;
     o.residual = !r || !strcmp(r, "auto") ? PTQ_RESIDUAL_AUTO
                  : !strcmp(r, "int8") ? PTQ_RESIDUAL_INT8
                                       : PTQ_RESIDUAL_INT16;
@@ -97,6 +98,11 @@ void quantize_report(Compile *c, ReportInfo *info)
 
     if (!c->ptq.nsample)
         return;
+    if (c->ptq.other) {
+        c->ptq.residual_arena[c->ptq.residual16] = c->g->plan->arena_bytes;
+        c->ptq.residual_arena[!c->ptq.residual16] = arena_of(c, c->ptq.other);
+        c->ptq.other = NULL;
+    }
     buf_init(&text, c->arena);
     buf_init(&json, c->arena);
     ptq_report_text(&text, &c->ptq, c->opt->verbose ? c->ptq.nerror

@@ -6,6 +6,7 @@
 #include "ptq_int.h"
 
 #include <math.h>
+#include <string.h>
 
 void constants_find(Ptq *p)
 {
@@ -78,7 +79,11 @@ void constants_quantize(Ptq *p)
         if (is_product(c->n))
             continue;
         g = c->class ? c->class->grid : own_grid(p, c);
-        c->dt = g.dt;
+        c->dt = is_island(p, c->n) ? DT_NONE : g.dt;
+        if (c->dt == DT_NONE) {
+            memcpy(sim, x, (size_t)type_bytes(&c->real->type));
+            continue;
+        }
         c->scale = NEW(p->arena, float);
         *c->scale = g.scale;
         c->zp = g.zp;

@@ -63,6 +63,8 @@ static void compare_node(void *user, const Node *n, const Tensor *const *in,
 
 static double decibel(double signal, double error)
 {
+    if (!isfinite(error))       /* a logarithm of what was rounded to 0 */
+        return -200;
     if (error <= 0 || signal <= 0)
         return error <= 0 ? 200 : -200;
     return 10 * log10(signal / error);

@@ -57,7 +57,7 @@ static void set_streams(Ptq *p, DType dt)
 {
     for (int i = 0; i < p->nvalue; i++) {
         Class *c = &p->class[i];
-        if (c->active && c->wide)
+        if (c->active && c->wide && c->grid.dt != DT_NONE)
             c->grid = dt == DT_I16 ? grid_for(dt, c->hist.lo, c->hist.hi)
                                    : grid_for(dt, c->lo, c->hi);
     }
@@ -91,8 +91,21 @@ bool mixed_choose(Ptq *p)
     if (!output_sqnr(p, n, &r->residual_sqnr[1]))
         return false;
     r->residual16 = choose(p);
-    set_streams(p, r->residual16 ? DT_I8 : DT_I16);
-    r->other = pairs_in_copy(p);
     set_streams(p, r->residual16 ? DT_I16 : DT_I8);
     return true;
+}
+
+bool mixed_other(Ptq *p)
+{
+    PtqReport *r = p->report;
+    bool ok;
+
+    if (!r->has_residual)
+        return true;
+    set_streams(p, r->residual16 ? DT_I8 : DT_I16);
+    ok = output_sqnr(p, p->opt->nsample, &r->residual_sqnr[!r->residual16]);
+    r->other = pairs_in_copy(p);
+    set_streams(p, r->residual16 ? DT_I16 : DT_I8);
+    return ok && output_sqnr(p, p->opt->nsample,
+                             &r->residual_sqnr[r->residual16]);
 }

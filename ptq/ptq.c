@@ -27,8 +27,9 @@ const Node *ptq_is_quantized(const Graph *g)
 static void count_floats(Ptq *p)
 {
     for EACH_NODE(n, p->g)
-        p->report->floats += node_role(n) == ROLE_FLOAT &&
-                             is_float_value(node_out(n, 0));
+        p->report->floats += is_island(p, n) ||
+                             (node_role(n) == ROLE_FLOAT &&
+                              is_float_value(node_out(n, 0)));
 }
 
 static bool nothing_to_do(const Ptq *p)
@@ -56,7 +57,6 @@ bool ptq_quantize(Graph *g, const PtqOptions *opt, PtqReport *report)
                           "operation that has an integer form");
     products_find(&p);
     constants_find(&p);
-    count_floats(&p);
     if (!calibrate_ranges(&p) ||
         (opt->weights != PTQ_FLOAT && !equalize(&p)) ||
         !calibrate_choose(&p) ||
@@ -65,7 +65,10 @@ bool ptq_quantize(Graph *g, const PtqOptions *opt, PtqReport *report)
     constants_quantize(&p);
     if (opt->weights != PTQ_FLOAT && !bias_correct(&p))
         return false;
-    if (!mixed_choose(&p) || !errors_measure(&p))
+    if (!mixed_choose(&p) || !islands_choose(&p) || !errors_measure(&p))
+        return false;
+    count_floats(&p);
+    if (opt->compare && !mixed_other(&p))
         return false;
     pairs_insert(&p);
     return true;

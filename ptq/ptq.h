@@ -18,6 +18,7 @@ typedef struct PtqOptions {
     const Tensor *const *sample;        /* sample[k][i] is for g->in[i] */
     PtqWeights weights;
     PtqResidual residual;
+    bool compare;                       /* report both residual choices */
 } PtqOptions;
 
 /* How far one tensor of the quantized model is from the float model's, over

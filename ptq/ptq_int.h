@@ -89,6 +89,7 @@ typedef struct Ptq {
     int nproduct, capproduct;
     Product *product;
     bool simulate;              /* params are in their rounded form */
+    bool activations_only;      /* they never are */
     PtqReport *report;
 } Ptq;
 
@@ -163,7 +164,12 @@ bool gptq_quantize(Ptq *p);     /* int4 where the error allows it */
 /* equalize.c, bias.c, mixed.c */
 bool equalize(Ptq *p);
 bool bias_correct(Ptq *p);
-bool mixed_choose(Ptq *p);
+bool mixed_choose(Ptq *p);      /* 8 or 16 bits */
+bool mixed_other(Ptq *p);       /* the graph with the other choice */
+
+/* islands.c */
+bool islands_choose(Ptq *p);
+bool is_island(const Ptq *p, const Node *n);
 
 /* insert.c */
 void pairs_insert(Ptq *p);

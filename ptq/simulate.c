@@ -55,7 +55,7 @@ bool run_sample(Ptq *p, int k, bool quantized, EvalHook *hook, void *user,
 
     if (k == 0)
         clear_states(g);
-    params_set(p, quantized);
+    params_set(p, quantized && !p->activations_only);
     for (int i = 0; i < g->nin; i++) {
         in[i] = p->opt->sample[k][i];
         if (!quantized || !class_of(p, g->in[i]))
