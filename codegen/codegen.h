@@ -15,6 +15,8 @@ typedef struct CodegenOptions {
     const char *name;           /* C identifier, prefix of every symbol */
     const char *model;          /* file name without folders */
     const char *header;         /* --header: name for the include guard */
+    const char *shared;         /* --share-arena: prefix of the arena */
+    struct Codegen *with;       /* the file's first model, or NULL */
     const char *target;         /* of targets.def */
     ConstForm form;
     bool selftest;
@@ -43,16 +45,28 @@ const Graph *codegen_graph(const Codegen *cg);
 /* Names shared with the report. */
 const char *codegen_accessor(const Codegen *cg, const Value *v, bool input);
 int64_t codegen_offset(const Codegen *cg, const Value *v);
+/* `static` objects for programs: an arena that is called `object` */
+void codegen_define_arena(const Codegen *cg, Buf *b, const char *object);
+/* C expression of v's first byte, from `a` */
+void codegen_address(const Codegen *cg, Buf *b, const Value *v);
 const char *codegen_upper(const Codegen *cg);      /* prefix of macros */
 bool codegen_has_step(const Node *n);   /* false: a view, no code */
 /* any text made a C identifier */
 char *c_identifier(Arena *arena, const char *text);
 
 /* report.c, report_json.c, report_html.c */
+/* A way to take fewer bytes. */
+typedef struct Advice {
+    int64_t saves;
+    const char *text;
+} Advice;
+
 typedef struct ReportInfo {
     const char *target, *model, *name;
     int64_t budget;             /* 0: none */
     Strings options;            /* that shaped the graph */
+    const Advice *advice;       /* when a budget is missed */
+    int nadvice;
     /* what --quantize has to say: lines, and a JSON object; NULL: nothing */
     const char *quantization, *quantization_json;
     const char *low_rank, *low_rank_json;

@@ -8,6 +8,7 @@
  * behind one another. Tiles that are not one piece are copied through
  * scratch.
  */
+#include "arena.h"
 #include "codegen.h"
 #include "regions.h"
 
@@ -121,8 +122,7 @@ static const char *slot_address(const Step *s, int slot)
     Buf b;
 
     buf_init(&b, s->w->e->arena);
-    buf_printf(&b, "a->bytes + %lld",
-               (long long)(v->buf ? v->buf->offset + v->delta : 0));
+    arena_value(&b, s->n->graph->plan, v);
     put_steps(s, &b, slot, dtype_bytes(v->type.dt));
     return b.s;
 }
@@ -169,10 +169,11 @@ static void declare_staged(Step *s, int slot, int64_t kernel)
     char name[16];
 
     slot_name(name, slot);
-    buf_printf(&s->head, "    %s *%s = (%s *)(void *)(a->bytes + %lld);\n",
-               ctype, name, ctype,
-               (long long)(s->n->scratch_buf->offset +
-                           stage_offset(s->n, slot, s->count, kernel)));
+    buf_printf(&s->head, "    %s *%s = (%s *)(void *)(", ctype, name, ctype);
+    arena_byte(&s->head, s->n->graph->plan, s->n->scratch_buf->pool,
+               s->n->scratch_buf->offset +
+                   stage_offset(s->n, slot, s->count, kernel));
+    buf_puts(&s->head, ");\n");
 }
 
 static void declare_placed(Step *s, int slot)
@@ -457,9 +458,12 @@ static void declare_slots(Step *s, const char *body)
         else
             declare_placed(s, i);
     }
-    if (s->n->scratch && body_names(body, "s"))
-        buf_printf(&s->head, "    uint8_t *s = a->bytes + %lld;\n",
-                   (long long)s->n->scratch_buf->offset);
+    if (s->n->scratch && body_names(body, "s")) {
+        buf_puts(&s->head, "    uint8_t *s = ");
+        arena_byte(&s->head, s->n->graph->plan, s->n->scratch_buf->pool,
+                   s->n->scratch_buf->offset);
+        buf_puts(&s->head, ";\n");
+    }
     buf_putc(&s->head, '\n');
     for (int i = -s->n->nout; i < s->n->nin; i++)
         if (is_staged(s->n, i, s->count))

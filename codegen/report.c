@@ -49,25 +49,6 @@ static void json_quant(Buf *b, const Value *v)
     buf_puts(b, q->n > 1 ? "]}" : "}");
 }
 
-static void json_io(Buf *b, const Codegen *cg, Value *const *list, int n,
-                    bool in)
-{
-    buf_printf(b, "  \"%s\": [", in ? "inputs" : "outputs");
-    for (int i = 0; i < n; i++) {
-        const Value *v = list[i];
-        buf_puts(b, i ? ",\n    {\"name\": " : "\n    {\"name\": ");
-        buf_quote(b, in ? v->name : value_label(v));
-        buf_printf(b, ", \"accessor\": \"%s\", \"dtype\": \"%s\", "
-                   "\"shape\": ", codegen_accessor(cg, v, in),
-                   dtype_name(v->type.dt));
-        json_dims(b, &v->type);
-        buf_printf(b, ", \"bytes\": %lld, \"offset\": %lld, ",
-                   ll(type_bytes(&v->type)), ll(codegen_offset(cg, v)));
-        json_quant(b, v);
-    }
-    buf_puts(b, n ? "\n  ],\n" : "],\n");
-}
-
 static const Node *step_node(const Graph *g, int step)
 {
     for EACH_NODE(n, g)
@@ -99,6 +80,50 @@ static void json_bound(Buf *b, const Graph *g, const Bound *row, bool more)
     buf_puts(b, "]}}");
 }
 
+static void json_pools(Buf *b, const Plan *p)
+{
+    if (!plan_has_pools(p)) {
+        buf_puts(b, ",\n    \"pools\": null, \"state_pool\": null");
+        return;
+    }
+    buf_puts(b, ",\n    \"pools\": [");
+    for (int i = 0; i < p->npool; i++)
+        buf_printf(b, "%s{\"name\": \"%s\", \"size\": %lld, \"bytes\": "
+                   "%lld}", i ? ", " : "", p->pool[i].name,
+                   ll(p->pool[i].limit), ll(p->pool[i].bytes));
+    buf_printf(b, "], \"state_pool\": \"%s\"",
+               p->pool[p->state_pool].name);
+}
+
+/* `, "pool": "dtcm"`, where there are pools. */
+static void json_pool(Buf *b, const Plan *p, const Buffer *buf)
+{
+    if (plan_has_pools(p))
+        buf_printf(b, ", \"pool\": \"%s\"",
+                   p->pool[buf ? buf->pool : 0].name);
+}
+
+static void json_io(Buf *b, const Codegen *cg, Value *const *list, int n,
+                    bool in)
+{
+    buf_printf(b, "  \"%s\": [", in ? "inputs" : "outputs");
+    for (int i = 0; i < n; i++) {
+        const Value *v = list[i];
+        buf_puts(b, i ? ",\n    {\"name\": " : "\n    {\"name\": ");
+        buf_quote(b, in ? v->name : value_label(v));
+        buf_printf(b, ", \"accessor\": \"%s\", \"dtype\": \"%s\", "
+                   "\"shape\": ", codegen_accessor(cg, v, in),
+                   dtype_name(v->type.dt));
+        json_dims(b, &v->type);
+        buf_printf(b, ", \"bytes\": %lld, \"offset\": %lld",
+                   ll(type_bytes(&v->type)), ll(codegen_offset(cg, v)));
+        json_pool(b, codegen_graph(cg)->plan, v->buf);
+        buf_puts(b, ", ");
+        json_quant(b, v);
+    }
+    buf_puts(b, n ? "\n  ],\n" : "],\n");
+}
+
 static void json_arena(Buf *b, const Graph *g, const ReportInfo *info)
 {
     const Plan *p = g->plan;
@@ -114,7 +139,9 @@ static void json_arena(Buf *b, const Graph *g, const ReportInfo *info)
                "\"bounds\": [", ll(p->lower_bound), p->peak_step);
     for (int i = 0; i < p->nbound; i++)
         json_bound(b, g, &p->bounds[i], i > 0);
-    buf_puts(b, "]},\n");
+    buf_puts(b, "]");
+    json_pools(b, p);
+    buf_puts(b, "},\n");
 }
 
 /* Why the step computes in floats though the model is quantized. */
@@ -205,14 +232,29 @@ static void json_buffers(Buf *b, const Graph *g, const Residents *r)
         buf_puts(b, i ? ",\n    {\"name\": " : "\n    {\"name\": ");
         buf_quote(b, f->name);
         buf_printf(b, ", \"offset\": %lld, \"bytes\": %lld, \"first_step\": "
-                   "%d, \"last_step\": %d, ", ll(f->offset), ll(f->bytes),
+                   "%d, \"last_step\": %d", ll(f->offset), ll(f->bytes),
                    f->first, f->last);
+        json_pool(b, p, f);
+        buf_puts(b, ", ");
         json_overlaps(b, g, f);
         buf_puts(b, ",\n      ");
         json_residents(b, r, f);
         buf_putc(b, '}');
     }
     buf_puts(b, "\n  ]\n");
+}
+
+/* The ways out of a missed budget. */
+static void json_advice(Buf *b, const ReportInfo *info)
+{
+    buf_puts(b, "  \"advice\": [");
+    for (int i = 0; i < info->nadvice; i++) {
+        buf_printf(b, "%s\n    {\"saves\": %lld, \"text\": ",
+                   i ? "," : "", ll(info->advice[i].saves));
+        buf_quote(b, info->advice[i].text);
+        buf_putc(b, '}');
+    }
+    buf_puts(b, info->nadvice ? "\n  ],\n" : "],\n");
 }
 
 void report_json(Buf *b, const Codegen *cg, const ReportInfo *info)
@@ -243,6 +285,7 @@ void report_json(Buf *b, const Codegen *cg, const ReportInfo *info)
         buf_printf(b, "  \"low_rank\": %s,\n", info->low_rank_json);
     if (info->quantization_json)
         buf_printf(b, "  \"quantization\": %s,\n", info->quantization_json);
+    json_advice(b, info);
     json_buffers(b, g, r);
     buf_puts(b, "}\n");
 }
@@ -250,11 +293,30 @@ void report_json(Buf *b, const Codegen *cg, const ReportInfo *info)
 static void text_io(Buf *b, const Codegen *cg, Value *const *list, int n,
                     const char *kind)
 {
+    const Plan *p = codegen_graph(cg)->plan;
+
     for (int i = 0; i < n; i++) {
         buf_printf(b, "%-7s %s ", kind, list[i]->name);
         type_print(b, &list[i]->type);
-        buf_printf(b, ", %lld B at %lld\n", ll(type_bytes(&list[i]->type)),
+        buf_printf(b, ", %lld B at %lld", ll(type_bytes(&list[i]->type)),
                    ll(codegen_offset(cg, list[i])));
+        if (plan_has_pools(p) && list[i]->buf)
+            buf_printf(b, " of pool %s", p->pool[list[i]->buf->pool].name);
+        buf_putc(b, '\n');
+    }
+}
+
+static void text_pools(Buf *b, const Plan *p)
+{
+    for (int i = 0; plan_has_pools(p) && i < p->npool; i++) {
+        int n = 0;
+        for (int k = 0; k < p->nbuf; k++)
+            n += p->buf[k]->pool == i;
+        buf_printf(b, "pool    %s, %lld B of %lld, %d buffers%s\n",
+                   p->pool[i].name, ll(p->pool[i].bytes),
+                   ll(p->pool[i].limit), n,
+                   p->state_bytes && p->state_pool == i ? ", the state"
+                                                        : "");
     }
 }
 
@@ -338,6 +400,10 @@ void report_text(Buf *b, const Codegen *cg, const ReportInfo *info)
                100.0 * (double)(p->arena_bytes - p->lower_bound) /
                    (double)(p->lower_bound ? p->lower_bound : 1),
                ll(p->state_bytes));
+    text_pools(b, p);
+    for (int i = 0; i < info->nadvice; i++)
+        buf_printf(b, "%ssaves %lld B: %s\n", i ? "        " : "advice  ",
+                   ll(info->advice[i].saves), info->advice[i].text);
     buf_printf(b, "stack   at most %lld B\nflash   %lld B of constants, about"
                " %lld B of code\nwork    %lld MACs in %d steps\n",
                ll(s.stack), ll(s.weights), ll(s.code), ll(total_macs(g)),

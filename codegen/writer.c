@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../support/map.h"
+#include "arena.h"
 #include "../support/number.h"
 #include "emit_state.h"
 #include "regions.h"
@@ -20,8 +21,11 @@ struct Codegen {
     const char *name, *upper;
     Emit e;
     struct EmitState state;
+    Buf about;                  /* comment about the model */
     Buf head;                   /* declarations, the same as the header */
+    int64_t constants;          /* bytes that this model added */
     Buf steps, run;
+    struct Codegen *next;       /* of the same file: models in one arena */
     const char **in_name, **out_name;           /* C identifiers */
 };
 
@@ -114,13 +118,20 @@ static void put_comment_text(Buf *b, const char *s)
                             ? '_' : *s);
 }
 
+static void put_place(Buf *b, const Buffer *buf, int64_t at)
+{
+    buf_printf(b, " @%lld", (long long)at);
+    if (buf->pool)
+        buf_printf(b, " of pool %d", buf->pool);
+}
+
 static void put_value(Buf *b, const Value *v)
 {
     put_comment_text(b, v->name);
     buf_putc(b, ' ');
     type_print(b, &v->type);
     if (v->buf)
-        buf_printf(b, " @%lld", (long long)(v->buf->offset + v->delta));
+        put_place(b, v->buf, v->buf->offset + v->delta);
 }
 
 bool body_names(const char *body, const char *name)
@@ -151,10 +162,11 @@ static void declare(Codegen *cg, Buf *out, const char *body, const Value *v,
         buf_printf(out, "%s;\n",
                    weights_add(cg->state.weights, v->name, v->type.dt,
                                type_elems(&v->type), v->data));
-    else
-        buf_printf(out, "(%s%s *)(%svoid *)(a->bytes + %lld);\n", constant,
-                   ctype, constant,
-                   (long long)(v->buf ? v->buf->offset + v->delta : 0));
+    else {
+        buf_printf(out, "(%s%s *)(%svoid *)(", constant, ctype, constant);
+        arena_value(out, cg->g->plan, v);
+        buf_puts(out, ");\n");
+    }
 }
 
 /* Every result already is where the operand is: nothing to do. */
@@ -191,9 +203,11 @@ void step_comment(Buf *b, const Node *n)
             put_value(b, n->out[i]);
             buf_putc(b, '\n');
         }
-    if (n->scratch)
-        buf_printf(b, " *   s   %lld bytes @%lld\n", (long long)n->scratch,
-                   (long long)n->scratch_buf->offset);
+    if (n->scratch) {
+        buf_printf(b, " *   s   %lld bytes", (long long)n->scratch);
+        put_place(b, n->scratch_buf, n->scratch_buf->offset);
+        buf_putc(b, '\n');
+    }
     buf_puts(b, " */\n");
 }
 
@@ -223,9 +237,12 @@ static void write_step(Codegen *cg, const Node *n)
     for (int i = 0; i < n->nout; i++)
         if (n->out[i])
             declare(cg, &cg->steps, body.s, n->out[i], 'y', i);
-    if (n->scratch && body_names(body.s, "s"))
-        buf_printf(&cg->steps, "    uint8_t *s = a->bytes + %lld;\n",
-                   (long long)n->scratch_buf->offset);
+    if (n->scratch && body_names(body.s, "s")) {
+        buf_puts(&cg->steps, "    uint8_t *s = ");
+        arena_byte(&cg->steps, cg->g->plan, n->scratch_buf->pool,
+                   n->scratch_buf->offset);
+        buf_puts(&cg->steps, ";\n");
+    }
     buf_putc(&cg->steps, '\n');
     buf_write(&cg->steps, body.s, body.n);
     buf_printf(&cg->steps, "    %s_STEP_KEEP();\n}\n\n", cg->upper);
@@ -253,7 +270,7 @@ void codegen_scratch(Graph *g)
 
 static void head_comment(Codegen *cg)
 {
-    Buf *b = &cg->head;
+    Buf *b = &cg->about;
     const Graph *g = cg->g;
     int64_t macs = 0;
 
@@ -272,7 +289,7 @@ static void head_comment(Codegen *cg)
                (long long)g->plan->state_bytes,
                (long long)g->plan->lower_bound);
     buf_printf(b, " * flash   %lld bytes of constants\n",
-               (long long)weights_bytes(cg->state.weights));
+               (long long)cg->constants);
     buf_printf(b, " * work    %lld multiply-accumulates in %d steps\n */\n",
                (long long)macs, g->plan->nsteps);
 }
@@ -351,19 +368,15 @@ static void write_head(Codegen *cg)
     Buf *b = &cg->head;
     const Graph *g = cg->g;
     const char *u = cg->upper, *n = cg->name;
+    ArenaNames names = { g->plan, n, u, cg->opt.shared };
 
-    buf_puts(b, "#include <stddef.h>\n#include <stdint.h>\n\n"
-             "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
     buf_printf(b, "#define %s_EINVAL 1        /* NULL or misaligned arena */\n"
                "#define %s_ARENA_BYTES %lldu\n#define %s_ARENA_ALIGN %du\n"
                "#define %s_STATE_BYTES %lldu\n#define %s_WEIGHTS_BYTES %lldu"
                "\n\n", u, u, (long long)g->plan->arena_bytes, u, ARENA_ALIGN,
                u, (long long)g->plan->state_bytes, u,
-               (long long)weights_bytes(cg->state.weights));
-    buf_printf(b, "/* All memory that inference needs besides the stack. */\n"
-               "typedef union %s_arena {\n    uint8_t bytes[%s_ARENA_BYTES];\n"
-               "    uint64_t align_u64;\n    double align_double;\n"
-               "} %s_arena;\n\n", n, u, n);
+               (long long)cg->constants);
+    arena_declare(b, &names);
     for (int i = 0; i < g->nin; i++)
         declare_io(cg, g->in[i], cg->in_name[i], true);
     for (int i = 0; i < g->nout; i++)
@@ -382,7 +395,23 @@ static void write_head(Codegen *cg)
         buf_printf(b, "#ifdef %s_SELFTEST\n/* Runs the golden input; 0 when "
                    "the outputs agree. */\nint %s_selftest(%s_arena *a);\n"
                    "#endif\n", u, n, n);
-    buf_puts(b, "\n#ifdef __cplusplus\n}\n#endif\n");
+}
+
+static ArenaNames arena_names(const Codegen *cg)
+{
+    return (ArenaNames){ cg->g->plan, cg->name, cg->upper, cg->opt.shared };
+}
+
+void codegen_define_arena(const Codegen *cg, Buf *b, const char *object)
+{
+    ArenaNames names = arena_names(cg);
+
+    arena_define(b, &names, object);
+}
+
+void codegen_address(const Codegen *cg, Buf *b, const Value *v)
+{
+    arena_value(b, cg->g->plan, v);
 }
 
 static void write_accessor(Codegen *cg, Buf *b, const Value *v,
@@ -391,9 +420,10 @@ static void write_accessor(Codegen *cg, Buf *b, const Value *v,
     const char *c = in ? "" : "const ", *t = dtype_ctype(v->type.dt);
 
     buf_printf(b, "%s%s *%s_%s_%s(%s%s_arena *a)\n{\n    return (%s%s *)"
-               "(%svoid *)(a->bytes + %lld);\n}\n\n", c, t, cg->name,
-               in ? "input" : "output", id, c, cg->name, c, t, c,
-               (long long)codegen_offset(cg, v));
+               "(%svoid *)(", c, t, cg->name, in ? "input" : "output", id, c,
+               cg->name, c, t, c);
+    arena_value(b, cg->g->plan, v);
+    buf_puts(b, ");\n}\n\n");
 }
 
 static void write_accessors(Codegen *cg, Buf *b)
@@ -409,17 +439,21 @@ static void write_accessors(Codegen *cg, Buf *b)
 static void write_run(const Codegen *cg, Buf *b)
 {
     const char *n = cg->name, *u = cg->upper;
+    const Plan *p = cg->g->plan;
+    ArenaNames names = arena_names(cg);
 
     buf_printf(b, "void %s_reset(%s_arena *a)\n{\n", n, n);
-    if (cg->g->plan->state_bytes > cg->g->plan->reserve)
-        buf_printf(b, "    memset(a->bytes + %lld, 0, %s_STATE_BYTES - %lldu)"
-                   ";\n", (long long)cg->g->plan->reserve, u,
-                   (long long)cg->g->plan->reserve);
-    else
+    if (p->state_bytes > p->reserve) {
+        buf_puts(b, "    memset(");
+        arena_byte(b, p, p->state_pool, p->state_at + p->reserve);
+        buf_printf(b, ", 0, %s_STATE_BYTES - %lldu);\n", u,
+                   (long long)p->reserve);
+    } else {
         buf_puts(b, "    (void)a;\n");
-    buf_printf(b, "}\n\nint %s_run(%s_arena *a)\n{\n    if (!a || "
-               "(uintptr_t)a %% %s_ARENA_ALIGN != 0)\n        return "
-               "%s_EINVAL;\n", n, n, u, u);
+    }
+    buf_printf(b, "}\n\nint %s_run(%s_arena *a)\n{\n    if (", n, n);
+    arena_unusable(b, &names);
+    buf_printf(b, ")\n        return %s_EINVAL;\n", u);
     buf_write(b, cg->run.s, cg->run.n);
     buf_puts(b, "    return 0;\n}\n");
 }
@@ -448,7 +482,9 @@ static bool needs_math(const char *text)
 
 static void write_guards(const Codegen *cg, FILE *out)
 {
-    const char *u = cg->upper, *n = cg->name;
+    ArenaNames names = arena_names(cg);
+    const char *u = cg->upper;
+    Buf sizes;
 
     fprintf(out, "#if defined(__BYTE_ORDER__) && \\\n"
             "    __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__\n"
@@ -473,35 +509,59 @@ static void write_guards(const Codegen *cg, FILE *out)
             " */\n#if defined(__GNUC__)\n#define %s_STEP static "
             "__attribute__((noinline))\n#else\n#define %s_STEP static\n"
             "#endif\n\n", u, u);
-    fprintf(out, "typedef char %s_assert_size[sizeof(%s_arena) == "
-            "%s_ARENA_BYTES ? 1 : -1];\ntypedef char %s_assert_float"
+    buf_init(&sizes, cg->arena);
+    arena_assert(&sizes, &names);
+    fprintf(out, "%stypedef char %s_assert_float"
             "[sizeof(float) == 4 && sizeof(double) == 8 ? 1 : -1];\n\n",
-            n, n, u, n);
+            sizes.s, cg->name);
 }
 
 static void write_base(const Codegen *cg, FILE *out)
 {
     const char *n = cg->name, *u = cg->upper;
-    Buf layout;
+    ArenaNames names = arena_names(cg);
+    Buf layout, at, bad;
 
+    buf_init(&at, cg->arena);
+    arena_byte(&at, cg->g->plan, cg->g->plan->state_pool, 0);
+    buf_init(&bad, cg->arena);
+    arena_unusable(&bad, &names);
     buf_init(&layout, cg->arena);
     weights_layout(cg->state.weights, &layout);
     fprintf(out, "/* The weights file: offset, bytes, what\n%s */\n", layout.s);
     fprintf(out, "static const uint8_t *%s_base(const %s_arena *a)\n{\n"
-            "    const uint8_t *base;\n\n    memcpy(&base, a->bytes, "
-            "sizeof base);\n    return base;\n}\n\n", n, n);
+            "    const uint8_t *base;\n\n    memcpy(&base, %s, "
+            "sizeof base);\n    return base;\n}\n\n", n, n, at.s);
     fprintf(out, "int %s_set_weights(%s_arena *a, const void *weights)\n{\n"
             "    const uint8_t *p = (const uint8_t *)weights;\n"
             "    uint32_t crc = 0xffffffffu;\n    size_t i;\n    int k;\n\n"
-            "    if (!a || !p || (uintptr_t)a %% %s_ARENA_ALIGN != 0 ||\n"
+            "    if (%s || !p ||\n"
             "        (uintptr_t)p %% 8 != 0)\n        return %s_EINVAL;\n"
             "    for (i = 0; i < %lldu; i++) {\n        crc ^= p[i];\n"
             "        for (k = 0; k < 8; k++)\n            crc = crc >> 1 ^ "
             "(0xedb88320u & (0u - (crc & 1u)));\n    }\n"
             "    if ((crc ^ 0xffffffffu) != %s_WEIGHTS_CRC)\n"
-            "        return %s_EINVAL;\n    memcpy(a->bytes, &p, sizeof p);\n"
-            "    return 0;\n}\n\n", n, n, u, u,
-            (long long)weights_blob_bytes(cg->state.weights), u, u);
+            "        return %s_EINVAL;\n    memcpy(%s, &p, sizeof p);\n"
+            "    return 0;\n}\n\n", n, n, bad.s, u,
+            (long long)weights_blob_bytes(cg->state.weights), u, u, at.s);
+}
+
+/* Kernels and constants are those of the file: of its first model. */
+static void join_file(Codegen *cg, Codegen *first)
+{
+    const char *name = cg->opt.shared ? cg->opt.shared : cg->name;
+
+    if (first) {
+        cg->state = first->state;
+        while (first->next)
+            first = first->next;
+        first->next = cg;
+        return;
+    }
+    cg->state.kernels = kernels_new(cg->arena, name);
+    cg->state.weights = weights_new(cg->arena, name,
+                                    upper_case(cg->arena, name),
+                                    cg->opt.form);
 }
 
 Codegen *codegen_new(Graph *g, Arena *arena, const CodegenOptions *opt)
@@ -513,15 +573,16 @@ Codegen *codegen_new(Graph *g, Arena *arena, const CodegenOptions *opt)
     cg->opt = *opt;
     cg->name = opt->name;
     cg->upper = upper_case(arena, opt->name);
-    cg->state.kernels = kernels_new(arena, opt->name);
-    cg->state.weights = weights_new(arena, opt->name, cg->upper, opt->form);
+    join_file(cg, opt->with);
     cg->e = (Emit){ g, arena, NULL, 0, cg->name, cg->upper, &cg->state };
     cg->in_name = unique_names(arena, g->nin, g->in);
     cg->out_name = unique_names(arena, g->nout, g->out);
+    buf_init(&cg->about, arena);
     buf_init(&cg->head, arena);
     buf_init(&cg->steps, arena);
     buf_init(&cg->run, arena);
     graph_number(g);
+    cg->constants = -weights_bytes(cg->state.weights);
     for (Node *n = g->first; n; )
         if (n->region) {
             n = regions_write(&(StepWriter){ &cg->e, &cg->steps, &cg->run },
@@ -530,46 +591,92 @@ Codegen *codegen_new(Graph *g, Arena *arena, const CodegenOptions *opt)
             write_step(cg, n);
             n = n->next;
         }
+    cg->constants += weights_bytes(cg->state.weights);
     head_comment(cg);
     write_head(cg);
     return cg;
 }
 
+static const char *file_prefix(const Codegen *cg)
+{
+    return cg->opt.shared ? upper_case(cg->arena, cg->opt.shared) : cg->upper;
+}
+
+static void write_declarations(const Codegen *cg, FILE *out)
+{
+    Buf b;
+
+    buf_init(&b, cg->arena);
+    for (const Codegen *m = cg; m; m = m->next)
+        fwrite(m->about.s, 1, m->about.n, out);
+    fputs("#include <stddef.h>\n#include <stdint.h>\n\n"
+          "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n", out);
+    if (cg->opt.shared)
+        arena_declare_shared(&b, cg->opt.shared, file_prefix(cg),
+                             cg->g->plan->arena_bytes);
+    for (const Codegen *m = cg; m; m = m->next)
+        buf_printf(&b, "%s%s", m == cg ? "" : "\n", m->head.s);
+    fwrite(b.s, 1, b.n, out);
+    fputs("\n#ifdef __cplusplus\n}\n#endif\n", out);
+}
+
 bool codegen_write_header(const Codegen *cg, FILE *out)
 {
-    fprintf(out, "#ifndef %s_H\n#define %s_H\n\n", cg->upper, cg->upper);
-    fwrite(cg->head.s, 1, cg->head.n, out);
+    fprintf(out, "#ifndef %s_H\n#define %s_H\n\n", file_prefix(cg),
+            file_prefix(cg));
+    write_declarations(cg, out);
     fprintf(out, "\n#endif\n");
     return !ferror(out);
 }
 
-bool codegen_write_c(const Codegen *cg, FILE *out)
+static bool write_model(const Codegen *cg, FILE *out)
 {
-    Buf kernels, tail;
+    Buf tail;
 
-    buf_init(&kernels, cg->arena);
-    kernels_paste(cg->state.kernels, &kernels);
-    fwrite(cg->head.s, 1, cg->head.n, out);
-    fputs("\n#include <string.h>\n", out);
-    if (needs_math(kernels.s) || needs_math(cg->steps.s))
-        fputs("#include <math.h>\n", out);
-    fputc('\n', out);
-    if (cg->opt.form == CONST_LIST)     /* the form for C++ compilers too */
-        fputs("#ifdef __cplusplus\n#define restrict __restrict\n#endif\n\n",
-              out);
-    write_guards(cg, out);
-    if (cg->opt.form == CONST_FILE)
-        write_base(cg, out);
-    if (!weights_write(cg->state.weights, out))
-        return false;
-    fwrite(kernels.s, 1, kernels.n, out);
     fwrite(cg->steps.s, 1, cg->steps.n, out);
     buf_init(&tail, cg->arena);
     write_accessors((Codegen *)(uintptr_t)cg, &tail);
     write_run(cg, &tail);
     fwrite(tail.s, 1, tail.n, out);
-    if (cg->opt.selftest && !selftest_write(cg, &cg->opt, out))
+    return !cg->opt.selftest || selftest_write(cg, &cg->opt, out);
+}
+
+static bool file_needs_math(const Codegen *cg, const Buf *kernels)
+{
+    bool needs = needs_math(kernels->s);
+
+    for (const Codegen *m = cg; m; m = m->next)
+        needs = needs || needs_math(m->steps.s);
+    return needs;
+}
+
+bool codegen_write_c(const Codegen *cg, FILE *out)
+{
+    Buf kernels;
+
+    buf_init(&kernels, cg->arena);
+    kernels_paste(cg->state.kernels, &kernels);
+    write_declarations(cg, out);
+    fputs("\n#include <string.h>\n", out);
+    if (file_needs_math(cg, &kernels))
+        fputs("#include <math.h>\n", out);
+    fputc('\n', out);
+    if (cg->opt.form == CONST_LIST)     /* the form for C++ compilers too */
+        fputs("#ifdef __cplusplus\n#define restrict __restrict\n#endif\n\n",
+              out);
+    if (cg->opt.shared)
+        fprintf(out, "#ifndef %s_WEIGHTS\n#define %s_WEIGHTS\n#endif\n\n",
+                file_prefix(cg), file_prefix(cg));
+    for (const Codegen *m = cg; m; m = m->next)
+        write_guards(m, out);
+    if (cg->opt.form == CONST_FILE)
+        write_base(cg, out);
+    if (!weights_write(cg->state.weights, out))
         return false;
+    fwrite(kernels.s, 1, kernels.n, out);
+    for (const Codegen *m = cg; m; m = m->next)
+        if (!write_model(m, out))
+            return false;
     return !ferror(out);
 }
 
@@ -587,7 +694,9 @@ CodegenSizes codegen_sizes(const Codegen *cg)
     kernels_paste(cg->state.kernels, &kernels);
     s.weights = weights_bytes(cg->state.weights);
     /* measured: about one byte of Thumb-2 code per 3 of C text at -O2 */
-    s.code = (int64_t)(kernels.n + cg->steps.n) / 3;
+    s.code = (int64_t)kernels.n / 3;
+    for (const Codegen *m = cg; m; m = m->next)
+        s.code += (int64_t)m->steps.n / 3;
     s.stack = 640 + kernels_stack(cg->state.kernels);
     return s;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -207,12 +208,41 @@ static void dump(void *user, const char *pass, Graph *g, bool changed)
     fputs(b.s, stdout);
 }
 
+/* --pool NAME=SIZE, in the order of the command line. */
+bool parse_pools(Compile *c)
+{
+    const Strings *list = &c->opt->pool;
+    MemPool *pool = NEW_ARRAY(c->arena, MemPool, list->n + 1);
+
+    for (int i = 0; i < list->n; i++) {
+        const char *s = list->v[i], *eq = strchr(s, '=');
+        const char *name = eq ? arena_strndup(c->arena, s, (size_t)(eq - s))
+                              : "";
+        if (!eq || !parse_size(eq + 1, &pool[i].limit) || !pool[i].limit)
+            return diag_error(c->diag, "--pool takes NAME=SIZE such as "
+                              "dtcm=64K, not '%s'", s);
+        if (!is_c_identifier(name) || is_c_keyword(name))
+            return diag_error(c->diag, "--pool: '%s' cannot be a name in C",
+                              name);
+        for (int k = 0; k < i; k++)
+            if (!strcasecmp(pool[k].name, name))
+                return diag_error(c->diag, "--pool: '%s' and '%s' are one "
+                                  "name", pool[k].name, name);
+        pool[i].name = name;
+    }
+    c->npool = list->n;
+    c->pool = pool;
+    return true;
+}
+
 static PassOptions pass_options(Compile *c)
 {
     return (PassOptions){
         .io = io_wanted(c->opt),
         .keep_inputs = c->opt->keep_inputs,
         .no_reuse = c->opt->no_reuse,
+        .npool = c->npool,
+        .pool = c->pool,
         .state_reserve = c->opt->weights_file ? 8 : 0,
         .skip = c->opt->skip,
         .only = c->opt->passes,
@@ -239,6 +269,17 @@ Graph *unplanned_graph(Compile *c)
     graph_add_commits(c->g);
     codegen_scratch(c->g);
     return c->g;
+}
+
+int64_t planned_bytes(Compile *c)
+{
+    PassOptions po = pass_options(c);
+
+    c->g = build_graph(c);
+    if (!c->g)
+        return -1;
+    c->g->diag = c->diag;
+    return passes_run(c->g, &po) ? c->g->plan->arena_bytes : -1;
 }
 
 static int optimize(Compile *c)
@@ -323,6 +364,8 @@ static bool write_report(Compile *c, const Codegen *cg)
         .name = c->name,
         .budget = c->opt->arena > 0 ? c->opt->arena : 0,
         .options = c->opt->shape,
+        .advice = c->advice,
+        .nadvice = c->nadvice,
     };
     Buf b;
 
@@ -417,7 +460,7 @@ int compile_run(Compile *c)
     int rc;
 
     c->name = o->name ? o->name : default_name(c);
-    if (!check_output(c) || !passes_known(o->skip, c->diag) ||
+    if (!check_output(c) || !parse_pools(c) || !passes_known(o->skip, c->diag) ||
         !passes_known(o->passes, c->diag) ||
         (o->dump_after && strcmp(o->dump_after, "all") &&
          !passes_known(o->dump_after, c->diag)))
@@ -448,8 +491,8 @@ int compile_run(Compile *c)
     if (!cg)
         return EXIT_BAD;
     rc = budget_check(c, cg);
-    if (rc != EXIT_OK)
-        return rc;
+    if (rc != EXIT_OK)          /* a report, but no C */
+        return write_report(c, cg) ? rc : EXIT_BAD;
     if (!write_outputs(c, cg))
         return EXIT_BAD;
     return o->verify ? verify_model(c, cg) : EXIT_OK;

@@ -18,6 +18,10 @@ typedef struct Compile {
     BuildOptions build;
     Graph *g;
     const char *name;           /* prefix of symbols */
+    int npool;                  /* --pool: names and limits; 0: one arena */
+    const MemPool *pool;
+    Advice *advice;             /* budget_check's, when one is missed */
+    int nadvice;
     struct Proof *proof;        /* --prove, or NULL */
     Graph *quantized;           /* --quantize: the Q/DQ graph, or NULL */
     PtqReport ptq;              /* what it took */
@@ -39,6 +43,7 @@ typedef bool WriteFn(const void *what, FILE *out);
 bool write_file(Compile *c, const char *path, WriteFn *fn, const void *what);
 bool write_buf(const void *what, FILE *out);    /* a WriteFn of a Buf */
 bool has_suffix(const char *path, const char *suffix);
+bool parse_pools(Compile *c);
 /* Everything a command line asks for; returns the exit code. */
 int compile_run(Compile *c);
 
@@ -72,6 +77,8 @@ int check_plan_file(Compile *c);
 /* A fresh graph after all passes that make no plan, with the commits of
  * states and the kernels' scratch; NULL after a message. */
 Graph *unplanned_graph(Compile *c);
+/* Bytes of the arena that c's options give; -1 after a message. */
+int64_t planned_bytes(Compile *c);
 /* info.c: --info */
 int print_info(Compile *c);
 

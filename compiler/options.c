@@ -179,7 +179,26 @@ static bool one_of(const char *value, const char *names, const char *flag,
                                 value);
 }
 
-static bool is_c_identifier(const char *s)
+bool is_c_keyword(const char *s)
+{
+    static const char *const words[] = {
+        "auto", "bool", "break", "case", "catch", "char", "class", "const",
+        "continue", "default", "delete", "do", "double", "else", "enum",
+        "explicit", "export", "extern", "false", "float", "for", "friend",
+        "goto", "if", "inline", "int", "long", "mutable", "namespace", "new",
+        "operator", "private", "protected", "public", "register", "restrict",
+        "return", "short", "signed", "sizeof", "static", "struct", "switch",
+        "template", "this", "throw", "true", "try", "typedef", "typename",
+        "union", "unsigned", "using", "virtual", "void", "volatile", "while",
+    };
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strcmp(words[i], s))
+            return true;
+    return false;
+}
+
+bool is_c_identifier(const char *s)
 {
     if (!isalpha((unsigned char)*s) && *s != '_')
         return false;

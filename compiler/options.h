@@ -30,6 +30,8 @@ bool options_parse(Options *o, int argc, char **argv, Arena *arena,
 /* One more word for Options.shape; nothing when it is there already. */
 bool options_add(Options *o, const char *word, Arena *arena, Diag *diag);
 void options_help(FILE *out);
+bool is_c_identifier(const char *s);
+bool is_c_keyword(const char *s);       /* or one of C++ */
 /* 320K -> 327680; K and M are powers of 1024; false: not a size */
 bool parse_size(const char *s, int64_t *out);
 /* a decimal number from 0 to 1e9 */

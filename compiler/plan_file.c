@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "../support/file.h"
-#include "../support/map.h"
+#include "../ir/region.h"
 
 enum { MAX_FILE = 1 << 30 };
 /* no sum of two can overflow */
@@ -307,6 +307,7 @@ bool plan_file_load(PlanFile *f)
         !load_pools(f, arena) || !load_steps(f) ||
         !plan_list(f, f->root, "buffers", &buffers))
         return false;
+    p->state_end = p->state_bytes;
     if (align != 8)
         return plan_bad(f, arena, "the arena is aligned to 8, not %lld",
                         (long long)align);
@@ -358,9 +359,16 @@ int check_plan_file(Compile *c)
     if (!read_file(&f) || !take_options(&f, merged))
         return EXIT_BAD;
     c->opt = merged;
+    if (!parse_pools(c))
+        return EXIT_BAD;
     f.g = unplanned_graph(c);
     if (!f.g)
         return EXIT_BAD;
+    if (graph_has_regions(f.g)) {
+        plan_bad(&f, NULL, "the model has loops over tiles: such a plan "
+                 "cannot be checked from a file yet");
+        return EXIT_BAD;
+    }
     if (!plan_file_load(&f) || !plan_file_rules(&f))
         return EXIT_BAD;
     printf("%s: valid: %d buffers in %d steps, arena %lld B\n", f.path,

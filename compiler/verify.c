@@ -43,15 +43,17 @@ static bool step_writes(const Node *n, int i)
 
 static void put_dumps(Verify *v, Buf *b)
 {
-    buf_puts(b, "static void dump(const unsigned char *p, int step)\n{\n"
-             "    switch (step) {\n");
+    buf_printf(b, "static void dump(const %s_arena *a, int step)\n{\n"
+               "    switch (step) {\n", v->c->name);
     for EACH_NODE(n, v->c->g) {
         buf_printf(b, "    case %d:\n", n->index);
         for (int i = 0; i < n->nout; i++)
-            if (step_writes(n, i))
-                buf_printf(b, "        board_write(p + %lld, %lldu);\n",
-                           (long long)codegen_offset(v->cg, n->out[i]),
+            if (step_writes(n, i)) {
+                buf_puts(b, "        board_write(");
+                codegen_address(v->cg, b, n->out[i]);
+                buf_printf(b, ", %lldu);\n",
                            (long long)type_bytes(&n->out[i]->type));
+            }
         buf_puts(b, "        break;\n");
     }
     buf_puts(b, "    default: break;\n    }\n}\n");
@@ -63,8 +65,8 @@ static void put_main(Verify *v, Buf *b)
     const Graph *g = v->c->g;
     const char *name = v->c->name;
 
-    buf_printf(b, "static %s_arena arena;\n\nint model_main(void)\n{\n"
-               "    int k, rc;\n\n", name);
+    codegen_define_arena(v->cg, b, "arena");
+    buf_puts(b, "\nint model_main(void)\n{\n    int k, rc;\n\n");
     if (v->c->opt->weights_file)
         buf_printf(b, "    if (%s_set_weights(&arena, board_weights()))\n"
                    "        return 3;\n", name);
@@ -97,13 +99,15 @@ static bool write_main(const void *what, FILE *out)
 static bool write_program(Verify *v)
 {
     const char *upper = codegen_upper(v->cg);
+    const char *kind = v->c->opt->pool.n ? "struct" : "union";
     Buf b;
 
     buf_init(&b, v->c->arena);
     buf_puts(&b, "#include \"board.h\"\n");
     if (v->c->opt->per_node) {
-        buf_puts(&b, "static void dump(const unsigned char *p, int step);\n");
-        buf_printf(&b, "#define %s_STEP_END(i) dump(a->bytes, i)\n", upper);
+        buf_printf(&b, "#define %s_STEP_END(i) dump(a, i)\n", upper);
+        buf_printf(&b, "%s %s_arena;\nstatic void dump(const %s %s_arena *a,"
+                   " int step);\n", kind, v->c->name, kind, v->c->name);
     }
     buf_puts(&b, "#include \"model.c\"\n");
     if (v->c->opt->per_node)

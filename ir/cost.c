@@ -125,3 +125,17 @@ int64_t node_macs(const Node *n)
     default: return 0;
     }
 }
+
+int64_t node_reads(const Node *n, int i)
+{
+    int64_t macs = node_macs(n), own = elems(n->in[i]);
+    int64_t made = elems(node_out(n, 0));
+
+    if (op_has(n->op, T_VIEW))
+        return 0;
+    if (op_has(n->op, T_MOVE))          /* copies no more than it makes */
+        return made < own || own < made ? made : own;
+    if (macs > own)
+        return macs;
+    return own > made ? own : made;     /* broadcast operands again */
+}

@@ -422,6 +422,8 @@ void node_print(Buf *b, const Node *n);
 /* Costs */
 
 int64_t node_macs(const Node *n);       /* multiply-accumulates of one run */
+/* elements of operand i that one run reads, each as often as it is needed */
+int64_t node_reads(const Node *n, int i);
 
 /* The plan: who lives where */
 
@@ -473,6 +475,9 @@ typedef struct Plan {
     int64_t apart_bytes;        /* what it would be without overlaps */
     int64_t state_bytes;        /* at the start of ... */
     int state_pool;             /* ... this pool */
+    int64_t state_at, state_end;        /* where several models share the
+                                   arena: this one's state begins at, all
+                                   end at; else 0 and state_bytes */
     int64_t reserve;            /* of them not cleared by NAME_reset */
     int64_t lower_bound;        /* of this order: bounds[0].bound */
     int peak_step;              /* node index */
@@ -484,6 +489,12 @@ typedef struct Plan {
 
 /* A row's plan is more than `percent` above its bound. */
 bool bound_gap_exceeds(const Bound *b, double percent);
+
+/* --pool was given. (A plan that a text states has no pool yet.) */
+static inline bool plan_has_pools(const Plan *p)
+{
+    return p->npool > 0 && p->pool[0].name;
+}
 
 /* Where v begins when all pools stand one behind the other. */
 static inline int64_t buffer_address(const Plan *p, const Buffer *b)

@@ -353,7 +353,10 @@ static void put_plan(Buf *b, const Plan *p)
 /* Made by the planner, or stated by the text and still to be kept. */
 static bool shows_places(const Printer *p)
 {
-    return p->opt->plan && (p->g->plan || p->g->placed);
+    const Plan *plan = p->g->plan;
+
+    return p->opt->plan && (plan || p->g->placed) &&
+           !(plan && plan_has_pools(plan));       /* no text for pools */
 }
 
 /* In the order that puts the list together again by prepending. */

@@ -388,12 +388,13 @@ static bool check_place(const Node *n, const char *name, const Buffer *b,
                         int64_t from, int64_t bytes)
 {
     const Plan *p = n->graph->plan;
-    bool in_state = b->pool == p->state_pool && from < p->state_bytes;
+    bool in_state = b->pool == p->state_pool && from < p->state_end;
 
     if (from < 0 || from + bytes > p->pool[b->pool].bytes)
         return node_error(n, "plan: '%s' ends outside the arena", name);
     if (in_state != b->is_state ||
-        (b->is_state && from + bytes > p->state_bytes))
+        (b->is_state && (from < p->state_at ||
+                         from + bytes > p->state_at + p->state_bytes)))
         return node_error(n, "plan: '%s' lies %s the state region", name,
                           b->is_state ? "outside" : "in");
     return true;

@@ -13,6 +13,8 @@ typedef struct PassOptions {
     bool keep_inputs;           /* inputs survive the run */
     bool no_reuse;              /* every buffer apart */
     double plan_time;           /* seconds; 0: node limits only */
+    int npool;                  /* --pool, fast ones first; 0: one arena */
+    const MemPool *pool;        /* names and limits */
     int64_t state_reserve;      /* bytes at the arena's start (8: pointer) */
     const char *skip;           /* comma-separated names */
     const char *only;           /* --passes: exactly these, REQUIRED kept */

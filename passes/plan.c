@@ -11,6 +11,7 @@
 #include "overlap.h"
 #include "placed.h"
 #include "plan_regions.h"
+#include "pools.h"
 
 #include <limits.h>
 
@@ -212,6 +213,11 @@ static Plan *plan_new(Graph *g, const Storage *s, const PassOptions *opt)
 {
     Plan *p = NEW(g->arena, Plan);
 
+    if (g->placed && opt->npool) {
+        diag_error(g->diag, "placement: the text has @at or @scratch: pools "
+                   "are not for it");
+        return NULL;
+    }
     if (s && !placed_values(g, s))
         return NULL;
     g->plan = p;
@@ -237,6 +243,7 @@ static Plan *plan_new(Graph *g, const Storage *s, const PassOptions *opt)
         b->offset = p->state_bytes;
         p->state_bytes += align_up(b->bytes, PLAN_ALIGN);
     }
+    p->state_end = p->state_bytes;
     return placed_buffers(g, opt->no_reuse) ? p : NULL;
 }
 
@@ -249,6 +256,10 @@ static int64_t lay_out(Graph *g, Plan *p, const PassOptions *opt)
     int64_t proved;
     int n = 0;
 
+    if (opt->npool) {
+        pools_lay_out(g, opt);
+        return 0;
+    }
     for (int i = 0; i < p->nbuf; i++)
         if (!p->buf[i]->is_state)
             list[n++] = p->buf[i];

@@ -48,6 +48,7 @@ suite stack tests/e2e/stack.sh "$build"
 suite poison tests/e2e/poison.sh "$build"
 suite corrupt python3 tests/e2e/corrupt.py "$build" \
     ${long:+--rounds 10000}
+suite pools tests/e2e/pools.sh "$build"
 suite html tests/e2e/html.sh "$build"
 suite elastic tests/e2e/elastic.sh "$build"
 suite boards tests/e2e/boards.sh "$build" ${long:+long}

@@ -79,6 +79,7 @@ class Truth:
                 self.scratch[self.node[b["first_step"]]] = b["bytes"]
         self.state_bytes = plan["arena"]["state_bytes"]
         self.outputs = outputs
+        self.pools = [p["name"] for p in plan["arena"]["pools"] or []]
         self.io = {k: [(o["name"], o["bytes"]) for o in plan[k]]
                    for k in ("inputs", "outputs")}
 
@@ -118,13 +119,38 @@ def root_of(truth, name):
     return name
 
 
+def bases(plan):
+    """first address of every pool when they stand one behind the other"""
+    pools = plan["arena"]["pools"]
+    if not pools:
+        return {None: 0}
+    at, base = {}, 0
+    for p in pools:
+        at[p["name"]] = base
+        base += p["bytes"]
+    return at
+
+
+def room(plan, pool):
+    pools = plan["arena"]["pools"] or []
+    return next((p["bytes"] for p in pools if p["name"] == pool),
+                plan["arena"]["bytes"])
+
+
 def harmless(truth, plan):
     """None, or what is wrong: every byte of every step is looked at."""
     order = truth.order(plan)
     if order is None:
         return "steps"
-    seen, scratch = {}, {}
+    seen, scratch, base = {}, {}, bases(plan)
+    if [p["name"] for p in plan["arena"]["pools"] or []] != truth.pools:
+        return "pools"
+    if any(p["bytes"] > p["size"] for p in plan["arena"]["pools"] or []):
+        return "pool is too small"
     for b in plan["buffers"]:
+        pool = b.get("pool")
+        if pool not in base:
+            return "no such pool"
         if b["kind"] == "scratch":
             step = b["first_step"]
             if not 0 <= step < truth.n:
@@ -139,14 +165,15 @@ def harmless(truth, plan):
                 return "value"
             if v["at"] < 0 or v["at"] + t["bytes"] > b["bytes"]:
                 return "outside buffer"
-            seen[v["name"]] = b["offset"] + v["at"]
+            seen[v["name"]] = base[pool] + b["offset"] + v["at"]
             if t["state"] != (b["kind"] == "state"):
                 return "state"
         end = b["offset"] + b["bytes"]
         if b["offset"] % ALIGN or b["offset"] < 0 or \
-                end > plan["arena"]["bytes"]:
+                end > room(plan, pool):
             return "outside"
-        in_state = b["offset"] < truth.state_bytes
+        in_state = b["offset"] < truth.state_bytes and \
+            pool == plan["arena"]["state_pool"]
         if in_state != (b["kind"] == "state"):
             return "state region"
         if in_state and end > truth.state_bytes:
@@ -157,7 +184,8 @@ def harmless(truth, plan):
         if [(o["name"], o["bytes"]) for o in plan[kind]] != truth.io[kind]:
             return "io"
         for o in plan[kind]:
-            if o["bytes"] and o["offset"] != seen[o["name"]]:
+            if o["bytes"] and (o.get("pool") not in base or base[
+                    o.get("pool")] + o["offset"] != seen[o["name"]]):
                 return "io offset"
     if plan["arena"]["state_bytes"] != truth.state_bytes:
         return "state bytes"
@@ -165,6 +193,7 @@ def harmless(truth, plan):
 
 
 def replay(truth, plan, order, at, scratch):
+    base = bases(plan)
     arena = [None] * plan["arena"]["bytes"]
     reads = [[] for _ in range(truth.n)]
     makes = [[] for _ in range(truth.n)]
@@ -193,7 +222,8 @@ def replay(truth, plan, order, at, scratch):
         used = bytearray(plan["arena"]["bytes"])
         for b, first, last in spans:
             if first <= t <= last:
-                a, e = b["offset"], b["offset"] + b["bytes"]
+                a = base[b.get("pool")] + b["offset"]
+                e = a + b["bytes"]
                 if any(used[a:e]):
                     return f"collide at {t}"
                 used[a:e] = b"\1" * (e - a)
@@ -221,9 +251,10 @@ def replay(truth, plan, order, at, scratch):
                     return "writes what it reads"
             touched.append((at[name], v["bytes"], name))
         if s:
-            touched.append((s["offset"], s["bytes"], "scratch"))
+            here = base[s.get("pool")] + s["offset"]
+            touched.append((here, s["bytes"], "scratch"))
             for other in reads[t]:
-                if meets(s["offset"], s["bytes"], at[other],
+                if meets(here, s["bytes"], at[other],
                          truth.value[other]["bytes"]):
                     return "scratch on operand"
         for i, (a, n, _) in enumerate(touched):
@@ -250,7 +281,7 @@ def in_line(truth, plan):
         b["overlaps"] = []
         for v in b["values"]:
             t = truth.value[v["name"]]
-            at[v["name"]] = b["offset"] + v["at"]
+            at[v["name"]] = b["offset"] + v["at"], b.get("pool")
             step = made_at(truth, order, t)
             if step > b["first_step"]:
                 b["overlaps"].append({
@@ -263,10 +294,19 @@ def in_line(truth, plan):
     for kind in ("inputs", "outputs"):
         for o in plan[kind]:
             if o["name"] in at:
-                o["offset"] = at[o["name"]]
-    ends = [b["offset"] + b["bytes"] for b in plan["buffers"]]
-    top = max([ALIGN, plan["arena"]["state_bytes"]] + ends)
-    plan["arena"]["bytes"] = (top + ALIGN - 1) // ALIGN * ALIGN
+                o["offset"] = at[o["name"]][0]
+                if at[o["name"]][1]:
+                    o["pool"] = at[o["name"]][1]
+    total = 0
+    for pool in plan["arena"]["pools"] or [{"name": None}]:
+        ends = [b["offset"] + b["bytes"] for b in plan["buffers"]
+                if b.get("pool") == pool["name"]]
+        if pool["name"] == plan["arena"]["state_pool"]:
+            ends.append(plan["arena"]["state_bytes"])
+        top = max([ALIGN] + ends)
+        pool["bytes"] = (top + ALIGN - 1) // ALIGN * ALIGN
+        total += pool["bytes"]
+    plan["arena"]["bytes"] = total
     return True
 
 
@@ -371,14 +411,34 @@ def io(r, p):
     r.choice(them)[r.choice(["offset", "bytes"])] += r.choice([8, -8, 4])
 
 
+def other_pool(r, p):
+    pools = p["arena"]["pools"]
+    if not pools:
+        shift(r, p)
+        return
+    b = r.choice(p["buffers"])
+    b["pool"] = r.choice(pools)["name"]
+    if r.random() < 0.3:
+        b["offset"] = 0
+
+
+def pool_sizes(r, p):
+    pools = p["arena"]["pools"]
+    if not pools:
+        arena(r, p)
+        return
+    r.choice(pools)[r.choice(["bytes", "size"])] -= 8
+
+
 def arena(r, p):
     key = r.choice(["bytes", "state_bytes", "align"])
     p["arena"][key] += r.choice([8, -8, 1])
 
 
 DAMAGE = [shift, swap, shorten, lengthen, crowd, size, value_size, value_at,
-          order, drop, twice, false_overlap, io, arena]
-HONEST = [shift, swap, order]           # what can be brought in line
+          order, drop, twice, false_overlap, io, arena, other_pool,
+          pool_sizes]
+HONEST = [shift, swap, order, other_pool]   # what can be brought in line
 
 
 def check(mcufc, model, plan, path):
@@ -422,8 +482,11 @@ def plans(build, out, shared):
             f.write(text + "\n")
         yield path, ["--state", "h=g"] if name == "state" else []
         yield path, ["--keep-inputs"]
+        yield path, ["--pool", "fast=80", "--pool", "slow=1K"]
     yield "examples/vit-mnist/vit_mnist.onnx", []
     yield "examples/vit-mnist/vit_mnist.onnx", ["--bisect", "0"]
+    yield "examples/vit-mnist/vit_mnist.onnx", [
+        "--pool", "dtcm=16K", "--pool", "sram=64K"]
     for path in sorted(glob.glob(os.path.join(shared, "models", "0[136]*"))):
         yield path, []
 
