@@ -19,13 +19,18 @@ static int64_t total_macs(const Graph *g)
     return macs;
 }
 
-static int64_t live_bytes(const Plan *p, int step)
+/* Bytes live at each step, by node index. */
+static int64_t *live_bytes(Arena *a, const Plan *p)
 {
-    int64_t live = 0;
+    int64_t *live = NEW_ARRAY(a, int64_t, p->nsteps + 2);
 
-    for (int i = 0; i < p->nbuf; i++)
-        if (p->buf[i]->first <= step && step <= p->buf[i]->last)
-            live += p->buf[i]->bytes;
+    for (int i = 0; i < p->nbuf; i++) {
+        const Buffer *f = p->buf[i];
+        live[f->first < 0 ? 0 : f->first] += f->bytes;
+        live[f->last + 1] -= f->bytes;
+    }
+    for (int t = 0; t < p->nsteps; t++)
+        live[t + 1] += live[t];
     return live;
 }
 
@@ -183,6 +188,7 @@ static void json_options(Buf *b, const Strings *list)
 static void json_steps(Buf *b, const Graph *g)
 {
     bool quantized = report_is_quantized(g);
+    const int64_t *live = live_bytes(b->arena, g->plan);
 
     buf_puts(b, "  \"steps\": [");
     for EACH_NODE(n, g) {
@@ -191,7 +197,7 @@ static void json_steps(Buf *b, const Graph *g)
         buf_quote(b, n->name);
         buf_printf(b, ", \"op\": \"%s\", \"macs\": %lld, \"live_bytes\": "
                    "%lld, \"code\": %s", op_name(n->op), ll(node_macs(n)),
-                   ll(live_bytes(g->plan, n->index)),
+                   ll(live[n->index]),
                    codegen_has_step(n) ? "true" : "false");
         buf_puts(b, ", \"outputs\": [");
         json_names(b, n->out, n->nout);
@@ -202,16 +208,17 @@ static void json_steps(Buf *b, const Graph *g)
 }
 
 /* Values that share a buffer with an earlier one, and where they begin. */
-static void json_overlaps(Buf *b, const Graph *g, const Buffer *buf)
+static void json_overlaps(Buf *b, Node *const *step, const Buffer *buf,
+                          int nsteps)
 {
     const char *comma = "";
 
     buf_puts(b, "\"overlaps\": [");
-    for EACH_NODE(n, g)
-        for (int i = 0; i < n->nout; i++) {
+    for (int t = buf->first + 1; t <= buf->last && t < nsteps; t++)
+        for (int i = 0; i < step[t]->nout; i++) {
+            const Node *n = step[t];
             const Value *v = n->out[i];
-            if (!v || v->buf != buf || n->nin == 0 || !n->in[0] ||
-                n->index == buf->first)
+            if (!v || v->buf != buf || n->nin == 0 || !n->in[0])
                 continue;
             buf_printf(b, "%s{\"with\": ", comma);
             buf_quote(b, v->name);
@@ -225,7 +232,10 @@ static void json_overlaps(Buf *b, const Graph *g, const Buffer *buf)
 static void json_buffers(Buf *b, const Graph *g, const Residents *r)
 {
     const Plan *p = g->plan;
+    Node **step = NEW_ARRAY(b->arena, Node *, p->nsteps + 1);
 
+    for EACH_NODE(n, g)
+        step[n->index] = n;
     buf_puts(b, "  \"buffers\": [");
     for (int i = 0; i < p->nbuf; i++) {
         const Buffer *f = p->buf[i];
@@ -236,7 +246,7 @@ static void json_buffers(Buf *b, const Graph *g, const Residents *r)
                    f->first, f->last);
         json_pool(b, p, f);
         buf_puts(b, ", ");
-        json_overlaps(b, g, f);
+        json_overlaps(b, step, f, p->nsteps);
         buf_puts(b, ",\n      ");
         json_residents(b, r, f);
         buf_putc(b, '}');
@@ -334,11 +344,12 @@ static void text_peak(Buf *b, const Plan *p)
 static void text_steps(Buf *b, const Graph *g)
 {
     int64_t total = total_macs(g);
+    const int64_t *live = live_bytes(b->arena, g->plan);
 
     buf_puts(b, "\n step   live bytes         MACs  share  op\n");
     for EACH_NODE(n, g)
         buf_printf(b, "%5d %12lld %12lld %5.1f%%  %-18s %s%s\n", n->index,
-                   ll(live_bytes(g->plan, n->index)), ll(node_macs(n)),
+                   ll(live[n->index]), ll(node_macs(n)),
                    total ? 100.0 * (double)node_macs(n) / (double)total : 0,
                    op_name(n->op), n->name,
                    n->index == g->plan->peak_step ? "   <- peak" : "");
