@@ -52,6 +52,7 @@ suite pools tests/e2e/pools.sh "$build"
 suite html tests/e2e/html.sh "$build"
 suite elastic tests/e2e/elastic.sh "$build"
 suite boards tests/e2e/boards.sh "$build" ${long:+long}
+suite integer tests/e2e/integer.sh "$build"
 suite ops tests/e2e/ops.sh "$build" ${long:+long}
 suite windows python3 tests/e2e/windows.py "$build" --rounds ${long:+4}4
 suite malformed tests/fuzz/malformed.sh "$build" ${long:+long}
