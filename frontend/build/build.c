@@ -73,7 +73,7 @@ static bool build_order(Build *b, int **order, int *count)
     return nodes_order(b, mg->node, mg->nnode, need, n, order, count);
 }
 
-static bool unknown_op(const Build *b, const ModelNode *n, const char *why)
+static void unknown_op(Build *b, const ModelNode *n, const char *why)
 {
     Op meant = domain_is(n->domain, "") && op_by_name(n->op) == OP_NONE
                    ? op_nearest(n->op) : OP_NONE;
@@ -81,31 +81,22 @@ static bool unknown_op(const Build *b, const ModelNode *n, const char *why)
     model_node_error(b, n, "%s", why);
     if (meant != OP_NONE)
         diag_hint(b->g->diag, "is %s meant?", op_name(meant));
-    return false;
+    node_broken(b, n);
 }
 
-/* Every op that is not known, before the first of them ends the run. */
-static bool check_known(Build *b, const int *order, int count)
+/* Every op that is not known, also those of nodes that could not be built. */
+static void check_known(Build *b, const int *order, int count)
 {
     const ModelGraph *mg = &b->m->graph;
     Buf why;
-    bool ok = true;
 
     for (int i = 0; i < count; i++) {
         const ModelNode *n = &mg->node[order[i]];
         buf_init(&why, b->g->arena);
         if (!function_find(&b->function, b->g->arena, n) &&
             !node_known(n, scope_opset(b->scope, n->domain), &why))
-            ok = unknown_op(b, n, why.s);
+            unknown_op(b, n, why.s);
     }
-    return ok;
-}
-
-static bool main_walk(Build *b, const int *order, int count)
-{
-    b->order = order;
-    b->norder = count;
-    return walk_nodes(b, b->m->graph.node, order, count);
 }
 
 static bool build_all(Build *b)
@@ -114,10 +105,11 @@ static bool build_all(Build *b)
     int *order = NULL, count = 0;
 
     declare_infos(b, mg->info, mg->ninfo);
-    return check_opsets(b) && outputs_check(b) && constants_bind(b, mg) &&
-           inputs_build(b) && build_order(b, &order, &count) &&
-           check_known(b, order, count) && main_walk(b, order, count) &&
-           outputs_build(b);
+    if (!check_opsets(b) || !outputs_check(b) || !constants_bind(b, mg) ||
+        !inputs_build(b) || !build_order(b, &order, &count))
+        return false;
+    check_known(b, order, count);
+    return walk_main(b, mg->node, order, count) && outputs_build(b);
 }
 
 static void describe(Build *b)
@@ -146,6 +138,8 @@ bool model_build(const Model *m, const BuildOptions *opt, Graph *g)
     b->g = g;
     b->reserved.id = ID_RESERVED;
     b->absent.id = ID_ABSENT;
+    b->broken.id = ID_BROKEN;
+    b->broken.type.rank = -1;
     map_init(&b->symbol, g->arena);
     functions_map(m, g->arena, &b->function);
     b->scope = scope_push(b, NULL, m->opset, m->nopset);

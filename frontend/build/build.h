@@ -17,6 +17,7 @@
 
 /* Bounds for hostile models: nested graphs and calls, nodes in all. */
 enum { MAX_DEPTH = 32, MAX_NODES = 100000 };
+enum { MAX_BROKEN = 20 };       /* nodes whose mistakes one run reports */
 enum { OPSET_NEWEST = OPSET_IR };
 /* Constants of so many bytes are folded while building, larger ones when
  * they have not grown by more. */
@@ -71,6 +72,9 @@ typedef struct Build {
     Value *poison;              /* what b_ functions return after failure */
     Value absent;               /* a function's parameter that is left out */
     Value reserved;             /* in graph->names: a name of the file */
+    Value broken;               /* result of a node of the main graph that
+                                   has failed */
+    int nbroken;                /* of them, and names that nobody defines */
 } Build;
 
 struct Draft {
@@ -97,7 +101,7 @@ static inline Value *draft_in(const Draft *d, int i)
 
 /* A sequence is known element by element while building. Its Value is no
  * value of the graph: only the ops in expand_seq.c and bodies take it. */
-enum { ID_RESERVED = -1, ID_ABSENT = -2, ID_SEQUENCE = -3 };
+enum { ID_RESERVED = -1, ID_ABSENT = -2, ID_SEQUENCE = -3, ID_BROKEN = -4 };
 
 typedef struct Sequence {
     Value value;                /* first: id is ID_SEQUENCE */
@@ -154,6 +158,9 @@ bool nodes_order(Build *b, const ModelNode *node, int n, const char **need,
 /* walk.c: nodes, functions, subgraphs */
 
 bool walk_nodes(Build *b, const ModelNode *node, const int *order, int n);
+/* The error has been said; whoever reads a result says nothing. */
+void node_broken(Build *b, const ModelNode *n);
+bool walk_main(Build *b, const ModelNode *node, const int *order, int n);
 bool constants_bind(Build *b, const ModelGraph *mg);
 void declare_infos(Build *b, const ModelInfo *info, int n);
 Value *tensor_const(Build *b, const ModelTensor *t, const char *name);

@@ -161,6 +161,8 @@ static bool draft_inputs(Build *b, Draft *d)
         if (!d->in[i])
             return draft_error(b, d, "input '%s'%s", mn->in[i],
                                scope_missing(b->scope, mn->in[i]));
+        if (d->in[i] == &b->broken)
+            return false;       /* what is wrong has been said */
         if (d->in[i] == &b->absent)
             d->in[i] = NULL;
         if (value_is_sequence(d->in[i]) && !takes_sequences(d->op) &&

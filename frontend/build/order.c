@@ -72,16 +72,28 @@ static bool collect(Sort *s)
     return true;
 }
 
+static bool not_defined(Sort *s, int i, const char *name)
+{
+    return model_node_error(s->b, &s->node[i], "input '%s'%s", name,
+                            scope_missing(s->b->scope, name));
+}
+
+/* In the main graph such a name costs only what depends on it. */
 static bool check_defined(Sort *s)
 {
+    Build *b = s->b;
+    bool main = !b->order;
+
     for (int i = 0; i < s->n; i++)
         for (int j = 0; j < s->node[i].nin; j++) {
             const char *name = s->node[i].in[j];
-            if (*name && maker_of(s, name) < 0 &&
-                !scope_find(s->b->scope, name))
-                return model_node_error(s->b, &s->node[i], "input '%s'%s",
-                                        name, scope_missing(s->b->scope,
-                                                            name));
+            if (!*name || maker_of(s, name) >= 0 ||
+                scope_find(b->scope, name))
+                continue;
+            not_defined(s, i, name);
+            if (!main || ++b->nbroken == MAX_BROKEN)
+                return false;
+            scope_bind(b->scope, name, &b->broken);
         }
     return true;
 }

@@ -6,13 +6,59 @@
 
 bool walk_nodes(Build *b, const ModelNode *node, const int *order, int n)
 {
-    for (int i = 0; i < n; i++) {
-        if (order == b->order)
-            b->at = i;
+    for (int i = 0; i < n; i++)
         if (!node_build(b, &node[order[i]]))
             return false;
-    }
     return true;
+}
+
+/* What the node made before it failed has no readers and no types. */
+static void drop_nodes(Build *b, const Node *last)
+{
+    while (b->g->last != last)
+        graph_remove(b->g, b->g->last);
+}
+
+void node_broken(Build *b, const ModelNode *n)
+{
+    b->nbroken++;
+    for (int i = 0; i < n->nout; i++)
+        if (*n->out[i])
+            scope_bind(b->scope, n->out[i], &b->broken);
+}
+
+static bool is_broken(const Build *b, const ModelNode *n)
+{
+    for (int i = 0; i < n->nout; i++)
+        if (*n->out[i])
+            return scope_find(b->scope, n->out[i]) == &b->broken;
+    return false;
+}
+
+/* A node that fails costs only what depends on it: the others are still
+ * checked, so that one run reports all that is wrong. */
+bool walk_main(Build *b, const ModelNode *node, const int *order, int n)
+{
+    Scope *scope = b->scope;
+    int said = 0;
+
+    b->order = order;
+    b->norder = n;
+    for (int i = 0; i < n && said < MAX_BROKEN; i++) {
+        const ModelNode *mn = &node[order[i]];
+        const Node *last = b->g->last;
+        int errors = b->g->diag->errors;
+        b->at = i;
+        if (is_broken(b, mn) || node_build(b, mn))
+            continue;
+        said += b->g->diag->errors > errors;
+        b->failed = false;
+        b->scope = scope;
+        b->depth = 0;
+        drop_nodes(b, last);
+        node_broken(b, mn);
+    }
+    return !b->nbroken;
 }
 
 /* Data from a file lies where it lies; kernels of ours want it aligned. */
@@ -208,6 +254,8 @@ static bool body_results(Build *b, const ModelGraph *mg, Value **out, int n)
         if (!out[i])
             return draft_error(b, b->draft, "body does not define its output "
                                "'%s'", mg->out[i].name);
+        if (out[i] == &b->broken)
+            return false;
     }
     return true;
 }
