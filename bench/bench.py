@@ -3,13 +3,16 @@
 
 usage: bench.py BUILD MODEL.onnx... [--cc gcc] [--cflags "-O3 -march=native"]
                 [--seconds S] [--core N] [--flags "options of mcufc"] [--steps]
+                [--int8]
 
 One thread, one core, both in one process: the two run in turn and the least
 time of each counts, so that a busy machine slows both alike. Prints
 milliseconds, billion float operations per second and the ratio of times
 (below 1: the generated C is faster), and the largest difference of the
 outputs. Without ONNX Runtime it prints the generated C's own times and says
-so. --steps also times each step of the model (least of all runs).
+so. --steps also times each step of the model (least of all runs). --int8
+compares the model, quantized with random samples, with its float form instead
+of ONNX Runtime.
 """
 import argparse
 import ctypes
@@ -62,10 +65,10 @@ def command(args, cwd):
 class Compiled:
     """the generated C as a shared object, its arena filled with inputs"""
 
-    def __init__(self, model, a, d):
+    def __init__(self, model, a, d, extra=[]):
         command([os.path.abspath(a.build) + '/mcufc',
                  os.path.abspath(model), '-o', 'm.c', '--name', 'm',
-                 '--report=r.json', '-q'] + a.flags.split(), d)
+                 '--report=r.json', '-q'] + a.flags.split() + extra, d)
         self.report = json.load(open(d + '/r.json'))
         source = 'm.c'
         self.nsteps = len(self.report['steps'])
@@ -169,6 +172,36 @@ def bench(model, a):
             print_steps(c)
 
 
+def bench_int8(model, a):
+    """the quantized model and the float one in turn"""
+    with tempfile.TemporaryDirectory() as df, \
+            tempfile.TemporaryDirectory() as dq:
+        real = Compiled(model, a, df)
+        feed = random_feed(real.report)
+        rng = np.random.RandomState(2)
+        np.savez(dq + '/calib.npz', **{
+            n: np.concatenate([rng.randn(*x.shape).astype(x.dtype)
+                               for _ in range(4)]) for n, x in feed.items()})
+        code = Compiled(model, a, dq,
+                        ['--quantize', 'int8', '--calib', 'calib.npz'])
+        codes = {t['name']: rng.randint(0, 100, t['shape']).astype(t['dtype'])
+                 for t in code.report['inputs']}
+        best = [1e9, 1e9]
+        end = time.time() + a.seconds
+        while time.time() < end:
+            best[0] = min(best[0], code.run(codes))
+            best[1] = min(best[1], real.run(feed))
+        flops = 2e-9 * sum(s['macs'] for s in code.report['steps'])
+        islands = sum(bool(s['float_island']) for s in code.report['steps'])
+        print('%-24s int8 %9.3f ms %6.1f Gop/s  float %9.3f ms %6.1f GF/s  '
+              'ratio %5.2f  (%d float islands)' %
+              (os.path.basename(model)[:-5], 1e3 * best[0], flops / best[0],
+               1e3 * best[1], flops / best[1], best[0] / best[1], islands),
+              flush=True)
+        if a.steps:
+            print_steps(code)
+
+
 def main():
     p = argparse.ArgumentParser(usage=__doc__)
     p.add_argument('build')
@@ -179,13 +212,14 @@ def main():
     p.add_argument('--seconds', type=float, default=3)
     p.add_argument('--core', type=int)
     p.add_argument('--steps', action='store_true')
+    p.add_argument('--int8', action='store_true')
     a = p.parse_args()
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[-1] if a.core is None else a.core})
     print('%s %s, one thread%s' % (a.cc, a.cflags,
-          '' if onnxruntime else '; no ONNX Runtime here to compare with'))
+          '' if onnxruntime or a.int8 else '; no ONNX Runtime here to compare with'))
     for m in a.model:
-        bench(m, a)
+        (bench_int8 if a.int8 else bench)(m, a)
 
 
 main()

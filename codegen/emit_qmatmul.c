@@ -7,7 +7,7 @@
 EmitFn emit_qmatmul;
 ScratchFn scratch_qmatmul;
 
-enum { BLOCK = 4, BLOCK_BYTES = 6144, PANEL_TERMS = 64 };
+enum { BLOCK = 4, BLOCK_BYTES = 6144, FEW = 16 };
 
 int64_t qblock(int64_t k)
 {
@@ -19,11 +19,13 @@ int64_t q_wide(int64_t k)
     return (k + 15) / 16 * 16;
 }
 
-bool q_in_panels(const Value *w, int64_t k)
+/* Panels serve blocks of four rows; narrow ones waste half of a vector. */
+bool q_in_panels(const Value *w, int64_t rows, int64_t k)
 {
-    int64_t most = w->type.dim[0] > 8 ? PANEL_TERMS : PANEL_TERMS / 4;
+    int64_t cols = w->type.dim[0];
 
-    return k <= most && w->type.dt == DT_I8;
+    return w->type.dt == DT_I8 && rows >= BLOCK && qblock(k) == BLOCK &&
+           (cols > 8 || k <= FEW);
 }
 
 const char *q_panels(Emit *e, const Value *w, int64_t cols, int64_t k)
@@ -124,7 +126,7 @@ static const char *group_table(Emit *e, const QProduct *p)
 void emit_qproduct(Emit *e, const Node *n, const QProduct *p)
 {
     bool packed = n->in[1]->type.dt == DT_I4;
-    bool panels = p->groups == 1 && q_in_panels(n->in[1], p->k);
+    bool panels = p->groups == 1 && q_in_panels(n->in[1], p->rows, p->k);
     int32_t g[12] = { (int32_t)p->rows, (int32_t)p->k, (int32_t)p->cols,
                       (int32_t)p->x->zero, (int32_t)qblock(p->k),
                       n->backward };

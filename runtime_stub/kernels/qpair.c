@@ -1,6 +1,6 @@
-/* qpair.c - integer products of few terms (k <= 64), where adding up across
- * a vector would cost more than the products: sums of 16 columns side by
- * side, two terms at a time. Weights are packed [columns / 16][k / 2][16][2];
+/* qpair.c - integer products of four rows at a time: sums of 16 columns side
+ * by side, two terms at a time, so that nothing is added up across a vector.
+ * Weights are packed [columns / 16][k / 2][16][2];
  * the last panel is 8 columns wide where it has no more than 8, k is rounded
  * up with zeros.
  */
@@ -10,29 +10,15 @@
 #endif
 #include "kernel.h"
 
-/* c[32 i + j] for one row a and `cols` columns of a panel that is `width`
- * columns wide */
-KERNEL void mcu_qpair1(int pairs, int width, int cols, const int16_t *a,
-                       const int8_t *w, int32_t *c)
+/* c[32 i + j] for m <= 4 rows a and `cols` columns of a panel that is `width`
+ * columns wide; c has room for four rows of the panel */
+KERNEL void mcu_qpair(int m, int pairs, int width, int cols,
+                      const int16_t *a, int step, const int8_t *w,
+                      int32_t *c)
 {
     int i, j;
 
-    for (j = 0; j < cols; j++) {
-        const int8_t *p = w + 2 * j;
-        int32_t s = 0;
-
-        for (i = 0; i < pairs; i++, p += 2 * width)
-            s += a[2 * i] * p[0] + a[2 * i + 1] * p[1];
-        c[j] = s;
-    }
-}
-
-/* the same for four rows, all columns of the panel */
-KERNEL void mcu_qpair4(int pairs, int width, int cols, const int16_t *a,
-                       int step, const int8_t *w, int32_t *c)
-{
 #if defined(__AVX2__) && defined(__GNUC__)
-    const int16_t *b = a + step, *d = b + step, *e = d + step;
     typedef int32_t v8si __attribute__((vector_size(32)));
     typedef int16_t v16hi __attribute__((vector_size(32)));
 #if defined(__clang__)
@@ -53,46 +39,125 @@ KERNEL void mcu_qpair4(int pairs, int width, int cols, const int16_t *a,
     x = (v16hi)(none + two);                                              \
     MCU_MADD(s, x, p);                                                    \
     MCU_MADD(t, x, q)
+    const int16_t *b = m > 1 ? a + step : a, *d = m > 2 ? b + step : a;
+    const int16_t *e = m > 3 ? d + step : a;
     const v8si none = { 0 };
-    v8si s0 = none, s1 = none, s2 = none, s3 = none;
-    v8si t0 = none, t1 = none, t2 = none, t3 = none;
-    int i;
 
-    (void)cols;
-    for (i = 0; i < pairs; i++, w += 2 * width) {
-        int32_t two;
-        v16 wi;
-        v16hi p, q, x;
+    for (j = 0; j < cols; j += 16) {
+        v8si s0 = none, s1 = none, s2 = none, s3 = none;
+        v8si t0 = none, t1 = none, t2 = none, t3 = none;
 
-        memcpy(&wi, w, 16);
-        p = MCU_WIDEN(wi);
-        if (width == 8) {
-            q = (v16hi)none;
-        } else {
-            memcpy(&wi, w + 16, 16);
-            q = MCU_WIDEN(wi);
+        for (i = 0; i < pairs; i++, w += 2 * width) {
+            int32_t two;
+            v16 wi;
+            v16hi p, q = (v16hi)none, x;
+
+            memcpy(&wi, w, 16);
+            p = MCU_WIDEN(wi);
+            if (width > 8) {
+                memcpy(&wi, w + 16, 16);
+                q = MCU_WIDEN(wi);
+            }
+            MCU_ROW(a, s0, t0);
+            MCU_ROW(b, s1, t1);
+            MCU_ROW(d, s2, t2);
+            MCU_ROW(e, s3, t3);
         }
-        MCU_ROW(a, s0, t0);
-        MCU_ROW(b, s1, t1);
-        MCU_ROW(d, s2, t2);
-        MCU_ROW(e, s3, t3);
+        memcpy(c, &s0, 32);
+        memcpy(c + 32, &s1, 32);
+        memcpy(c + 64, &s2, 32);
+        memcpy(c + 96, &s3, 32);
+        memcpy(c + 8, &t0, 32);
+        memcpy(c + 40, &t1, 32);
+        memcpy(c + 72, &t2, 32);
+        memcpy(c + 104, &t3, 32);
     }
-    memcpy(c, &s0, 32);
-    memcpy(c + 32, &s1, 32);
-    memcpy(c + 64, &s2, 32);
-    memcpy(c + 96, &s3, 32);
-    memcpy(c + 8, &t0, 32);
-    memcpy(c + 40, &t1, 32);
-    memcpy(c + 72, &t2, 32);
-    memcpy(c + 104, &t3, 32);
 #undef MCU_ROW
 #undef MCU_WIDEN
 #undef MCU_MADD
-#else
-    int i;
+#elif defined(__SSE2__) && defined(__GNUC__)
+    typedef int32_t v4si __attribute__((vector_size(16)));
+    typedef int16_t v8hi __attribute__((vector_size(16)));
+    typedef int8_t v8qi __attribute__((vector_size(8)));
+#define MCU_ROW(row, s, t)                                                \
+    memcpy(&two, row + 2 * i, 4);                                         \
+    x = (v8hi)(none + two);                                               \
+    s += (v4si)__builtin_ia32_pmaddwd128(x, p);                           \
+    t += (v4si)__builtin_ia32_pmaddwd128(x, q)
+    const int16_t *b = m > 1 ? a + step : a, *d = m > 2 ? b + step : a;
+    const int16_t *e = m > 3 ? d + step : a;
+    const v4si none = { 0 };
 
-    for (i = 0; i < 4; i++)
-        mcu_qpair1(pairs, width, cols, a + i * step, w, c + 32 * i);
+    for (j = 0; j < cols; j += 8) {
+        const int8_t *at = w + 2 * j;
+        v4si s0 = none, s1 = none, s2 = none, s3 = none;
+        v4si t0 = none, t1 = none, t2 = none, t3 = none;
+
+        for (i = 0; i < pairs; i++, at += 2 * width) {
+            int32_t two;
+            v8qi u, v;
+            v8hi p, q, x;
+
+            memcpy(&u, at, 8);
+            memcpy(&v, at + 8, 8);
+            p = __builtin_convertvector(u, v8hi);
+            q = __builtin_convertvector(v, v8hi);
+            MCU_ROW(a, s0, t0);
+            MCU_ROW(b, s1, t1);
+            MCU_ROW(d, s2, t2);
+            MCU_ROW(e, s3, t3);
+        }
+        memcpy(c + j, &s0, 16);
+        memcpy(c + j + 4, &t0, 16);
+        memcpy(c + j + 32, &s1, 16);
+        memcpy(c + j + 36, &t1, 16);
+        memcpy(c + j + 64, &s2, 16);
+        memcpy(c + j + 68, &t2, 16);
+        memcpy(c + j + 96, &s3, 16);
+        memcpy(c + j + 100, &t3, 16);
+    }
+#undef MCU_ROW
+#else
+    if (m < 4) {
+        for (; m > 0; m--, a += step, c += 32)
+            for (j = 0; j < cols; j += 2) {
+                const int8_t *p = w + 2 * j;
+                int32_t s = 0, t = 0;
+
+                for (i = 0; i < 2 * pairs; i += 2, p += 2 * width) {
+                    s += a[i] * p[0] + a[i + 1] * p[1];
+                    t += a[i] * p[2] + a[i + 1] * p[3];
+                }
+                c[j] = s;
+                c[j + 1] = t;
+            }
+        return;
+    }
+    for (j = 0; j < cols; j += 2) {
+        const int16_t *b = a + step, *d = b + step, *e = d + step;
+        const int8_t *p = w + 2 * j;
+        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+        int32_t t0 = 0, t1 = 0, t2 = 0, t3 = 0;
+
+        for (i = 0; i < 2 * pairs; i += 2, p += 2 * width) {
+            s0 += a[i] * p[0] + a[i + 1] * p[1];
+            s1 += b[i] * p[0] + b[i + 1] * p[1];
+            s2 += d[i] * p[0] + d[i + 1] * p[1];
+            s3 += e[i] * p[0] + e[i + 1] * p[1];
+            t0 += a[i] * p[2] + a[i + 1] * p[3];
+            t1 += b[i] * p[2] + b[i + 1] * p[3];
+            t2 += d[i] * p[2] + d[i + 1] * p[3];
+            t3 += e[i] * p[2] + e[i + 1] * p[3];
+        }
+        c[j] = s0;
+        c[j + 32] = s1;
+        c[j + 64] = s2;
+        c[j + 96] = s3;
+        c[j + 1] = t0;
+        c[j + 33] = t1;
+        c[j + 65] = t2;
+        c[j + 97] = t3;
+    }
 #endif
 }
 
@@ -109,10 +174,7 @@ KERNEL void mcu_qpanels_I(int m, int k, int n, const int16_t *a, int step,
     for (j = 0; j < n; j += 16, w += 32 * pairs) {
         const int cols = n - j < 16 ? n - j : 16, width = cols > 8 ? 16 : 8;
 
-        if (m == 4)
-            mcu_qpair4(pairs, width, cols, a, step, w, c);
-        else
-            mcu_qpair1(pairs, width, cols, a, w, c);
+        mcu_qpair(m, pairs, width, cols, a, step, w, c);
         for (i = 0; i < m; i++)
             mcu_qput_I(q, cols, c + 32 * i, bias ? bias + j : NULL, 0,
                        mult + (q[4] ? j : 0), y + i * y_step + j);
@@ -130,7 +192,7 @@ KERNEL void mcu_qmatmul2_T_I(const int32_t *g, const T *x, const int8_t *w,
     for (i = 0; i < rows; i += m) {
         int at;
 
-        m = rows - i < g[4] ? 1 : g[4];
+        m = rows - i < g[4] ? rows - i : g[4];
         at = g[5] ? rows - i - m : i;
         mcu_qrowsin_T(m, k, step, x + at * k, g[3], s);
         mcu_qpanels_I(m, k, n, s, step, w, bias, mult, g + 6, y + at * n, n);
@@ -149,7 +211,7 @@ KERNEL void mcu_qconv2_T_I(const int32_t *g, const T *const *row,
     for (i = 0; i < ow; i += m) {
         int at;
 
-        m = ow - i < g[11] ? 1 : g[11];
+        m = ow - i < g[11] ? ow - i : g[11];
         at = g[12] ? ow - i - m : i;
         mcu_qwindows_T(g, row, at, m, step, s);
         mcu_qpanels_I(m, k, n, s, step, w, bias, mult, g + 14, y + at * n,
