@@ -11,6 +11,7 @@ static Value *clone_value(Graph *to, const Value *v)
 
     c->label = v->label;
     c->data = v->data;
+    c->quant = v->quant;
     c->is_input = v->is_input;
     c->is_output = v->is_output;
     return c;
