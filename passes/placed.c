@@ -75,6 +75,58 @@ bool placed_values(Graph *g, const Storage *s)
     return true;
 }
 
+Placed *placed_take(Graph *g)
+{
+    Placed *p = NEW(g->scratch, Placed);
+    int nnode = 0, t = 0;
+
+    for EACH_NODE(n, g)
+        nnode++;
+    p->value = NEW_ARRAY(g->scratch, int64_t, g->nvalue + 1);
+    p->scratch = NEW_ARRAY(g->scratch, Buffer *, nnode + 1);
+    for (int i = 0; i < g->nvalue; i++)
+        p->value[i] = value_placed(g, g->value[i]);
+    for EACH_NODE(n, g)
+        p->scratch[t++] = g->placed ? n->scratch_buf : NULL;
+    return p;
+}
+
+static bool give_value(Graph *g, Value *v, int64_t at)
+{
+    int64_t root = at - v->delta;
+
+    if (root % PLAN_ALIGN || root < 0 || root > FARTHEST)
+        return say(g, "'%s' at byte %lld, must be a multiple of %d up to "
+                   "2^40", v->name, (long long)at, PLAN_ALIGN);
+    if (v->buf->offset >= 0 && v->buf->offset != root)
+        return say(g, "'%s' at byte %lld shares the bytes of '%s', which "
+                   "begin at byte %lld", v->name, (long long)at,
+                   v->buf->name, (long long)v->buf->offset);
+    v->buf->offset = root;
+    return true;
+}
+
+bool placed_give(Graph *g, const Placed *p)
+{
+    int t = 0;
+
+    for (int i = 0; i < g->nvalue; i++)
+        if (p->value[i] >= 0 && g->value[i]->buf &&
+            !give_value(g, g->value[i], p->value[i]))
+            return false;
+    for EACH_NODE(n, g) {
+        Buffer *now = n->scratch_buf, *was = p->scratch[t++];
+        if (!now || !was)
+            continue;
+        n->scratch_buf = was;
+        if (!check_scratch(n))
+            return false;
+        n->scratch_buf = now;
+        now->offset = was->offset;
+    }
+    return true;
+}
+
 void placed_states(Plan *p)
 {
     for (int i = 0; i < p->nbuf; i++) {
@@ -108,11 +160,28 @@ static bool check_region(Graph *g, const Buffer *b)
     return true;
 }
 
-static bool check_pair(Graph *g, const Buffer *a, const Buffer *b)
+/* A result may lie over an operand that dies with it, where its kernel says
+ * so. */
+static bool may_overlap(const OverlapPairs *pairs, const Buffer *a,
+                        const Buffer *b)
+{
+    for (int i = 0; i < pairs->n; i++) {
+        const OverlapPair *p = &pairs->pair[i];
+        if (((p->out == a && p->in == b) || (p->out == b && p->in == a)) &&
+            (p->in->offset >= p->out->offset + p->forward ||
+             p->out->offset >= p->in->offset + p->backward))
+            return true;
+    }
+    return false;
+}
+
+static bool check_pair(Graph *g, const Buffer *a, const Buffer *b,
+                       const OverlapPairs *pairs)
 {
     int64_t from = a->offset > b->offset ? a->offset : b->offset;
 
-    if (from >= a->offset + a->bytes || from >= b->offset + b->bytes)
+    if (from >= a->offset + a->bytes || from >= b->offset + b->bytes ||
+        may_overlap(pairs, a, b))
         return true;
     return say(g, "'%s' at bytes %lld to %lld and '%s' at bytes %lld to %lld "
                "both hold byte %lld in step %d", a->name,
@@ -123,7 +192,7 @@ static bool check_pair(Graph *g, const Buffer *a, const Buffer *b)
                : a->first > b->first ? a->first : b->first);
 }
 
-bool placed_buffers(Graph *g, bool no_reuse)
+bool placed_buffers(Graph *g, const OverlapPairs *pairs, bool no_reuse)
 {
     Plan *p = g->plan;
     Buffer **list = NEW_ARRAY(g->scratch, Buffer *, p->nbuf + 1);
@@ -142,7 +211,7 @@ bool placed_buffers(Graph *g, bool no_reuse)
         for (int k = i + 1; k < n; k++) {
             if (!no_reuse && list[k]->first > list[i]->last)
                 break;
-            if (!check_pair(g, list[i], list[k]))
+            if (!check_pair(g, list[i], list[k], pairs))
                 return false;
         }
     return true;

@@ -228,7 +228,10 @@ static Plan *plan_new(Graph *g, const Storage *s, const PassOptions *opt)
         p->nsteps = s->nstep;
         make_buffers(g, s);
     } else {
+        Placed *text = placed_take(g);
         p->nsteps = region_buffers(g, opt);
+        if (!placed_give(g, text))
+            return NULL;
     }
     p->reserve = align_up(opt->state_reserve, PLAN_ALIGN);
     p->state_bytes = p->reserve;
@@ -244,11 +247,12 @@ static Plan *plan_new(Graph *g, const Storage *s, const PassOptions *opt)
         p->state_bytes += align_up(b->bytes, PLAN_ALIGN);
     }
     p->state_end = p->state_bytes;
-    return placed_buffers(g, opt->no_reuse) ? p : NULL;
+    return p;
 }
 
-/* Places everything; returns what the allocator proved of the arena. */
-static int64_t lay_out(Graph *g, Plan *p, const PassOptions *opt)
+/* Places everything; *bound is what the allocator proved of the arena. False
+ * after a message about placements of the text. */
+static bool lay_out(Graph *g, Plan *p, const PassOptions *opt, int64_t *bound)
 {
     Buffer **list = NEW_ARRAY(g->scratch, Buffer *, p->nbuf + 1);
     OverlapPairs pairs = { 0, 0, NULL }, *over = NULL;
@@ -258,13 +262,16 @@ static int64_t lay_out(Graph *g, Plan *p, const PassOptions *opt)
 
     if (opt->npool) {
         pools_lay_out(g, opt);
-        return 0;
+        *bound = 0;
+        return true;
     }
     for (int i = 0; i < p->nbuf; i++)
         if (!p->buf[i]->is_state)
             list[n++] = p->buf[i];
     if (g->overlap && !opt->no_reuse)
         overlap_find(g, &pairs);
+    if (!placed_buffers(g, &pairs, opt->no_reuse))
+        return false;
     result = place(g, list, n, g->placed || pairs.n ? -1 : p->state_bytes,
                    NULL, opt);
     proved = result.lower_bound;
@@ -279,7 +286,8 @@ static int64_t lay_out(Graph *g, Plan *p, const PassOptions *opt)
     if (p->arena_bytes < 8)
         p->arena_bytes = 8;
     p->pool->bytes = p->arena_bytes;
-    return opt->no_reuse ? 0 : proved + p->state_bytes;
+    *bound = opt->no_reuse ? 0 : proved + p->state_bytes;
+    return true;
 }
 
 int64_t plan_arena(Graph *g, const PassOptions *opt)
@@ -287,9 +295,10 @@ int64_t plan_arena(Graph *g, const PassOptions *opt)
     Storage *s = graph_has_regions(g) ? NULL : storage_new(g, opt);
     Plan *p = plan_new(g, s, opt);
     PassOptions by_effort = *opt;
+    int64_t bound;
 
     by_effort.plan_time = 0;    /* one of several orders that are compared */
-    lay_out(g, p, &by_effort);
+    lay_out(g, p, &by_effort, &bound);
     for (int i = 0; i < g->nvalue; i++)
         g->value[i]->buf = NULL;
     for EACH_NODE(n, g)
@@ -308,9 +317,8 @@ bool pass_plan(Graph *g, const PassOptions *opt, bool *changed)
     graph_add_commits(g);
     s = graph_has_regions(g) ? NULL : storage_new(g, opt);
     p = plan_new(g, s, opt);
-    if (!p)
+    if (!p || !lay_out(g, p, opt, &proved))
         return false;
-    proved = lay_out(g, p, opt);
     find_peak(g, p);
     plan_certify(g, s, proved, opt);
     return plan_check(g);
