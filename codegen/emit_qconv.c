@@ -5,6 +5,7 @@
  *   a window that is the whole image   a matrix product
  *   one channel per group              depthwise
  *   everything else                    windows of four pixels, widened
+ *   `lean`, where the planner says so  terms where they lie (qlean.c)
  */
 #include "qemit.h"
 
@@ -119,6 +120,11 @@ static int64_t window_terms(const QConv *c)
     return c->s.group * c->s.cg * window_elems(&c->s.win);
 }
 
+static bool is_lean(const Node *n, const QConv *c)
+{
+    return ATTRS(qconv, n)->lean && c->w->type.dt == DT_I8;
+}
+
 int64_t scratch_qconv(const Node *n)
 {
     int64_t pixels, k;
@@ -127,6 +133,8 @@ int64_t scratch_qconv(const Node *n)
     if (!qconv_get(n, &c, n->graph->scratch) ||
         type_elems(&n->out[0]->type) == 0)
         return 0;
+    if (is_lean(n, &c))
+        return pixel_room(n, c.s.group * c.s.mg);
     if (way(&c) == WAY_DEPTHWISE)
         return pixel_room(n, c.s.group);
     k = window_terms(&c);
@@ -197,6 +205,21 @@ static void emit_windows(Emit *e, const Node *n, const QConv *c)
     close_rows(e, &c->s);
 }
 
+static void emit_lean(Emit *e, const Node *n, const QConv *c)
+{
+    int64_t m = c->s.group * c->s.mg;
+    int32_t g[NUMBERS];
+    const char *name;
+
+    numbers(n, &c->s, c->planar, c->x.zero, g);
+    q_numbers(&c->rq, g + 14);
+    name = open_rows(e, n, &c->s, g);
+    emit_call(e, "qlean_T_I", c->x.dt, c->y.dt, "%s, row, x1, %s, %s, %s, y",
+              name, q_bias(e, n, c->bias, m), q_mult(e, &c->rq),
+              pixel(e, n, m));
+    close_rows(e, &c->s);
+}
+
 void emit_qconv(Emit *e, const Node *n)
 {
     QConv c;
@@ -204,6 +227,10 @@ void emit_qconv(Emit *e, const Node *n)
     if (!qconv_get(n, &c, n->graph->scratch) ||
         type_elems(&n->out[0]->type) == 0)
         return;
+    if (is_lean(n, &c)) {
+        emit_lean(e, n, &c);
+        return;
+    }
     switch (way(&c)) {
     case WAY_PRODUCT: emit_product(e, n, &c); break;
     case WAY_DEPTHWISE: emit_depthwise(e, n, &c); break;

@@ -153,6 +153,18 @@ void emit_qproduct(Emit *e, const Node *n, const QProduct *p)
               q_mult(e, p->rq), tail);
 }
 
+static bool is_lean(const Node *n, const QMatMul *q)
+{
+    return ATTRS(qmatmul, n)->lean && q->weights && q->groups == 1 &&
+           n->in[1]->type.dt == DT_I8;
+}
+
+/* room for a row of more results than qlean.c makes at once */
+static int64_t row_room(const Node *n, const QMatMul *q)
+{
+    return q->s.n > 32 ? q->s.n * dtype_bytes(n->out[0]->type.dt) : 0;
+}
+
 int64_t scratch_qmatmul(const Node *n)
 {
     Arena *a = n->graph->scratch;
@@ -161,6 +173,8 @@ int64_t scratch_qmatmul(const Node *n)
 
     if (!qmatmul_get(n, &q, a) || type_elems(&n->out[0]->type) == 0)
         return 0;
+    if (is_lean(n, &q))
+        return row_room(n, &q);
     rows = q.weights ? q.rows : q.s.m;
     return 2 * q_wide(q.s.depth) * (rows < BLOCK ? 1 : qblock(q.s.depth));
 }
@@ -226,6 +240,22 @@ static void emit_operand(Emit *e, const Node *n, const QMatMul *q)
         e_close(e);
 }
 
+/* A row of pixels, a convolution of 1 x 1. */
+static void emit_lean(Emit *e, const Node *n, const QMatMul *q)
+{
+    int32_t g[25] = { (int32_t)q->rows, (int32_t)q->rows, 1, 1, 1, 1, 0,
+                      (int32_t)q->s.depth, 1, (int32_t)q->s.n,
+                      (int32_t)q->a.zero, 1, n->backward };
+
+    q_numbers(&q->rq, g + 14);
+    e_line(e, "const %s *const row[1] = { x0 };", dtype_ctype(q->a.dt));
+    emit_call(e, "qlean_T_I", q->a.dt, q->y.dt, "%s, row, x1, %s, %s, %s, y0",
+              q_table(e, 25, g), q_bias(e, n, q->bias, q->s.n),
+              q_mult(e, &q->rq),
+              row_room(n, q) ? arena_printf(e->arena, "(%s *)(void *)s",
+                                            dtype_ctype(q->y.dt)) : "NULL");
+}
+
 void emit_qmatmul(Emit *e, const Node *n)
 {
     QMatMul q;
@@ -233,7 +263,9 @@ void emit_qmatmul(Emit *e, const Node *n)
     if (!qmatmul_get(n, &q, n->graph->scratch) ||
         type_elems(&n->out[0]->type) == 0)
         return;
-    if (q.weights) {
+    if (is_lean(n, &q)) {
+        emit_lean(e, n, &q);
+    } else if (q.weights) {
         QProduct p = { q.rows, q.s.depth, q.s.n, &q.a, q.y.dt, &q.rq, q.bias,
                        q.groups, q.group_mult };
         emit_qproduct(e, n, &p);

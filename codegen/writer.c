@@ -14,6 +14,9 @@
 #include "regions.h"
 #include "selftest.h"
 
+/* Scratch up to this many bytes is on the stack, more is in the arena. */
+enum { STACK_SCRATCH = 256 };
+
 struct Codegen {
     Graph *g;
     Arena *arena;
@@ -27,6 +30,7 @@ struct Codegen {
     Buf steps, run;
     struct Codegen *next;       /* of the same file: models in one arena */
     const char **in_name, **out_name;           /* C identifiers */
+    int64_t local;              /* most scratch of a step on the stack */
 };
 
 char *c_identifier(Arena *arena, const char *text)
@@ -216,6 +220,25 @@ bool codegen_has_step(const Node *n)
     return !shares_storage(n);
 }
 
+/* In the arena, or where it is little, on the stack. */
+static void declare_scratch(Codegen *cg, const Node *n)
+{
+    int64_t bytes = emit_scratch(n);
+
+    if (n->scratch) {
+        buf_puts(&cg->steps, "    uint8_t *s = ");
+        arena_byte(&cg->steps, cg->g->plan, n->scratch_buf->pool,
+                   n->scratch_buf->offset);
+        buf_puts(&cg->steps, ";\n");
+        return;
+    }
+    if (bytes > cg->local)
+        cg->local = bytes;
+    buf_printf(&cg->steps, "    uint64_t room[%lld];\n"
+               "    uint8_t *s = (uint8_t *)(void *)room;\n",
+               (long long)(bytes + 7) / 8);
+}
+
 static void write_step(Codegen *cg, const Node *n)
 {
     Buf body;
@@ -237,12 +260,8 @@ static void write_step(Codegen *cg, const Node *n)
     for (int i = 0; i < n->nout; i++)
         if (n->out[i])
             declare(cg, &cg->steps, body.s, n->out[i], 'y', i);
-    if (n->scratch && body_names(body.s, "s")) {
-        buf_puts(&cg->steps, "    uint8_t *s = ");
-        arena_byte(&cg->steps, cg->g->plan, n->scratch_buf->pool,
-                   n->scratch_buf->offset);
-        buf_puts(&cg->steps, ";\n");
-    }
+    if (body_names(body.s, "s"))
+        declare_scratch(cg, n);
     buf_putc(&cg->steps, '\n');
     buf_write(&cg->steps, body.s, body.n);
     buf_printf(&cg->steps, "    %s_STEP_KEEP();\n}\n\n", cg->upper);
@@ -263,9 +282,12 @@ bool codegen_supported(Graph *g)
 
 void codegen_scratch(Graph *g)
 {
-    for EACH_NODE(n, g)
+    for EACH_NODE(n, g) {
         n->scratch = n->region ? region_scratch(n)
                    : emit_fn(n->op) ? emit_scratch(n) : 0;
+        if (!n->region && n->scratch <= STACK_SCRATCH)
+            n->scratch = 0;
+    }
 }
 
 static void head_comment(Codegen *cg)
@@ -687,6 +709,7 @@ bool codegen_write_weights(const Codegen *cg, FILE *out)
 
 CodegenSizes codegen_sizes(const Codegen *cg)
 {
+    int64_t local = 0;
     Buf kernels;
     CodegenSizes s = { 0, 0, 0, 0 };
 
@@ -695,8 +718,10 @@ CodegenSizes codegen_sizes(const Codegen *cg)
     s.weights = weights_bytes(cg->state.weights);
     /* measured: about one byte of Thumb-2 code per 3 of C text at -O2 */
     s.code = (int64_t)kernels.n / 3;
-    for (const Codegen *m = cg; m; m = m->next)
+    for (const Codegen *m = cg; m; m = m->next) {
         s.code += (int64_t)m->steps.n / 3;
-    s.stack = 640 + kernels_stack(cg->state.kernels);
+        local = m->local > local ? m->local : local;
+    }
+    s.stack = 640 + kernels_stack(cg->state.kernels) + local;
     return s;
 }

@@ -1,0 +1,52 @@
+/* lean.c - kernels without scratch where scratch makes the arena larger.
+ *
+ * Integer products widen their operand first, a few hundred bytes per step;
+ * at the step that decides the size of the arena those bytes count. All such
+ * steps lean, then each that can go back without a larger arena does.
+ */
+#include "storage.h"
+
+enum { MANY = 300 };            /* more than this are not tried one by one */
+
+static int64_t *lean_of(const Node *n)
+{
+    return n->op == OP_QConv ? &ATTRS(qconv, n)->lean
+           : n->op == OP_QMatMul ? &ATTRS(qmatmul, n)->lean : NULL;
+}
+
+static void set_all(Graph *g, int64_t lean)
+{
+    for EACH_NODE(n, g)
+        if (lean_of(n))
+            *lean_of(n) = lean;
+}
+
+bool pass_lean(Graph *g, const PassOptions *opt, bool *changed)
+{
+    int64_t fast, least;
+    int count = 0;
+
+    for EACH_NODE(n, g)
+        count += lean_of(n) != NULL;
+    if (!count || !opt->scratch || opt->no_reuse)
+        return true;
+    set_all(g, 0);
+    fast = plan_arena(g, opt);
+    set_all(g, 1);
+    least = plan_arena(g, opt);
+    if (least >= fast) {
+        set_all(g, 0);
+        return true;
+    }
+    *changed = true;
+    g->order_bound = 0;         /* proved with more scratch */
+    for EACH_NODE(n, g) {
+        if (!lean_of(n) || count > MANY)
+            continue;
+        *lean_of(n) = 0;
+        if (plan_arena(g, opt) > least)
+            *lean_of(n) = 1;
+        arena_reset(g->scratch);
+    }
+    return true;
+}
