@@ -131,7 +131,7 @@ static void choose(Walk *w, Choice *c, const OrderSearch *found,
 
     if (found->peak < model)
         consider(c, found->order);
-    if (c->arena > model + state)
+    if (c->arena > model + state || c->s->g->overlap)
         consider(c, NULL);
     o.order = NEW_ARRAY(c->s->g->scratch, int, n + 1);
     for (int i = 1; i <= variants && c->arena > found->peak + state; i++) {
