@@ -23,13 +23,29 @@ KERNEL void mcu_qattn_query_T(int16_t *q, const T *x, int d, int32_t zero)
         q[i] = (int16_t)(x[i] - zero);
 }
 
-/* c[j] = a . row j of w: n rows of k elements, `step` apart */
+/* c[j] = a . row j of w: n rows of k elements, `step` apart, by four */
 KERNEL void mcu_qattn_dot_T(int32_t *c, const int16_t *a, const T *w, int n,
                             int k, int step)
 {
+    const int whole = n - n % 4;
     int i, j;
 
-    for (j = 0; j < n; j++, w += step) {
+    for (j = 0; j < whole; j += 4, w += 4 * step) {
+        const T *w1 = w + step, *w2 = w1 + step, *w3 = w2 + step;
+        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+
+        for (i = 0; i < k; i++) {
+            s0 += a[i] * w[i];
+            s1 += a[i] * w1[i];
+            s2 += a[i] * w2[i];
+            s3 += a[i] * w3[i];
+        }
+        c[j] = s0;
+        c[j + 1] = s1;
+        c[j + 2] = s2;
+        c[j + 3] = s3;
+    }
+    for (; j < n; j++, w += step) {
         int32_t sum = 0;
 
         for (i = 0; i < k; i++)
