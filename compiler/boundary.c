@@ -1,6 +1,6 @@
 /* boundary.c - options that change what goes in and out of a model:
- * --input-norm (uint8 camera data) and --state (persistent buffers). Both
- * edit the freshly built graph, so that every pass sees the result.
+ * --input-norm (uint8 camera data), --input-layout (camera order) and --state
+ * (persistent buffers). All edit the freshly built graph, so that every pass sees the result.
  */
 #include "compile.h"
 
@@ -126,6 +126,54 @@ static bool input_norm(Compile *c, const char *spec)
     return normalize(g, x, num, n);
 }
 
+/* The caller hands over [N, H, W, C]. The transpose that brings it to the
+ * model's own order is what passes get rid of: they re-lay weights. */
+static bool input_layout(Compile *c, const char *spec)
+{
+    static const int64_t perm[4] = { 0, 3, 1, 2 };
+    const char *eq = strrchr(spec, '=');
+    Graph *g = c->g;
+    Value *x = eq ? find_input(g, spec, (size_t)(eq - spec))
+                  : g->nin == 1 ? g->in[0] : NULL, *camera;
+    const char *name;
+    Type t;
+    Node *n;
+
+    if (strcmp(eq ? eq + 1 : spec, "nhwc"))
+        return diag_error(c->diag, "--input-layout takes [NAME=]nhwc, not "
+                          "'%s'", spec);
+    if (!x)
+        return diag_error(c->diag, eq ? "--input-layout: no input is named "
+                          "'%.*s'" : "--input-layout needs NAME=, the model "
+                          "has several inputs%.*s", eq ? (int)(eq - spec) : 0,
+                          spec);
+    if (x->type.rank != 4)
+        return diag_error(c->diag, "--input-layout: input '%s' has %d "
+                          "dimensions, an image batch has 4", x->name,
+                          x->type.rank);
+    t = x->type;
+    for (int i = 0; i < 3; i++)
+        t.dim[i + 1] = x->type.dim[i < 2 ? i + 2 : 1];
+    name = x->name;
+    camera = graph_value(g, name, t);
+    x->name = camera->name;
+    camera->name = name;
+    camera->is_input = true;
+    x->is_input = false;
+    for (int i = 0; i < g->nin; i++)
+        if (g->in[i] == x)
+            g->in[i] = camera;
+    n = node_new(g, OP_Transpose, "input_layout", 1, &camera, 1);
+    ATTRS(transpose, n)->perm = (Ints){
+        4, arena_memdup(g->arena, perm, sizeof perm)
+    };
+    graph_insert(g, g->first, n);
+    if (!node_infer(g, n))
+        return false;
+    value_replace(g, x, n->out[0]);
+    return true;
+}
+
 static Value *find_output(Graph *g, const char *name)
 {
     for (int i = 0; i < g->nout; i++)
@@ -243,6 +291,9 @@ bool boundary_apply(Compile *c)
 {
     for (int i = 0; i < c->opt->input_norm.n; i++)
         if (!input_norm(c, c->opt->input_norm.v[i]))
+            return false;
+    for (int i = 0; i < c->opt->input_layout.n; i++)
+        if (!input_layout(c, c->opt->input_layout.v[i]))
             return false;
     for (int i = 0; i < c->opt->state.n; i++)
         if (!state(c, c->opt->state.v[i]))
