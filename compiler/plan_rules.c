@@ -62,8 +62,6 @@ static bool all_placed(const PlanFile *f)
     return true;
 }
 
-/* ---- lifetimes, from the graph --------------------------------------------- */
-
 typedef struct Life {
     int first, last;
     int64_t end;                /* of the values in it */
@@ -195,8 +193,6 @@ static bool check_apart(const PlanFile *f)
     return true;
 }
 
-/* ---- totals ------------------------------------------------------------------ */
-
 static bool check_totals(const PlanFile *f)
 {
     const Plan *p = f->g->plan;
@@ -256,8 +252,6 @@ static bool check_live(const PlanFile *f)
     return true;
 }
 
-/* ---- declared overlaps ------------------------------------------------------- */
-
 /* A value that takes bytes of its buffer over after the buffer's first step
  * is declared there, with its step and its place. */
 static bool check_overlap(const PlanFile *f, const Buffer *b, const Json *j,
@@ -310,8 +304,6 @@ static bool check_overlaps(const PlanFile *f)
         }
     return true;
 }
-
-/* ---- inputs and outputs ------------------------------------------------------ */
 
 static bool same_shape(const Json *j, const Type *t)
 {

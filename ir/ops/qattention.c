@@ -15,8 +15,6 @@ enum {
     OCTAVES = 18,               /* farther below the top weighs nothing */
 };
 
-/* ---- reading ---------------------------------------------------------------- */
-
 static bool read_params(const Node *n, QAttn *q)
 {
     const Attr_qattention *at = ATTRS(qattention, n);
@@ -69,8 +67,6 @@ static bool set_numerator(const Node *n, QAttn *q)
     q->numerator = (uint64_t)floor(ldexp(ratio, q->shift) + 0.5);
     return true;
 }
-
-/* ---- masks ------------------------------------------------------------------ */
 
 /* a mask's value as an addend to scores of `unit` each */
 static bool to_addend(const Node *n, double m, double unit, int32_t *out)
@@ -208,8 +204,6 @@ bool infer_qattention(Graph *g, Node *n)
             (int64_t[]){ a->batch, a->kv_heads, a->total, a->dv });
     return true;
 }
-
-/* ---- values ----------------------------------------------------------------- */
 
 /* 2^(1 - f) by a polynomial of degree 4 in g = 1 - f, 17 fraction bits,
  * within 1e-5; scaled so that the top's weight is 32767 */

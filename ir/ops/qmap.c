@@ -13,8 +13,6 @@
  * at most this part of a code of y, or the sum is wide. */
 static const double coarsest = 1.0 / 16;
 
-/* ---- reading ---------------------------------------------------------------- */
-
 /* the greatest |code - zero| and |code| */
 static double reach(const QParam *p)
 {
@@ -109,8 +107,6 @@ bool qrequantize_read(const Node *n, QScale *s)
                        &s->mult, &s->r);
 }
 
-/* ---- inference -------------------------------------------------------------- */
-
 static bool infer_two(Node *n, DType dt)
 {
     Type t;
@@ -176,8 +172,6 @@ bool infer_qlookup(Graph *g, Node *n)
     n->out[0]->type.dt = t->type.dt;
     return true;
 }
-
-/* ---- values ----------------------------------------------------------------- */
 
 typedef struct Pair {
     const Tensor *a, *b;

@@ -6,8 +6,6 @@
 
 #include "../hooks.h"
 
-/* ---- QSoftmax --------------------------------------------------------------- */
-
 static void exp_table(double scale, uint32_t *t)
 {
     for (int i = 0; i < 256; i++)
@@ -94,7 +92,7 @@ bool eval_qsoftmax(const Node *n, const Tensor *const *in,
     return true;
 }
 
-/* ---- QLayerNorm: reading ---------------------------------------------------- */
+/* QLayerNorm: reading */
 
 /* a float constant of 1 or q->n finite numbers, divided by y_scale */
 static const double *read_vector(const Node *n, int operand, const QNorm *q,
@@ -233,7 +231,7 @@ bool infer_qlayernorm(Graph *g, Node *n)
     return true;
 }
 
-/* ---- QLayerNorm: values ----------------------------------------------------- */
+/* QLayerNorm: values */
 
 /* r with 30 fraction bits, v = d / 2^64 with 32: a parabola within 2.5 %,
  * then r (3 - v r r) / 2 three times */
