@@ -5,6 +5,58 @@
 
 #include "../support/map.h"
 
+static const ModelTensor *initializer(const ModelGraph *g, const char *name)
+{
+    for (int i = 0; i < g->ninit; i++)
+        if (!strcmp(g->init[i].name, name))
+            return g->init[i].problem ? NULL : &g->init[i];
+    return NULL;
+}
+
+/* By the operands of n, a QuantizeLinear or DequantizeLinear of one scale. */
+static const Quant *quant_of_node(Compile *c, const ModelNode *n,
+                                  const ModelInfo *v)
+{
+    const ModelGraph *g = &c->model.graph;
+    const ModelTensor *s = n->nin > 1 ? initializer(g, n->in[1]) : NULL;
+    const ModelTensor *z = n->nin > 2 ? initializer(g, n->in[2]) : NULL;
+    Value scale = { 0 }, zero = { 0 };
+    Type codes = type_scalar(v->dt);
+
+    if (!s || type_elems(&s->type) != 1 || (n->nin > 2 && !z))
+        return NULL;
+    scale.type = s->type;
+    scale.data = s->data;
+    if (z) {
+        zero.type = z->type;
+        zero.data = z->data;
+    }
+    return quant_of_operands(c->arena, &scale, z ? &zero : NULL, 0, &codes);
+}
+
+/* As the text says, or as every reader or the maker does. */
+static const Quant *boundary_quant(Compile *c, const ModelInfo *v, bool in)
+{
+    const ModelGraph *g = &c->model.graph;
+    const Quant *all = v->quant;
+
+    for (int i = 0; i < g->nnode && !v->quant; i++) {
+        const ModelNode *n = &g->node[i];
+        const Quant *q = NULL;
+        bool reads = false;
+        for (int k = 0; k < (in ? n->nin : n->nout); k++)
+            reads = reads || !strcmp(in ? n->in[k] : n->out[k], v->name);
+        if (!reads)
+            continue;
+        if (!strcmp(n->op, in ? "DequantizeLinear" : "QuantizeLinear"))
+            q = quant_of_node(c, n, v);
+        if (!q || (all && !quant_equal(all, q)))
+            return NULL;
+        all = q;
+    }
+    return all;
+}
+
 static void print_quant(Compile *c, const Quant *q)
 {
     Buf b;
@@ -37,7 +89,7 @@ static void print_ios(Compile *c, const char *kind, const ModelInfo *list,
                 fputs(d->symbol ? d->symbol : "?", stdout);
         }
         fputs(v->rank > 0 ? "]" : v->rank == 0 ? "[]" : "", stdout);
-        print_quant(c, v->quant);
+        print_quant(c, boundary_quant(c, v, *kind == 'i'));
     }
 }
 
