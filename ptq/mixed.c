@@ -18,23 +18,38 @@ static bool wide_reader(const Node *n)
 
 static bool wide_maker(const Node *n)
 {
-    return n && (n->op == OP_Add || n->op == OP_Mul ||
+    return n && (n->op == OP_Add || n->op == OP_Mul || is_product(n) ||
                  (node_role(n) == ROLE_PASS && n->op != OP_MaxPool));
+}
+
+/* Sums are streams, and so is what is put together in front of one: a class
+ * token may be a hundred times smaller than the tokens beside it. What comes
+ * out of a block is not: it is added once. */
+static bool makes_stream(const Node *n)
+{
+    return n && (n->op == OP_Add || n->op == OP_Mul || n->op == OP_Concat);
+}
+
+/* as codes, not as a gain or the like */
+static bool reads(const Node *n, const Value *v)
+{
+    for (int i = 0; i < n->nin; i++)
+        if (n->in[i] == v && !slot_is_activation(n, i))
+            return v->data && (n->op == OP_Add || n->op == OP_Mul);
+    return true;
 }
 
 static bool all_wide(const Value *v)
 {
     for (int i = 0; i < v->nuse; i++)
-        if (!wide_reader(v->use[i]) ||
-            (v->use[i]->op != OP_Add && v->use[i]->op != OP_Mul &&
-             v->use[i]->in[0] != v))
+        if (!wide_reader(v->use[i]) || !reads(v->use[i], v))
             return false;
     return !v->is_output && (v->data || wide_maker(v->def));
 }
 
-/* A stream begins where an Add makes it. */
 static bool mark_streams(Ptq *p)
 {
+    bool *stream = NEW_ARRAY(p->arena, bool, p->nvalue);
     bool any = false;
 
     for (int i = 0; i < p->nvalue; i++)
@@ -44,7 +59,11 @@ static bool mark_streams(Ptq *p)
         Class *c = class_of(p, v);
         if (c && !all_wide(v))
             c->wide = false;
+        if (c && makes_stream(v->def))
+            stream[class_root(p, v)] = true;
     }
+    for (int i = 0; i < p->nvalue; i++)
+        p->class[i].wide &= stream[i];
     for (int i = 0; i < p->nvalue; i++) {
         const Value *v = p->g->value[i];
         const Class *c = class_of(p, v);
