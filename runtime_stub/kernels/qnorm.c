@@ -136,7 +136,8 @@ KERNEL void mcu_qnorm_row_T_I(I *y, const T *x, size_t n, int32_t zero,
     }
     minus += times * (uint32_t)zero;
     for (i = 0; i < n; i++) {
-        const int32_t c = (int32_t)(times * (uint32_t)x[i] - minus) >> down;
+        const int32_t q = x[i];
+        const int32_t c = (int32_t)(times * (uint32_t)q - minus) >> down;
         const int32_t z = (int32_t)((int64_t)c * r >> 32);
         const int32_t h = (int32_t)((int64_t)z * g[i] >> 32);
 

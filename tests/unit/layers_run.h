@@ -23,11 +23,29 @@ static bool add_layer(Random *r, Maker *make)
 
 static uint64_t walk_state;
 
+/* The plan has chosen the direction where result and operand overlap. */
+static bool lies_apart(const Node *n)
+{
+    const Value *y = n->out[0];
+    int64_t at = y->buf ? y->buf->offset + y->delta : 0;
+
+    for (int i = 0; i < n->nin; i++) {
+        const Value *x = n->in[i];
+        int64_t from = x && x->buf ? x->buf->offset + x->delta : -1;
+        if (from >= 0 && from < at + type_bytes(&y->type) &&
+            at < from + type_bytes(&x->type) &&
+            (from != at || !type_equal(&x->type, &y->type)))
+            return false;
+    }
+    return true;
+}
+
 static void walk_backwards(Graph *g)
 {
     for EACH_NODE(n, g) {
         walk_state = walk_state * UINT64_C(6364136223846793005) + 1;
-        n->backward = walk_state >> 63;
+        if (lies_apart(n))
+            n->backward = walk_state >> 63;
     }
 }
 
