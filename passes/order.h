@@ -87,6 +87,9 @@ bool order_imply(const Storage *s, Deps *d, int64_t cap, int64_t *until,
  * anywhere. */
 int order_ends(Walk *w, int64_t cap, Edge **edge, Arena *a);
 
+/* order_lazy.c: by step, may it wait until a step that needs it runs? */
+void order_lazy(const Storage *s, const Deps *d, bool *lazy, Arena *a);
+
 /* certify.c: the plan's bounds, given what the allocator proved of this
  * order; s NULL: there are loops, and no other order is known. */
 void plan_certify(Graph *g, Storage *s, int64_t proved,

@@ -15,6 +15,8 @@
  *   before, that ends no higher than it began and stays higher between.
  * - Edges that the level implies (order_imply.c): the search begins anew at
  *   the level at which they no longer hold.
+ * - Steps that only add to what is live wait until they are needed
+ *   (order_lazy.c).
  * - Equal sets are visited once.
  * - Past a step that every other step must precede or follow, everything
  *   before is forgotten: all orders go through that set.
@@ -35,7 +37,10 @@ typedef struct Search {
     int nstack, capstack, nheap, capheap;
     uint64_t (*seen)[2];        /* open addressing; 0,0 is free */
     size_t nseen, capseen;
-    bool *cut;                  /* by step */
+    bool *cut, *lazy;           /* by step */
+    int *mark, stamp;           /* by step: looked at */
+    int *list, nlist;           /* steps to run, in order */
+    int *listed, list_stamp;    /* by step: is in the list */
     long stop;
 } Search;
 
@@ -186,27 +191,105 @@ static void sort_moves(Move *m, int64_t *key, int n)
         }
 }
 
+static bool has_run(const Walk *w, int k)
+{
+    return !w->missing[k] && w->place[k] < 0;
+}
+
+/* Appends what k lacks to the list; false when it is not only lazy steps. */
+static bool gather(Search *s, int k)
+{
+    const Deps *d = &s->w->deps;
+
+    for (int i = d->pfirst[k]; i < d->pfirst[k + 1]; i++) {
+        int p = d->pred[i];
+        if (has_run(s->w, p) || s->listed[p] == s->list_stamp)
+            continue;
+        if (!s->lazy[p] || !gather(s, p))
+            return false;
+    }
+    s->listed[k] = s->list_stamp;
+    s->list[s->nlist++] = k;
+    return true;
+}
+
+/* The list of steps that run k; false when it cannot run now. */
+static bool make_list(Search *s, int k)
+{
+    s->nlist = 0;
+    s->list_stamp++;
+    return gather(s, k);
+}
+
+/* Bytes live while the list runs, and afterwards; leaves the walk as it
+ * was. */
+static int64_t try_list(Search *s, int64_t *after)
+{
+    Walk *w = s->w;
+    int64_t most = 0;
+
+    for (int i = 0; i < s->nlist; i++) {
+        int64_t need = walk_peek(w, s->list[i], after);
+        most = need > most ? need : most;
+        if (i + 1 < s->nlist)
+            walk_run(w, s->list[i]);
+    }
+    for (int i = s->nlist - 2; i >= 0; i--)
+        walk_undo(w, s->list[i]);
+    return most;
+}
+
+/* The move that runs k, with what it lacks. */
+static void add_move(Search *s, int k, int64_t *key, int first, int most)
+{
+    Walk *w = s->w;
+    int64_t after;
+    Move m = { 0, w->at, k };
+
+    if (!make_list(s, k))
+        return;
+    m.need = try_list(s, &after);
+    if (m.need >= s->o->peak)
+        return;
+    if (m.need > s->o->bound) {
+        heap_push(s, m);
+        return;
+    }
+    PUSH(w->s->g->scratch, s->stack, s->nstack, s->capstack, m);
+    if (s->nstack - first <= most)
+        key[s->nstack - first - 1] = rank(s, &m, after);
+}
+
+/* The steps, not lazy ones, that k or those who wait for it lead to. */
+static void find_moves(Search *s, int k, int64_t *key, int first, int most)
+{
+    const Deps *d = &s->w->deps;
+
+    if (s->mark[k] == s->stamp)
+        return;
+    s->mark[k] = s->stamp;
+    if (!s->lazy[k]) {
+        add_move(s, k, key, first, most);
+        return;
+    }
+    for (int i = d->first[k]; i < d->first[k + 1]; i++)
+        find_moves(s, d->succ[i], key, first, most);
+}
+
 /* The moves from where the walk stands. */
 static void expand(Search *s)
 {
     enum { MOST = 256 };
     int64_t key[MOST];
     Walk *w = s->w;
-    int first = s->nstack, n;
+    int first = s->nstack, n = w->nready;
+    int *ready = s->list + w->s->nstep;
 
-    for (int i = 0; i < w->nready; i++) {
-        int64_t after;
-        Move m = { walk_peek(w, w->ready[i], &after), w->at, w->ready[i] };
-        if (m.need >= s->o->peak)
-            continue;
-        if (m.need > s->o->bound) {
-            heap_push(s, m);
-            continue;
-        }
-        PUSH(w->s->g->scratch, s->stack, s->nstack, s->capstack, m);
-        if (s->nstack - first <= MOST)
-            key[s->nstack - first - 1] = rank(s, &m, after);
-    }
+    s->stamp++;
+    for (int i = 0; i < n; i++)
+        ready[i] = w->ready[i];
+    for (int i = 0; i < n; i++)
+        find_moves(s, ready[i], key, first, MOST);
     n = s->nstack - first;
     sort_moves(s->stack + first, key, n < MOST ? n : MOST);
 }
@@ -218,7 +301,9 @@ static bool take(Search *s, Move m)
 
     walk_to(w, m.from);
     if (m.step >= 0)
-        walk_add(w, m.step);
+        make_list(s, m.step);
+    for (int i = 0; m.step >= 0 && i < s->nlist; i++)
+        walk_add(w, s->list[i]);
     walk_settle(w, s->o->bound);
     forget(s, m.from);
     if (w->done == w->s->nstep)
@@ -306,6 +391,7 @@ static bool search_level(Search *s, Arena *a)
         s->w->work += s->w->s->nstep;
     }
     walk_reset(s->w, &d);
+    order_lazy(s->w->s, &d, s->lazy, a);
     return search_until(s, until);
 }
 
@@ -315,6 +401,10 @@ void order_search(Walk *w, OrderSearch *o)
     bool goes_on = true;
 
     s.cut = NEW_ARRAY(w->s->g->scratch, bool, w->s->nstep + 1);
+    s.lazy = NEW_ARRAY(w->s->g->scratch, bool, w->s->nstep + 1);
+    s.mark = NEW_ARRAY(w->s->g->scratch, int, w->s->nstep + 1);
+    s.listed = NEW_ARRAY(w->s->g->scratch, int, w->s->nstep + 1);
+    s.list = NEW_ARRAY(w->s->g->scratch, int, 2 * w->s->nstep + 2);
     while (goes_on && o->bound < o->peak && !is_spent(&s)) {
         Arena *a = arena_child(w->s->g->scratch);
         goes_on = search_level(&s, a);

@@ -57,6 +57,30 @@ static double half_time(const PassOptions *opt)
            opt->plan_time / 2;
 }
 
+/* The search from below was too long: what if the level is given? From there
+ * an order is found more easily, and if none is, the bound rises all the
+ * same. */
+static void search_between(Walk *w, OrderSearch *o)
+{
+    enum { TRIES = 8 };
+    int64_t low = o->bound;
+
+    for (int i = 0; i < TRIES && o->bound < o->peak && low < o->peak; i++) {
+        OrderSearch t = *o;
+        t.bound = low + (o->peak - low) / 2 / PLAN_ALIGN * PLAN_ALIGN;
+        low = t.bound;
+        t.work = effort(w->s->nstep) / TRIES;
+        t.deadline = 0;
+        t.improved = false;
+        order_search(w, &t);
+        if (t.bound > low)
+            o->bound = t.bound;
+        o->peak = t.peak;
+        if (t.improved)
+            low = o->bound;
+    }
+}
+
 /* The best order known and a bound of all orders; the model's own peak. */
 static OrderSearch find_order(Walk *w, const PassOptions *opt, int64_t bound,
                               int64_t *model)
@@ -75,6 +99,8 @@ static OrderSearch find_order(Walk *w, const PassOptions *opt, int64_t bound,
     if (o.deadline > 0)
         o.work = LONG_MAX / 2;
     order_search(w, &o);
+    if (o.bound < o.peak && o.deadline == 0)
+        search_between(w, &o);
     return o;
 }
 
