@@ -1,5 +1,6 @@
 /* Classifies 64 handwritten digits with the compiled model and shows them.
- * The first eight are drawn, then every one that the model gets wrong.
+ * The first eight are drawn, then every one that the model gets wrong. Built
+ * with -DWITH_FLOAT it also runs the float model and compares the two.
  *
  *   demo [--ascii] [--all]
  *
@@ -14,6 +15,9 @@
 
 #include "images.h"
 #include "vit_mnist.h"
+#ifdef WITH_FLOAT
+#include "vit_float.h"
+#endif
 
 enum { SIDE = 28, CLASSES = 10, GAP = 2, DRAWN_FIRST = 8, MAX_PER_ROW = 8 };
 
@@ -43,17 +47,71 @@ static Result best_class(const float *logits)
     return r;
 }
 
+/* What 0..255 become at the input: the model takes pixel / 255, quantized.
+ * On a microcontroller this is `pixel - 128`, as the header's scale is 1/255
+ * and its zero point -128. */
+static signed char code_of(int pixel)
+{
+    double code = floor(pixel / 255.0 / (double)VIT_MNIST_INPUT_IMAGE_SCALE +
+                        0.5) + VIT_MNIST_INPUT_IMAGE_ZERO_POINT;
+    return (signed char)(code < -128 ? -128 : code > 127 ? 127 : code);
+}
+
 /* Runs the model on one image; returns what the model returns. */
 static int classify(const unsigned char *pixels, Result *result)
 {
-    float *input = vit_mnist_input_image(&arena);
+    int8_t *input = vit_mnist_input_image(&arena);
+    float logits[CLASSES];
+    for (int i = 0; i < SIDE * SIDE; i++)
+        input[i] = code_of(pixels[i]);
+    int status = vit_mnist_run(&arena);
+    if (status != 0)
+        return status;
+    const int8_t *output = vit_mnist_output_logits(&arena);
+    for (int i = 0; i < CLASSES; i++)
+        logits[i] = (float)(output[i] - VIT_MNIST_OUTPUT_LOGITS_ZERO_POINT) *
+                    VIT_MNIST_OUTPUT_LOGITS_SCALE;
+    *result = best_class(logits);
+    return 0;
+}
+
+#ifdef WITH_FLOAT
+static vit_float_arena float_arena;
+
+static int classify_float(const unsigned char *pixels, Result *result)
+{
+    float *input = vit_float_input_image(&float_arena);
     for (int i = 0; i < SIDE * SIDE; i++)
         input[i] = (float)pixels[i] / 255.0f;
-    int status = vit_mnist_run(&arena);
+    int status = vit_float_run(&float_arena);
     if (status == 0)
-        *result = best_class(vit_mnist_output_logits(&arena));
+        *result = best_class(vit_float_output_logits(&float_arena));
     return status;
 }
+
+/* Both models on every image: do they agree, and what do they need? */
+static int compare(const Result *results)
+{
+    int same = 0, right = 0;
+    for (int i = 0; i < DEMO_IMAGES; i++) {
+        Result r = {0, 0.0f};
+        if (classify_float(demo_images[i], &r))
+            return 1;
+        same += r.guess == results[i].guess;
+        right += r.guess == demo_labels[i];
+        if (r.guess != results[i].guess)
+            printf("#%d: float says %d (%.1f %%), int8 says %d (%.1f %%)\n",
+                   i, r.guess, (double)r.probability * 100.0,
+                   results[i].guess,
+                   (double)results[i].probability * 100.0);
+    }
+    printf("float: %d right, arena %lu bytes, constants %lu bytes\n", right,
+           (unsigned long)VIT_FLOAT_ARENA_BYTES,
+           (unsigned long)VIT_FLOAT_WEIGHTS_BYTES);
+    printf("int8 and float agree on %d of %d images\n", same, DEMO_IMAGES);
+    return 0;
+}
+#endif
 
 static void draw_cell(unsigned char top, unsigned char bottom, int ascii)
 {
@@ -143,8 +201,9 @@ static void print_summary(int right, double seconds)
 {
     printf("%d of %d images right (%.1f %%)\n", right, DEMO_IMAGES,
            100.0 * right / DEMO_IMAGES);
-    printf("arena %lu bytes, %.2f ms per image on this machine\n",
-           (unsigned long)VIT_MNIST_ARENA_BYTES,
+    printf("arena %lu bytes, constants %lu bytes, %.2f ms per image on this "
+           "machine\n", (unsigned long)VIT_MNIST_ARENA_BYTES,
+           (unsigned long)VIT_MNIST_WEIGHTS_BYTES,
            1000.0 * seconds / DEMO_IMAGES);
 }
 
@@ -175,5 +234,9 @@ int main(int argc, char **argv)
     draw(results, style, first);
     int right = count_right(results);
     print_summary(right, seconds);
+#ifdef WITH_FLOAT
+    if (compare(results))
+        return 1;
+#endif
     return right * 10 < DEMO_IMAGES * 9;
 }
