@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "../ir/relation.h"
 #include "../support/map.h"
 #include "arena.h"
 #include "../support/number.h"
@@ -280,12 +281,20 @@ bool codegen_supported(Graph *g)
     return ok;
 }
 
+/* Kernels of int8 need little stack themselves. */
+static bool on_stack(const Node *n)
+{
+    bool packed = node_in(n, 1) && n->in[1]->type.dt == DT_I4;
+
+    return !n->region && node_unit_axes(n) >= 0 && !packed;
+}
+
 void codegen_scratch(Graph *g)
 {
     for EACH_NODE(n, g) {
         n->scratch = n->region ? region_scratch(n)
                    : emit_fn(n->op) ? emit_scratch(n) : 0;
-        if (!n->region && n->scratch <= STACK_SCRATCH)
+        if (n->scratch <= STACK_SCRATCH && on_stack(n))
             n->scratch = 0;
     }
 }

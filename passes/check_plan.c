@@ -327,7 +327,7 @@ static bool unit_safe(const Node *n, int k, const int64_t *index, int rank,
         for (int i = 0; i < t->rank; i++)
             from += at[i] * stride[i] * size;
         to = from + (last >= 0 ? (hi[last] - lo[last]) * size : size);
-        if (from < high && low < to)
+        if (low < high && from < high && low < to)
             return false;
         for (; a >= 0 && ++at[a] == hi[a]; a--)
             at[a] = lo[a];

@@ -50,6 +50,7 @@ suite corrupt python3 tests/e2e/corrupt.py "$build" \
     ${long:+--rounds 10000}
 suite pools tests/e2e/pools.sh "$build"
 suite html tests/e2e/html.sh "$build"
+suite arena tests/e2e/arena.sh "$build"
 suite elastic tests/e2e/elastic.sh "$build"
 suite boards tests/e2e/boards.sh "$build" ${long:+long}
 suite integer tests/e2e/integer.sh "$build"

@@ -1,0 +1,45 @@
+#!/bin/sh
+# arena.sh BUILD - the arena of known networks, to the byte: without overlap
+# the most bytes that any order has live, with overlap what the kernels' units
+# allow; and on every model the plan equals its lower bound.
+cd "$(dirname "$0")/../.." || exit 1
+build=${1:-build}
+shared=${MCUFC_SHARED:-../shared}
+out=$build/arena
+mkdir -p "$out"
+passed=0 failed=0 skipped=0
+
+ok() { passed=$((passed + 1)); }
+bad() { failed=$((failed + 1)); echo "FAIL $1"; }
+skip() { skipped=$((skipped + 1)); echo "SKIP $1"; }
+
+# the plan must be this large at most, and proved: all classes without a gap
+exactly()       # bytes, model, options...
+{
+    bytes=$1
+    shift
+    [ -f "$1" ] || { skip "$1 is not here"; return; }
+    "$build/mcufc" -q "$@" --require-gap 0 --report="$out/r.json" \
+        -o "$out/m.c" || { bad "$*: not proved optimal"; return; }
+    is=$(sed -n 's/.*"arena": {"bytes": \([0-9]*\).*/\1/p' "$out/r.json")
+    [ "$is" = "$bytes" ] && ok || bad "$*: $is bytes, not $bytes"
+}
+
+m=$shared/models
+q="--io quantized"
+exactly 55296 "$m/08_mlperf_vww_mbv1_int8_qdq.onnx" $q --skip=overlap
+exactly 36864 "$m/08_mlperf_vww_mbv1_int8_qdq.onnx" $q --input-layout nhwc
+exactly 49152 "$m/06_mlperf_ic_resnet8_int8_qdq.onnx" $q --skip=overlap
+exactly 33296 "$m/06_mlperf_ic_resnet8_int8_qdq.onnx" $q
+exactly 16000 tests/models/kws_dscnn.mcu --skip=overlap
+exactly 8384 tests/models/kws_dscnn.mcu
+exactly 768 "$m/09_mlperf_ad_autoencoder_int8_qdq.onnx" $q --skip=overlap
+exactly 640 "$m/09_mlperf_ad_autoencoder_int8_qdq.onnx" $q
+
+for f in examples/*/*.onnx "$m"/*.onnx "$m"/shapes/*.onnx; do
+    [ -f "$f" ] || { skip "$f is not here"; continue; }
+    if "$build/mcufc" -q "$f" --require-gap 0 -o "$out/m.c"; then ok
+    else bad "$f: not proved optimal"; fi
+done
+rm -f "$out/m.c"
+echo "arena: $passed passed, $failed failed, $skipped skipped"
