@@ -222,7 +222,8 @@ static void emit_weigh_rows(const QAttend *q, const char *type)
     open_rows(q, type, range_moves(&t->a) || t->a.mask.t);
     e_line(e, "int32_t *const one = score + r * %lld;",
            (long long)t->a.total);
-    e_line(e, "int16_t *const w = p + r * %lld;", (long long)padded(t->a.total));
+    e_line(e, "int16_t *const w = p + r * %lld;",
+           (long long)padded(t->a.total));
     if (!t->ranged) {
         emit_mask(q, "one", "0", total);
         emit_weigh(q, "sum[r]", "w", "one", total);

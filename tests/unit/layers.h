@@ -144,6 +144,17 @@ static inline Node *node(Random *r, Op op, int nin, Value **in)
     return node_new(r->g, op, op_name(op), nin, in, 1);
 }
 
+/* +-2^lo .. 2^hi, now and then 0 */
+static inline Value *floats(Random *r, int64_t n, int lo, int hi)
+{
+    float *x = NEW_ARRAY(r->g->arena, float, n + 1);
+
+    for (int64_t i = 0; i < n; i++)
+        x[i] = (float)(one_in(r, 20) ? 0 : one_in(r, 2)
+                       ? scale(r, lo, hi) : -scale(r, lo, hi));
+    return graph_const(r->g, "f", type_vector(DT_F32, n), x);
+}
+
 /* A layer that is not yet in the graph, its inputs already are. */
 typedef Node *Maker(Random *r);
 typedef struct Kind {
