@@ -316,7 +316,7 @@ static bool unit_safe(const Node *n, int k, const int64_t *index, int rank,
     int64_t size = dtype_bytes(t->dt);
     int last = t->rank - 1;
 
-    if (!unit_reads(n, k, index, rank, lo, hi))
+    if (low >= high || !unit_reads(n, k, index, rank, lo, hi))
         return true;
     type_strides(t, stride);
     for (int a = 0; a < t->rank; a++)

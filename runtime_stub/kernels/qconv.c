@@ -55,26 +55,35 @@ KERNEL void mcu_qwindow_T(const int32_t *g, const T *const *row, int ox,
     }
 }
 
-/* the same for adjacent channels, one group and no dilation: the columns of
- * a kernel row are one run */
+/* the same for one group and no dilation: the columns of a kernel row are one
+ * run, of pixels or, in a planar image, of each channel */
 KERNEL void mcu_qspan_T(const int32_t *g, const T *const *row, int ox,
                         int16_t *s)
 {
-    const int c = g[7], kw = g[3], at = ox * g[4] - g[6];
+    const int c = g[7], kw = g[3], at = ox * g[4] - g[6], plane = g[13];
     const int lo = at < 0 ? (-at < kw ? -at : kw) : 0;
     const int end = g[0] - at < kw ? g[0] - at : kw;
     const int hi = end > lo ? end : lo;
-    int k;
+    const int32_t zero = g[10];
+    int k, i, j;
 
     for (k = 0; k < g[2]; k++, s += kw * c) {
-        if (!row[k]) {
+        if (!row[k] || hi - lo < kw)
             memset(s, 0, (size_t)(kw * c) * sizeof *s);
+        if (!row[k])
+            continue;
+        if (!plane) {
+            mcu_qwiden_T((hi - lo) * c, row[k] + (at + lo) * c, zero,
+                         s + lo * c);
             continue;
         }
-        memset(s, 0, (size_t)(lo * c) * sizeof *s);
-        mcu_qwiden_T((hi - lo) * c, row[k] + (at + lo) * c, g[10],
-                     s + lo * c);
-        memset(s + hi * c, 0, (size_t)((kw - hi) * c) * sizeof *s);
+        for (i = 0; i < c; i++) {
+            const T *x = row[k] + i * plane + at;
+            int16_t *p = s + lo * c + i;
+
+            for (j = lo; j < hi; j++, p += c)
+                *p = (int16_t)(x[j] - zero);
+        }
     }
 }
 
@@ -87,11 +96,11 @@ KERNEL void mcu_qwindows_T(const int32_t *g, const T *const *row, int ox,
     int i, j;
 
     for (i = 0; i < m; i++, s += g[8] * step) {
-        if (g[13] == 0 && g[8] == 1 && g[5] == 1)
+        if (g[8] == 1 && g[5] == 1)
             mcu_qspan_T(g, row, ox + i, s);
         else
             mcu_qwindow_T(g, row, ox + i, step, s);
-        for (j = 0; j < g[8]; j++)
+        for (j = 0; j < g[8] && step > k; j++)
             memset(s + j * step + k, 0, (size_t)(step - k) * sizeof *s);
     }
 }
