@@ -299,6 +299,7 @@ static void name_masks(QAttend *q)
 {
     const Value *m = node_in(q->t.n, ATTN_MASK);
 
+    qattn_pack(q->t.n, q->t.e->arena, &q->q);
     if (q->q.table)
         q->table = emit_const(q->t.e, "mask_addends", DT_I32, 256,
                               q->q.table);

@@ -110,14 +110,16 @@ static bool code_table(const Node *n, double unit, Arena *arena, QAttn *q)
     return true;
 }
 
-/* Few different values: a byte per element and a table. */
-static void pack_addends(const int32_t *addend, int64_t count, Arena *arena,
-                         QAttn *q)
+void qattn_pack(const Node *n, Arena *arena, QAttn *q)
 {
+    const int32_t *addend = q->addend;
+    int64_t count = addend ? type_elems(&n->in[ATTN_MASK]->type) : 0;
     uint8_t *index = NEW_ARRAY(arena, uint8_t, count + 1);
     int32_t *t = NEW_ARRAY(arena, int32_t, 256);
     int used = 0;
 
+    if (!addend)
+        return;
     for (int64_t i = 0; i < count; i++) {
         int k = i ? index[i - 1] : 0;
         if (k >= used || t[k] != addend[i])
@@ -157,7 +159,6 @@ static bool read_mask(const Node *n, double unit, Arena *arena, QAttn *q)
                        &addend[i]))
             return false;
     q->addend = addend;
-    pack_addends(addend, count, arena, q);
     return true;
 }
 

@@ -27,12 +27,16 @@ typedef struct QAttn {
     uint64_t numerator;         /* y = acc * (numerator / sum) >> shift */
     int shift;
     /* The mask as addends to s: of code c (low 8 bits of a bool, int8 or
-     * uint8 mask, or of `index`) table[c]; or one per element. */
-    const int32_t *table;       /* [256], NULL: addend[] */
-    const uint8_t *index;       /* of a constant mask of floats */
+     * uint8 mask) table[c]; of a constant mask of floats one per element,
+     * or table[index] after qattn_pack. */
+    const int32_t *table;       /* [256] */
     const int32_t *addend;
+    const uint8_t *index;
 } QAttn;
 bool qattn_read(const Node *n, Arena *arena, QAttn *q);
+
+/* Addends of at most 256 different values become bytes: sets index, table. */
+void qattn_pack(const Node *n, Arena *arena, QAttn *q);
 
 /* the bound below which the sum of a row's weights is halved */
 int64_t qattn_limit(const QAttn *q);
