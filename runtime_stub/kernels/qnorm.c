@@ -23,28 +23,61 @@ KERNEL inline int32_t mcu_top_code_T(const T *x, size_t n)
     return top;
 }
 
-/* Rows of n codes: e = table[top - x], y = e * (numerator / sum of e) / 2^32 +
- * zero, in lo..hi. */
+/* Sum of e = table[top - x] over a row, four loads at a time: one by one,
+ * compilers make slow gathers of them. */
+KERNEL inline uint64_t mcu_qsoftmax_sum_T(const T *x, size_t n, int32_t top,
+                                          const uint32_t *table)
+{
+    const size_t whole = n - n % 4;
+    uint64_t sum = 0;
+    size_t i;
+
+    for (i = 0; i < whole; i += 4) {    /* 28 bits at most */
+        const uint32_t a = table[top - x[i]] + table[top - x[i + 1]];
+        const uint32_t b = table[top - x[i + 2]] + table[top - x[i + 3]];
+
+        sum += a + b;
+    }
+    for (; i < n; i++)
+        sum += table[top - x[i]];
+    return sum;
+}
+
+/* code of e: e * f / 2^32 + zero, rounded, in lo..hi */
+KERNEL inline int32_t mcu_qsoftmax_code(uint32_t e, uint32_t f, int32_t zero,
+                                        int32_t lo, int32_t hi)
+{
+    const uint64_t p = (uint64_t)e * f + 0x80000000u;
+
+    return mcu_code((int32_t)(p >> 32) + zero, lo, hi);
+}
+
+/* Rows of n codes: y = e * (numerator / sum of e) / 2^32 + zero, rounded, in
+ * lo..hi. */
 KERNEL void mcu_qsoftmax_T_I(I *y, const T *x, size_t rows, size_t n,
                              const uint32_t *table, uint64_t numerator,
                              int32_t zero, int32_t lo, int32_t hi)
 {
+    const size_t whole = n - n % 4;
     size_t r, i;
 
     for (r = 0; r < rows; r++, x += n, y += n) {
         const int32_t top = mcu_top_code_T(x, n);
-        uint64_t sum = 0;
-        uint32_t f;
+        const uint32_t f = (uint32_t)(numerator /
+                                      mcu_qsoftmax_sum_T(x, n, top, table));
 
-        for (i = 0; i < n; i++)
-            sum += table[top - x[i]];
-        f = (uint32_t)(numerator / sum);
-        for (i = 0; i < n; i++) {
-            const uint64_t p = (uint64_t)table[top - x[i]] * f;
+        for (i = 0; i < whole; i += 4) {
+            const uint32_t a = table[top - x[i]], b = table[top - x[i + 1]];
+            const uint32_t c = table[top - x[i + 2]];
+            const uint32_t d = table[top - x[i + 3]];
 
-            y[i] = (I)mcu_code((int32_t)((p + 0x80000000u) >> 32) + zero,
-                               lo, hi);
+            y[i] = (I)mcu_qsoftmax_code(a, f, zero, lo, hi);
+            y[i + 1] = (I)mcu_qsoftmax_code(b, f, zero, lo, hi);
+            y[i + 2] = (I)mcu_qsoftmax_code(c, f, zero, lo, hi);
+            y[i + 3] = (I)mcu_qsoftmax_code(d, f, zero, lo, hi);
         }
+        for (; i < n; i++)
+            y[i] = (I)mcu_qsoftmax_code(table[top - x[i]], f, zero, lo, hi);
     }
 }
 
