@@ -126,6 +126,7 @@ BENCH_MODELS ?= $(wildcard examples/vit-mnist/*.onnx \
 
 bench: all
 	$(PYTHON) bench/bench.py $(BUILD) $(BENCH_MODELS)
+	$(PYTHON) bench/bench.py $(BUILD) --int8 $(BENCH_MODELS)
 
 # how fast the text form is read
 $(BUILD)/bench/text: $(BUILD)/bench/text.o $(LIB_OBJ)
