@@ -14,7 +14,7 @@
 
 static const double bound = 20;         /* dB of the outputs: cosine 0.995 */
 static const double most_work = 80e9;   /* multiply-accumulates */
-enum { TRY_SAMPLES = 2, CHECK_SAMPLES = 8, MOST_SHARE = 4 };
+enum { TRY_SAMPLES = 2, CHECK_SAMPLES = 8 };
 
 typedef struct Harm {
     int class;
@@ -128,7 +128,7 @@ static int candidates(const Ptq *p, Harm *h)
 bool islands_choose(Ptq *p)
 {
     Harm *h = NEW_ARRAY(p->arena, Harm, p->nvalue);
-    int n = candidates(p, h), most = n / MOST_SHARE, done = 0;
+    int n = candidates(p, h), most = n < 8 ? n : n / 4 + 6, done = 0;
     int check = p->opt->nsample < CHECK_SAMPLES ? p->opt->nsample
                                                 : CHECK_SAMPLES;
     double db;

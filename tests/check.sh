@@ -55,6 +55,7 @@ suite elastic tests/e2e/elastic.sh "$build"
 suite boards tests/e2e/boards.sh "$build" ${long:+long}
 suite integer tests/e2e/integer.sh "$build"
 suite ops tests/e2e/ops.sh "$build" ${long:+long}
+suite quantize python3 tests/e2e/quantize.py "$build"
 suite windows python3 tests/e2e/windows.py "$build" --rounds ${long:+4}4
 suite malformed tests/fuzz/malformed.sh "$build" ${long:+long}
 if [ -n "$long" ]; then

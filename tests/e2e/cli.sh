@@ -36,8 +36,6 @@ truth()         # what, command that must succeed
 check "no model" 2 'no model given' "$mcufc"
 check "unknown option" 2 "unknown option '--frobnicate'" \
     "$mcufc" $model --frobnicate
-check "later option is refused" 2 'unknown option' \
-    "$mcufc" $model --quantize int8
 check "bad target" 2 '--target takes c99' "$mcufc" $model --target z80
 check "unknown suffix" 2 "none of .c" "$mcufc" $model -o "$out/x.docx"
 check "bad size" 2 'takes a size' "$mcufc" $model --arena lots
