@@ -46,8 +46,14 @@ refused()       # what, pattern of the message, options...
 }
 
 vit=examples/vit-mnist/vit_mnist.onnx
-for t in ${2:+cortex-m0} cortex-m3 cortex-m4 cortex-m7 cortex-m55; do
+for t in ${2:+cortex-m0 cortex-m3 cortex-m7} cortex-m4 cortex-m55; do
     runs vit $t $vit
+done
+for t in ${2:+cortex-m0} cortex-m3 cortex-m4 cortex-m7 cortex-m55; do
+    runs "int8 vit" $t $vit --quantize int8 --calib \
+        examples/vit-mnist/calib.npz
+    grep -q 'same output bytes as on the host' "$out/log" ||
+        bad "int8 vit on $t: other bytes than on the host"
 done
 runs "vit, weights in a file" cortex-m4 $vit --weights-file "$out/w.bin"
 runs "vit, node by node" cortex-m7 $vit --per-node
@@ -60,12 +66,14 @@ refused "400 kB of arena" 'overflowed\|too little' "$out/big.mcu" \
 refused "no board" 'no board' $vit --target cortex-m33 --verify
 refused "unknown target" 'list-targets' $vit --target cortex-m9
 
-for m in 06_mlperf_ic_resnet8_int8_qdq 07_marp_kws_dscnn_int8_qoperator; do
+for m in 06_mlperf_ic_resnet8_int8_qdq ${2:+07_marp_kws_dscnn_int8_qoperator}
+do
     f=$shared/models/$m.onnx
     [ -f "$f" ] || { skip "$m is not here"; continue; }
     for t in cortex-m3 cortex-m4 cortex-m7 cortex-m55; do
-        [ "$t" = cortex-m7 ] || [ -n "$2" ] || continue
-        runs $m $t "$f"
+        runs $m $t "$f" --io quantized
+        grep -q 'same output bytes as on the host' "$out/log" ||
+            bad "$m on $t: other bytes than on the host"
     done
 done
 finish
