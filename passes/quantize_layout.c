@@ -141,6 +141,17 @@ static bool before(const Value *v, const Perm *p, int rank)
            is_free(&v->type, &inv);
 }
 
+/* A move of a constant is a constant, at once: later ones look for that. */
+static Value *folded(Graph *g, Node *n)
+{
+    Value *y = n->out[0];
+
+    if (value_is_const(n->in[0]) && node_fold_affordable(g, n) &&
+        node_fold(g, n))
+        graph_remove(g, n);
+    return y;
+}
+
 static Value *make_before(Graph *g, Node *at, Value *v, const Perm *p)
 {
     Node *t = maker(v, OP_Transpose);
@@ -158,9 +169,9 @@ static Value *make_before(Graph *g, Node *at, Value *v, const Perm *p)
         int off = p->rank - v->type.rank;
         for (int i = 0; i < p->rank; i++)
             dim[i] = i < off ? 1 : v->type.dim[i - off];
-        v = put_reshape(g, at, v, p->rank, dim)->out[0];
+        v = folded(g, put_reshape(g, at, v, p->rank, dim));
     }
-    return put_transpose(g, at, v, &inv)->out[0];
+    return folded(g, put_transpose(g, at, v, &inv));
 }
 
 /* The operands of n that are data of the same axes as its result. */
@@ -512,23 +523,46 @@ static bool sink_all(Graph *g)
     return any;
 }
 
+/* The axes of t's result [N, H, W, C] lie in memory as N, C, H, W did; those
+ * of extent 1 are anywhere. */
+static bool is_planar(const Node *t)
+{
+    static const int64_t planar[] = { 0, 3, 1, 2 };
+    const Type *y = &t->out[0]->type;
+    Perm p = perm_of(t), inv = perm_inverse(&p);
+    int at = 0;
+
+    if (y->rank != 4)
+        return false;
+    for (int i = 0; i < 4; i++) {       /* axes of t's operand, in order */
+        int64_t axis = inv.v[i];
+        if (y->dim[axis] == 1)
+            continue;
+        while (y->dim[planar[at]] == 1)
+            at++;
+        if (planar[at++] != axis)
+            return false;
+    }
+    return true;
+}
+
 /* A convolution reads a planar image as it lies. */
 static bool read_planar(Graph *g, Node *n)
 {
-    const Perm image = { 4, { 0, 2, 3, 1 } };
     Node *t = n->op == OP_QConv ? maker(n->in[0], OP_Transpose) : NULL;
     Site s = { .g = g };
     Value *x = n->nin ? n->in[0] : NULL;
+    int64_t dim[4];
     Type y;
-    Perm p;
 
-    if (!t || ATTRS(qconv, n)->planar)
-        return false;
-    p = perm_of(t);
-    if (!perm_equal(&p, &image))
+    if (!t || ATTRS(qconv, n)->planar || !is_planar(t))
         return false;
     y = n->out[0]->type;
-    node_set_input(n, 0, t->in[0]);
+    dim[0] = x->type.dim[0];
+    dim[1] = x->type.dim[3];
+    dim[2] = x->type.dim[1];
+    dim[3] = x->type.dim[2];
+    node_set_input(n, 0, put_reshape(g, n, t->in[0], 4, dim)->out[0]);
     ATTRS(qconv, n)->planar = 1;
     if (site_infer(&s, n) && type_equal(&y, &n->out[0]->type))
         return true;
@@ -604,5 +638,6 @@ void quantize_layout(Graph *g)
             any = each(g, permute_weights);
     }
     each(g, read_planar);
+    pass_canon(g, &none, &skip);
     pass_dce(g, &none, &skip);
 }

@@ -44,6 +44,7 @@ suite cli tests/e2e/cli.sh "$build"
 suite models tests/e2e/models.sh "$build"
 suite plan tests/e2e/plan.sh "$build"
 suite twins tests/e2e/twins.sh "$build"
+suite quantized tests/e2e/quantized.sh "$build" ${long:+long}
 suite stack tests/e2e/stack.sh "$build"
 suite poison tests/e2e/poison.sh "$build"
 suite corrupt python3 tests/e2e/corrupt.py "$build" \
