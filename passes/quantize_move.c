@@ -6,6 +6,7 @@
  * DequantizeLinear of its own: most of them vanish.
  */
 #include <math.h>
+#include <string.h>
 
 #include "quantize.h"
 
@@ -22,6 +23,9 @@ static unsigned data_operands(const Node *n)
         return 1;
     case OP_MaxPool: case OP_ReduceMax: case OP_ReduceMin:
         return n->nout > 1 && n->out[1] ? 0 : 1;
+    case OP_Resize:
+        return n->nin < 2 || !n->in[1] || value_is_const(n->in[1])
+                   ? !strcmp(ATTRS(resize, n)->mode, "nearest") : 0;
     case OP_Where:
         return 6;
     case OP_Max: case OP_Min:

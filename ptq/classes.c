@@ -3,7 +3,8 @@
  * A tensor gets Q and DQ when an op with an integer form reads or makes it.
  * Ops that only move elements make their operands and results one class: a
  * Reshape cannot rescale. A Concat takes in operands that nobody else reads;
- * the others keep a scale of their own and are rescaled in front of it.
+ * the others, and the model's inputs, keep a scale of their own and are
+ * rescaled in front of it.
  */
 #include "ptq_int.h"
 
@@ -43,7 +44,7 @@ Class *class_of(const Ptq *p, const Value *v)
 /* May the operand of a Concat have the result's scale? */
 static bool gives_way(const Value *v)
 {
-    return value_is_const(v) || (v->nuse == 1 && !v->is_output);
+    return value_is_const(v) || (v->def && v->nuse == 1 && !v->is_output);
 }
 
 static void join_node(Ptq *p, const Node *n)

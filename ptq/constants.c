@@ -12,8 +12,9 @@ void constants_find(Ptq *p)
 {
     for EACH_NODE(n, p->g) {
         Role role = node_role(n);
-        if (role == ROLE_FLOAT || (role == ROLE_OP && n->op != OP_Add &&
-                                   n->op != OP_Mul))
+        if (role == ROLE_FLOAT || is_product(n) ||
+            (role == ROLE_OP && n->op != OP_Add && n->op != OP_Mul &&
+             n->op != OP_FusedMatMul))
             continue;
         for (int i = 0; i < n->nin; i++) {
             Value *v = n->in[i];
@@ -63,7 +64,7 @@ static Grid own_grid(const Ptq *p, const Param *c)
 
     limits(c->real, &lo, &hi);
     g = grid_for(DT_I8, lo, hi);
-    if ((double)g.scale > step_needed(p, c))
+    if (c->n->op != OP_FusedMatMul && (double)g.scale > step_needed(p, c))
         g = grid_for(DT_I16, lo, hi);
     return g;
 }

@@ -121,15 +121,27 @@ static void fill(Ptq *p, const Keep *k)
     qsort(r->error, (size_t)r->nerror, sizeof *r->error, worse);
 }
 
-static int64_t largest(const Tensor *t)
+static int64_t largest(const float *x, int64_t n)
 {
-    const float *x = t->data;
     int64_t best = 0;
 
-    for (int64_t i = 1; i < type_elems(&t->type); i++)
+    for (int64_t i = 1; i < n; i++)
         if (x[i] > x[best])
             best = i;
     return best;
+}
+
+/* In how many rows of the last axis is the same element the largest? */
+static double same_class(const Tensor *a, const Tensor *b)
+{
+    int rank = a->type.rank;
+    int64_t n = rank ? a->type.dim[rank - 1] : 1, same = 0;
+    int64_t rows = n ? type_elems(&a->type) / n : 0;
+
+    for (int64_t i = 0; i < rows; i++)
+        same += largest((const float *)a->data + i * n, n) ==
+                largest((const float *)b->data + i * n, n);
+    return rows ? (double)same / (double)rows : 1;
 }
 
 bool errors_measure(Ptq *p)
@@ -137,7 +149,8 @@ bool errors_measure(Ptq *p)
     Keep k = { .p = p, .arena = arena_child(p->arena) };
     Tensor *a = NEW_ARRAY(p->arena, Tensor, p->g->nout);
     Tensor *b = NEW_ARRAY(p->arena, Tensor, p->g->nout);
-    int same = 0, n = p->opt->nsample;
+    double same = 0;
+    int n = p->opt->nsample;
     bool ok = true;
 
     k.exact = NEW_ARRAY(p->arena, float *, p->nvalue);
@@ -146,7 +159,7 @@ bool errors_measure(Ptq *p)
         ok = run_sample(p, i, false, keep_node, &k, a, k.arena) &&
              run_sample(p, i, true, compare_node, &k, b, k.arena);
         if (ok && p->g->nout && a[0].type.dt == DT_F32)
-            same += largest(&a[0]) == largest(&b[0]);
+            same += same_class(&a[0], &b[0]);
         arena_reset(k.arena);
     }
     arena_free(k.arena);
@@ -154,7 +167,7 @@ bool errors_measure(Ptq *p)
         return false;
     fill(p, &k);
     p->report->nsample = n;
-    p->report->top1 = (double)same / n;
+    p->report->top1 = same / n;
     return true;
 }
 

@@ -161,43 +161,45 @@ static void prepare_products(Graph *g)
     }
 }
 
-static const char *const half_names[] = { "float16", "bfloat16" };
-
-static bool no_halves(Graph *g)
+/* Runs a list of passes that ends in NULL. */
+static bool run_passes(Graph *g, PassFn *const *pass)
 {
-    for EACH_NODE(n, g)
-        for (int i = 0; i < n->nout; i++)
-            if (n->out[i] && (n->out[i]->type.dt == DT_F16 ||
-                              n->out[i]->type.dt == DT_BF16)) {
-                diag_warn(g->diag, "%s computations are left as they are: "
-                          "only float is quantized",
-                          half_names[n->out[i]->type.dt == DT_BF16]);
-                return true;
-            }
+    static const PassOptions none = { .bisect = -1 };
+    bool changed;
+
+    for (; *pass; pass++) {
+        if (!(*pass)(g, &none, &changed))
+            return false;
+        graph_tidy(g);
+        arena_reset(g->scratch);
+    }
     return true;
 }
 
 bool ptq_prepare(Graph *g)
 {
-    static PassFn *const fusions[] = {
+    static PassFn *const before[] = {
         pass_dce, pass_fold, pass_cse, pass_canon, pass_fuse_norm,
-        pass_fuse_gelu, pass_fuse_matmul, pass_fold_products,
-        pass_fuse_attention,
-        pass_fold_affine, pass_canon,
+        pass_fuse_gelu, pass_fuse_matmul, NULL
     };
-    static const PassOptions none = { .bisect = -1 };
-    bool changed;
+    static PassFn *const after[] = {
+        pass_canon, pass_fuse_matmul, pass_fuse_attention, pass_fold_affine,
+        pass_canon, NULL
+    };
 
     graph_tidy(g);
-    for (size_t i = 0; i < sizeof fusions / sizeof *fusions; i++) {
-        if (!fusions[i](g, &none, &changed))
-            return false;
-        graph_tidy(g);
-        arena_reset(g->scratch);
-    }
+    if (!normalize_model(g))
+        return false;
+    graph_tidy(g);
+    if (!run_passes(g, before))
+        return false;
+    normalize_products(g);
+    graph_tidy(g);
+    if (!run_passes(g, after))
+        return false;
     for EACH_NODE_SAFE(n, g)
         plain_arithmetic(g, n);
     prepare_products(g);
     graph_tidy(g);
-    return no_halves(g);
+    return true;
 }

@@ -39,8 +39,8 @@ typedef struct PtqReport {
     PtqError *error;                    /* worst first */
     int noutput;
     PtqError *output;                   /* of the graph's outputs */
-    double top1;                        /* share of samples whose largest
-                                           element of output 0 is the same */
+    double top1;                        /* share of rows of output 0 whose
+                                           largest element is the same */
     int products, int4, int8;           /* by the width of their weights */
     int floats;                         /* nodes that stay float */
     int equalized;                      /* tensors whose channels were */

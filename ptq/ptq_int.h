@@ -108,6 +108,9 @@ bool is_float_value(const Value *v);
 
 /* prepare.c: fusions and rewrites that leave only what roles.c knows */
 bool ptq_prepare(Graph *g);
+/* normalize.c: before the fusions; between matmul and attention */
+bool normalize_model(Graph *g);
+void normalize_products(Graph *g);
 
 /* classes.c */
 void classes_build(Ptq *p);

@@ -38,8 +38,8 @@ void ptq_report_text(Buf *b, const PtqReport *r, int rows)
         buf_printf(b, "output %s: SQNR %.1f dB, cosine %.6f, largest error "
                    "%.3g\n", r->output[i].name, r->output[i].sqnr,
                    r->output[i].cosine, r->output[i].max_error);
-    buf_printf(b, "the largest element of the first output is the same for "
-               "%.1f %% of the samples\n", 100 * r->top1);
+    buf_printf(b, "the largest element of the first output is the same in "
+               "%.1f %% of its rows\n", 100 * r->top1);
     buf_puts(b, "  SQNR, dB    cosine  max error  stored   range    tensor, "
              "worst first\n");
     for (int i = 0; i < r->nerror && i < rows; i++)

@@ -65,12 +65,14 @@ bool is_product(const Node *n)
             constant_matmul_ok(n));
 }
 
-/* of two run-time matrices */
+/* of two matrices, one of which may be constant: not weights, but codes with
+ * one scale as the other's */
 static bool runtime_matmul_ok(const Node *n)
 {
     const Attr_fusedmatmul *a = ATTRS(fusedmatmul, n);
 
-    return runtime_float(n->in[0]) && runtime_float(n->in[1]) &&
+    return is_float_value(n->in[0]) && is_float_value(n->in[1]) &&
+           (!n->in[0]->data || !n->in[1]->data) &&
            n->in[0]->type.rank >= 2 && n->in[1]->type.rank >= 2 &&
            !a->transA && !*a->act && !node_in(n, 2);
 }
@@ -173,6 +175,14 @@ static bool zero_pad(const Node *n)
                : true;
 }
 
+static bool runtime_operands(const Node *n)
+{
+    for (int i = 1; i < n->nin; i++)
+        if (n->in[i] && !n->in[i]->data)
+            return true;
+    return false;
+}
+
 static bool moves(const Node *n)
 {
     switch (n->op) {
@@ -182,6 +192,9 @@ static bool moves(const Node *n)
     case OP_SpaceToDepth: case OP_Gather:
         return true;
     case OP_MaxPool: return single_result(n);
+    case OP_Resize:
+        return !strcmp(ATTRS(resize, n)->mode, "nearest") &&
+               !runtime_operands(n);
     case OP_Pad: return zero_pad(n);
     default: return false;
     }
