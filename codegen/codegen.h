@@ -67,13 +67,15 @@ typedef struct ReportInfo {
     Strings options;            /* that shaped the graph */
     const Advice *advice;       /* when a budget is missed */
     int nadvice;
+    const Codegen *cg;
+    const struct ReportInfo *next;      /* another model in the same arena */
     /* what --quantize has to say: lines, and a JSON object; NULL: nothing */
     const char *quantization, *quantization_json;
     const char *low_rank, *low_rank_json;
     const char *elastic, *elastic_json;
 } ReportInfo;
-void report_json(Buf *b, const Codegen *cg, const ReportInfo *info);
-void report_html(Buf *b, const Codegen *cg, const ReportInfo *info);
-void report_text(Buf *b, const Codegen *cg, const ReportInfo *info);
+void report_json(Buf *b, const ReportInfo *info);
+void report_html(Buf *b, const ReportInfo *info);
+void report_text(Buf *b, const ReportInfo *info);
 
 #endif

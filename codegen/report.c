@@ -146,6 +146,10 @@ static void json_arena(Buf *b, const Graph *g, const ReportInfo *info)
         json_bound(b, g, &p->bounds[i], i > 0);
     buf_puts(b, "]");
     json_pools(b, p);
+    if (p->is_shared)
+        buf_printf(b, ", \"shared\": {\"state_offset\": %lld, "
+                   "\"state_end\": %lld}", ll(p->state_at),
+                   ll(p->state_end));
     buf_puts(b, "},\n");
 }
 
@@ -267,8 +271,9 @@ static void json_advice(Buf *b, const ReportInfo *info)
     buf_puts(b, info->nadvice ? "\n  ],\n" : "],\n");
 }
 
-void report_json(Buf *b, const Codegen *cg, const ReportInfo *info)
+static void json_model(Buf *b, const ReportInfo *info)
 {
+    const Codegen *cg = info->cg;
     const Graph *g = codegen_graph(cg);
     Residents *r = residents_new(b->arena, g);
     CodegenSizes s = codegen_sizes(cg);
@@ -298,6 +303,22 @@ void report_json(Buf *b, const Codegen *cg, const ReportInfo *info)
     json_advice(b, info);
     json_buffers(b, g, r);
     buf_puts(b, "}\n");
+}
+
+void report_json(Buf *b, const ReportInfo *info)
+{
+    if (!info->next) {
+        json_model(b, info);
+        return;
+    }
+    buf_printf(b, "{\n  \"tool\": \"mcufc\", \"version\": \"%s\",\n  "
+               "\"shared_arena\": %lld,\n  \"models\": [\n",
+               MCUFC_VERSION, ll(codegen_graph(info->cg)->plan->arena_bytes));
+    for (const ReportInfo *m = info; m; m = m->next) {
+        json_model(b, m);
+        buf_puts(b, m->next ? "  ,\n" : "");
+    }
+    buf_puts(b, "  ]\n}\n");
 }
 
 static void text_io(Buf *b, const Codegen *cg, Value *const *list, int n,
@@ -396,19 +417,23 @@ static void text_bounds(Buf *b, const Graph *g)
     }
 }
 
-void report_text(Buf *b, const Codegen *cg, const ReportInfo *info)
+static void text_model(Buf *b, const ReportInfo *info)
 {
+    const Codegen *cg = info->cg;
     const Graph *g = codegen_graph(cg);
     const Plan *p = g->plan;
+    int64_t height = p->nbound ? p->bounds[0].plan : p->arena_bytes;
     CodegenSizes s = codegen_sizes(cg);
 
     buf_printf(b, "model   %s, target %s\narena   %lld B", info->model,
                info->target, ll(p->arena_bytes));
     if (info->budget)
         buf_printf(b, " of %lld B", ll(info->budget));
+    if (p->is_shared)
+        buf_printf(b, " shared, %lld B by this model", ll(height));
     buf_printf(b, " (lower bound %lld B for this order, gap %.1f%%; state "
                "%lld B)\n", ll(p->lower_bound),
-               100.0 * (double)(p->arena_bytes - p->lower_bound) /
+               100.0 * (double)(height - p->lower_bound) /
                    (double)(p->lower_bound ? p->lower_bound : 1),
                ll(p->state_bytes));
     text_pools(b, p);
@@ -431,4 +456,12 @@ void report_text(Buf *b, const Codegen *cg, const ReportInfo *info)
         buf_printf(b, "\n%s", info->low_rank);
     if (info->quantization)
         buf_printf(b, "\n%s", info->quantization);
+}
+
+void report_text(Buf *b, const ReportInfo *info)
+{
+    for (const ReportInfo *m = info; m; m = m->next) {
+        text_model(b, m);
+        buf_puts(b, m->next ? "\n" : "");
+    }
 }

@@ -48,8 +48,7 @@ static void put_text(Buf *b, const char *s)
 }
 
 /* The part that replaces a line `@KEY@`; false when the line is none. */
-static bool put_part(Buf *b, const char *line, const Codegen *cg,
-                     const ReportInfo *info)
+static bool put_part(Buf *b, const char *line, const ReportInfo *info)
 {
     Buf part;
 
@@ -59,10 +58,10 @@ static bool put_part(Buf *b, const char *line, const Codegen *cg,
     } else if (!strncmp(line, "@SCRIPT@", 8)) {
         put_scripts(b);
     } else if (!strncmp(line, "@PLAN@", 6)) {
-        report_json(&part, cg, info);
+        report_json(&part, info);
         put_script_json(b, part.s);
     } else if (!strncmp(line, "@TEXT@", 6)) {
-        report_text(&part, cg, info);
+        report_text(&part, info);
         put_text(b, part.s);
     } else {
         return false;
@@ -70,11 +69,11 @@ static bool put_part(Buf *b, const char *line, const Codegen *cg,
     return true;
 }
 
-void report_html(Buf *b, const Codegen *cg, const ReportInfo *info)
+void report_html(Buf *b, const ReportInfo *info)
 {
     for (const char *p = page_file("page.html"); *p;) {
         size_t n = strcspn(p, "\n") + 1;
-        if (!put_part(b, p, cg, info))
+        if (!put_part(b, p, info))
             buf_write(b, p, n);
         p += n;
     }

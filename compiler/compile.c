@@ -337,10 +337,12 @@ static const char *target_name(const Options *o)
     return o->target ? o->target : "c99";
 }
 
-static Codegen *generate(Compile *c)
+Codegen *generate(Compile *c, const char *shared, Codegen *with)
 {
     CodegenOptions co = {
         .name = c->name,
+        .shared = shared,
+        .with = with,
         .model = c->g->source,
         .header = c->opt->header,
         .target = target_name(c->opt),
@@ -355,10 +357,11 @@ static Codegen *generate(Compile *c)
     return codegen_new(c->g, c->arena, &co);
 }
 
-static bool write_report(Compile *c, const Codegen *cg)
+static ReportInfo *report_info(Compile *c)
 {
-    const char *file = c->opt->report, *format = c->opt->report_format;
-    ReportInfo info = {
+    ReportInfo *info = NEW(c->arena, ReportInfo);
+
+    *info = (ReportInfo){
         .target = target_name(c->opt),
         .model = base_name(c->opt->model),
         .name = c->name,
@@ -367,30 +370,43 @@ static bool write_report(Compile *c, const Codegen *cg)
         .advice = c->advice,
         .nadvice = c->nadvice,
     };
+    compress_report(c, info);
+    quantize_report(c, info);
+    return info;
+}
+
+bool write_report(Compile *c, Codegen *const *cg, int n)
+{
+    const char *file = c->opt->report, *format = c->opt->report_format;
+    ReportInfo *info = NULL;
     Buf b;
 
     if (!file)
         return true;
-    compress_report(c, &info);
-    quantize_report(c, &info);
+    for (int k = n - 1; k >= 0; k--) {
+        ReportInfo *one = report_info(&c[k]);
+        one->next = info;
+        one->cg = cg[k];
+        info = one;
+    }
     if (!format)
         format = has_suffix(file, ".json")
                      ? "json"
                      : has_suffix(file, ".html") ? "html" : "text";
     buf_init(&b, c->arena);
     if (!strcmp(format, "json"))
-        report_json(&b, cg, &info);
+        report_json(&b, info);
     else if (!strcmp(format, "html"))
-        report_html(&b, cg, &info);
+        report_html(&b, info);
     else
-        report_text(&b, cg, &info);
+        report_text(&b, info);
     if (*file)
         return write_file(c, file, write_buf, &b);
     fputs(b.s, stdout);
     return true;
 }
 
-static bool write_outputs(Compile *c, const Codegen *cg)
+bool write_code(Compile *c, const Codegen *cg)
 {
     const Options *o = c->opt;
 
@@ -398,10 +414,8 @@ static bool write_outputs(Compile *c, const Codegen *cg)
         return false;
     if (o->header && !write_file(c, o->header, write_header, cg))
         return false;
-    if (o->weights_file &&
-        !write_file(c, o->weights_file, write_weights, cg))
-        return false;
-    return write_report(c, cg);
+    return !o->weights_file ||
+           write_file(c, o->weights_file, write_weights, cg);
 }
 
 static int write_text(Compile *c, const char *path)
@@ -453,6 +467,15 @@ static bool check_output(const Compile *c)
     return true;
 }
 
+int compile_graph(Compile *c)
+{
+    int rc = load(c);
+
+    if (rc == EXIT_OK)
+        rc = optimize(c);
+    return rc == EXIT_OK && !codegen_supported(c->g) ? EXIT_BAD : rc;
+}
+
 int compile_run(Compile *c)
 {
     const Options *o = c->opt;
@@ -465,6 +488,8 @@ int compile_run(Compile *c)
         (o->dump_after && strcmp(o->dump_after, "all") &&
          !passes_known(o->dump_after, c->diag)))
         return EXIT_USAGE;
+    if (o->share_arena)
+        return share_run(c);
     if (o->check_plan)
         return check_plan_file(c);
     rc = load(c);
@@ -487,13 +512,13 @@ int compile_run(Compile *c)
         return EXIT_OK;
     if (!codegen_supported(c->g))
         return EXIT_BAD;
-    cg = generate(c);
+    cg = generate(c, NULL, NULL);
     if (!cg)
         return EXIT_BAD;
     rc = budget_check(c, cg);
-    if (rc != EXIT_OK)          /* a report, but no C */
-        return write_report(c, cg) ? rc : EXIT_BAD;
-    if (!write_outputs(c, cg))
+    if (rc == EXIT_OK && !write_code(c, cg))
         return EXIT_BAD;
+    if (!write_report(c, &cg, 1) || rc != EXIT_OK)      /* but no C */
+        return rc != EXIT_OK ? rc : EXIT_BAD;
     return o->verify ? verify_model(c, cg) : EXIT_OK;
 }

@@ -58,6 +58,18 @@ bool elastic_apply(Compile *c, Graph *g);
 /* compress.c: --elastic and --low-rank; as quantize_graph */
 Graph *compress_graph(Compile *c, Graph *g);
 void compress_report(Compile *c, ReportInfo *info);
+/* load, build and optimize; an exit code */
+int compile_graph(Compile *c);
+/* C of a planned graph; `shared`: prefix of the arena that the file's first
+ * model, `with` (NULL: this one), shares; NULL after a message */
+Codegen *generate(Compile *c, const char *shared, Codegen *with);
+/* -o, --header, --weights-file */
+bool write_code(Compile *c, const Codegen *cg);
+/* --report, of n models in one arena */
+bool write_report(Compile *c, Codegen *const *cg, int n);
+/* share.c: --share-arena */
+int share_run(Compile *c);
+
 /* boundary.c: --input-norm, --state (after build, before the passes) */
 bool boundary_apply(Compile *c);
 /* run.c: --run */

@@ -61,6 +61,16 @@ static const Row *find(const char *flag, size_t n)
     return NULL;
 }
 
+static void add_string(Strings *l, const char *s, Arena *arena)
+{
+    Strings old = *l;
+
+    l->v = NEW_ARRAY(arena, const char *, old.n + 1);
+    if (old.n)
+        memcpy(l->v, old.v, (size_t)old.n * sizeof *l->v);
+    l->v[l->n++] = s;
+}
+
 static bool set(Options *o, const Row *r, const char *arg, Arena *arena,
                 Diag *d)
 {
@@ -74,14 +84,7 @@ static bool set(Options *o, const Row *r, const char *arg, Arena *arena,
             return true;
         return diag_error(d, "%s takes a size such as 320K, not '%s'",
                           r->flag, arg);
-    case LIST: {
-        Strings *l = field, old = *l;
-        l->v = NEW_ARRAY(arena, const char *, old.n + 1);
-        if (old.n)
-            memcpy(l->v, old.v, (size_t)old.n * sizeof *l->v);
-        l->v[l->n++] = arg;
-        return true;
-    }
+    case LIST: add_string(field, arg, arena); return true;
     }
     return false;
 }
@@ -94,7 +97,7 @@ static bool is_outside(const char *flag)
         "--inline-weights", "--selftest", "--report", "--report-format",
         "--info", "--run", "--verify", "--per-node", "--list-passes",
         "--list-targets", "--time-passes", "--dump-after", "--dump-change",
-        "--prove", "--ops", "--check-plan", "--require-gap", "--plan-time",
+        "--prove", "--ops", "--check-plan", "--share-arena", "--require-gap", "--plan-time",
         "-q", "-v", "--color",
         "--version", "--help",
     };
@@ -116,10 +119,7 @@ static void remember(Options *o, const Row *r, const char *arg, Arena *arena)
     for (int i = 0; i < old.n; i++)
         if (!strcmp(old.v[i], word))
             return;
-    o->shape.v = NEW_ARRAY(arena, const char *, old.n + 1);
-    if (old.n)
-        memcpy(o->shape.v, old.v, (size_t)old.n * sizeof *old.v);
-    o->shape.v[o->shape.n++] = word;
+    add_string(&o->shape, word, arena);
 }
 
 static bool is_folder(const char *path)
@@ -257,8 +257,23 @@ static bool are_names(const char *s)
     }
 }
 
+static bool check_models(const Options *o, Diag *d)
+{
+    if (o->more.n && !o->share_arena) {
+        diag_error(d, "one model at a time: '%s' and '%s'", o->model,
+                   o->more.v[0]);
+        diag_hint(d, "--share-arena compiles several into one file");
+        return false;
+    }
+    if (o->share_arena && !o->more.n)
+        return diag_error(d, "--share-arena takes two models or more");
+    return true;
+}
+
 static bool check(const Options *o, Diag *d)
 {
+    if (!check_models(o, d))
+        return false;
     if (o->outputs && !are_names(o->outputs))
         return diag_error(d, "--outputs takes names, A,B, not '%s'",
                           o->outputs);
@@ -288,8 +303,7 @@ bool options_parse(Options *o, int argc, char **argv, Arena *arena,
             if (!used)
                 return false;
         } else if (o->model) {
-            return diag_error(diag, "one model at a time: '%s' and '%s'",
-                              o->model, argv[i]);
+            add_string(&o->more, argv[i], arena);
         } else {
             o->model = argv[i];
         }

@@ -17,6 +17,7 @@ typedef Strings opt_LIST;
 
 typedef struct Options {
     const char *model;
+    Strings more;               /* further models: --share-arena */
     Strings shape;              /* options that the graph and its plan depend
                                    on, each as one word: --dim=N=1 */
 #define OPTION(flag, kind, field, arg, help) opt_##kind field;

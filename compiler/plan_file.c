@@ -294,6 +294,7 @@ static bool load_pools(PlanFile *f, const Json *arena)
 bool plan_file_load(PlanFile *f)
 {
     const Json *arena = json_get(f->root, "arena"), *buffers;
+    const Json *shared = json_get(arena, "shared");
     Plan *p = NEW(f->g->arena, Plan);
     int64_t align;
 
@@ -308,6 +309,13 @@ bool plan_file_load(PlanFile *f)
         !plan_list(f, f->root, "buffers", &buffers))
         return false;
     p->state_end = p->state_bytes;
+    if (shared && (!plan_int(f, shared, "state_offset", &p->state_at) ||
+                   !plan_int(f, shared, "state_end", &p->state_end)))
+        return false;
+    if (p->state_at < 0 || p->state_at + p->state_bytes > p->state_end)
+        return plan_bad(f, shared, "the state region is outside the states "
+                        "of all models");
+    p->is_shared = shared != NULL;
     if (align != 8)
         return plan_bad(f, arena, "the arena is aligned to 8, not %lld",
                         (long long)align);
@@ -336,6 +344,26 @@ static bool take_options(PlanFile *f, Options *o)
     return true;
 }
 
+/* Of several models in one arena the report's part about this one. */
+static bool pick_model(PlanFile *f)
+{
+    const Json *list = json_get(f->root, "models"), *name;
+    const char *path = f->c->opt->model, *slash = strrchr(path, '/');
+
+    if (!list || list->kind != JSON_ARRAY)
+        return true;
+    for (int i = 0; i < list->n; i++) {
+        name = json_get(list->item[i], "model");
+        if (name && name->kind == JSON_STRING &&
+            !strcmp(name->text, slash ? slash + 1 : path)) {
+            f->root = list->item[i];
+            return true;
+        }
+    }
+    return plan_bad(f, list, "none of the models is '%s'",
+                    slash ? slash + 1 : path);
+}
+
 static bool read_file(PlanFile *f)
 {
     FileBytes bytes;
@@ -347,7 +375,7 @@ static bool read_file(PlanFile *f)
     if (f->root && f->root->kind != JSON_OBJECT)
         return plan_bad(f, f->root, "not a report: %s",
                         json_kind(f->root));
-    return f->root != NULL;
+    return f->root && pick_model(f);
 }
 
 int check_plan_file(Compile *c)

@@ -116,7 +116,7 @@ static bool check_buffer(const PlanFile *f, const Buffer *b,
     const Plan *p = f->g->plan;
     const MemPool *pool = &p->pool[b->pool];
     const Json *at = f->of[b->id];
-    bool in_state = b->pool == p->state_pool && b->offset < p->state_bytes;
+    bool in_state = b->pool == p->state_pool && b->offset < p->state_end;
 
     if (b->bytes != life->end)
         return plan_bad(f, at, "buffer '%s' has %lld B, its values need "
@@ -140,6 +140,10 @@ static bool check_buffer(const PlanFile *f, const Buffer *b,
                         "region of %lld B", b->name,
                         b->is_state ? "" : "no ", in_state ? "in"
                         : "outside", ll(p->state_bytes));
+    if (in_state && (b->offset < p->state_at ||
+                     b->offset + b->bytes > p->state_at + p->state_bytes))
+        return plan_bad(f, at, "buffer '%s' lies in another model's state",
+                        b->name);
     return true;
 }
 
@@ -206,14 +210,14 @@ static bool check_totals(const PlanFile *f)
         return plan_bad(f, arena, "the state region has %lld B, not %lld",
                         ll(state), ll(p->state_bytes));
     for (int k = 0; k < p->npool; k++) {
-        int64_t top = k == p->state_pool ? p->state_bytes : 0;
+        int64_t top = k == p->state_pool ? p->state_end : 0;
         for (int i = 0; i < p->nbuf; i++) {
             int64_t end = p->buf[i]->offset + p->buf[i]->bytes;
             if (p->buf[i]->pool == k && end > top)
                 top = end;
         }
         top = align_up(top) < ALIGN ? ALIGN : align_up(top);
-        if (top != p->pool[k].bytes)
+        if (p->is_shared ? top > p->pool[k].bytes : top != p->pool[k].bytes)
             return plan_bad(f, arena, "%s%s has %lld B, its buffers need "
                             "%lld", p->pool[k].name ? "pool " : "the arena",
                             p->pool[k].name ? p->pool[k].name : "",

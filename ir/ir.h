@@ -478,6 +478,7 @@ typedef struct Plan {
     int64_t state_at, state_end;        /* where several models share the
                                    arena: this one's state begins at, all
                                    end at; else 0 and state_bytes */
+    bool is_shared;             /* arena_bytes may be another model's need */
     int64_t reserve;            /* of them not cleared by NAME_reset */
     int64_t lower_bound;        /* of this order: bounds[0].bound */
     int peak_step;              /* node index */

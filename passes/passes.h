@@ -49,6 +49,9 @@ bool passes_known(const char *names, Diag *diag);
 #include "passes.def"
 #undef PASS
 
+/* share.c: planned graphs, without pools, move into one arena */
+bool plans_share(Graph **g, int n);
+
 /* check_plan.c: replays the schedule byte by byte; shares nothing with the
  * planner. False after a message that names byte, values and step. */
 bool plan_check(Graph *g);

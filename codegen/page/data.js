@@ -1,6 +1,9 @@
 "use strict";
 /* data.js - the plan, indexed, and small helpers that all parts use. */
-const plan = JSON.parse(document.getElementById("plan").textContent);
+const report = JSON.parse(document.getElementById("plan").textContent);
+/* Several models in one arena: the number behind # chooses. */
+const models = report.models || [report];
+const plan = models[Number(location.hash.slice(1))] || models[0];
 const steps = plan.steps, buffers = plan.buffers, arena = plan.arena;
 /* Time runs from -1, where the caller writes inputs, to END, where it reads
  * outputs. */

@@ -242,12 +242,25 @@ function nextTheme()
     setTheme(names[(Math.max(at, 0) + 1) % 3]);
 }
 
+/* Links to the other models of the arena. */
+function drawModels()
+{
+    if (models.length < 2)
+        return;
+    $("sub").after(el("nav", { class: "models",
+        "aria-label": "Models in this arena" }, ...models.map((m, i) =>
+        el("a", { href: "#" + i, text: m.model,
+            "aria-current": m === plan ? "page" : null }))));
+    addEventListener("hashchange", () => location.reload());
+}
+
 function start()
 {
     document.title = `Memory plan of ${plan.model}`;
     $("model").textContent = plan.model;
     $("sub").textContent = `Memory plan: ${plural(buffers.length, "buffer")}` +
         `, ${plural(END, "step")}, target ${plan.target}`;
+    drawModels();
     $("foot").textContent = `Made by ${plan.tool} ${plan.version}. The ` +
         "figures are those of --report-format json.";
     $("theme").addEventListener("click", nextTheme);
