@@ -205,30 +205,57 @@ static void json_steps(Buf *b, const Graph *g)
                    codegen_has_step(n) ? "true" : "false");
         buf_puts(b, ", \"outputs\": [");
         json_names(b, n->out, n->nout);
-        buf_putc(b, ']');
+        buf_printf(b, "]%s", node_is_lean(n) ? ", \"lean\": true" : "");
         json_island(b, n, quantized);
     }
     buf_puts(b, "\n  ],\n");
 }
 
-/* Values that share a buffer with an earlier one, and where they begin. */
+static void json_overlap(Buf *b, const char **comma, const char *with,
+                         int step, int64_t shift, bool backward)
+{
+    buf_printf(b, "%s{\"with\": ", *comma);
+    buf_quote(b, with);
+    buf_printf(b, ", \"step\": %d, \"shift\": %lld, \"direction\": "
+               "\"%s\"}", step, ll(shift), backward ? "backward"
+                                                    : "forward");
+    *comma = ", ";
+}
+
+/* The operands of the step that makes buf, over whose bytes it lies. */
+static void lies_over(Buf *b, const char **comma, const Node *n,
+                      const Buffer *buf)
+{
+    for (int i = 0; i < n->nin; i++) {
+        const Buffer *x = n->in[i] ? n->in[i]->buf : NULL;
+        bool again = false;
+        for (int k = 0; k < i; k++)
+            again |= n->in[k] && n->in[k]->buf == x;
+        if (x && x != buf && !again && x->last == n->index &&
+            x->pool == buf->pool && x->offset < buf->offset + buf->bytes &&
+            buf->offset < x->offset + x->bytes)
+            json_overlap(b, comma, x->name, n->index,
+                         buf->offset - x->offset, n->backward);
+    }
+}
+
+/* Other buffers whose dying bytes it lies over; and values that share it with
+ * an earlier one, and where they begin. */
 static void json_overlaps(Buf *b, Node *const *step, const Buffer *buf,
                           int nsteps)
 {
     const char *comma = "";
 
     buf_puts(b, "\"overlaps\": [");
+    if (buf->first >= 0 && buf->first < nsteps && !buf->is_scratch)
+        lies_over(b, &comma, step[buf->first], buf);
     for (int t = buf->first + 1; t <= buf->last && t < nsteps; t++)
         for (int i = 0; i < step[t]->nout; i++) {
             const Node *n = step[t];
             const Value *v = n->out[i];
             if (!v || v->buf != buf || n->nin == 0 || !n->in[0])
                 continue;
-            buf_printf(b, "%s{\"with\": ", comma);
-            buf_quote(b, v->name);
-            buf_printf(b, ", \"step\": %d, \"shift\": %lld, \"direction\": "
-                       "\"forward\"}", n->index, ll(v->delta));
-            comma = ", ";
+            json_overlap(b, &comma, v->name, n->index, v->delta, false);
         }
     buf_puts(b, "]");
 }

@@ -267,7 +267,6 @@ Graph *unplanned_graph(Compile *c)
     if (load(c) != EXIT_OK || !passes_run(c->g, &po))
         return NULL;
     graph_add_commits(c->g);
-    codegen_scratch(c->g);
     return c->g;
 }
 

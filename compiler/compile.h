@@ -87,7 +87,7 @@ void write_reproducer(Compile *c, const char *pass, const PassOptions *opt);
 /* plan_file.c: --check-plan */
 int check_plan_file(Compile *c);
 /* A fresh graph after all passes that make no plan, with the commits of
- * states and the kernels' scratch; NULL after a message. */
+ * states; NULL after a message. */
 Graph *unplanned_graph(Compile *c);
 /* Bytes of the arena that c's options give; -1 after a message. */
 int64_t planned_bytes(Compile *c);

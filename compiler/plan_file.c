@@ -110,7 +110,7 @@ static Node *step_node(const PlanFile *f, const Json *step)
 /* The order of the file, which must be one of the graph's. */
 static bool load_steps(PlanFile *f)
 {
-    const Json *steps;
+    const Json *steps, *lean;
     bool *done;
     int total = 0;
     int64_t index;
@@ -138,12 +138,15 @@ static bool load_steps(PlanFile *f)
                                 "which is not computed yet", i, n->name,
                                 op_name(n->op), n->in[k]->name);
         done[n->index] = true;
+        lean = json_get(step, "lean");
+        node_set_lean(n, lean && lean->kind == JSON_BOOL && lean->number);
         node_move(n, NULL);     /* index stays that of the model's order */
     }
     if (steps->n != total)
         return plan_bad(f, steps, "%d steps, the model has %d", steps->n,
                         total);
     graph_number(f->g);
+    codegen_scratch(f->g);
     f->g->plan->nsteps = total;
     return true;
 }
@@ -299,6 +302,7 @@ bool plan_file_load(PlanFile *f)
     int64_t align;
 
     f->g->plan = p;
+    f->g->overlap = true;       /* whatever a kernel promises may be used */
     if (!arena || arena->kind != JSON_OBJECT)
         return plan_bad(f, f->root, "'arena' is %s, not an object",
                         json_kind(arena));

@@ -5,12 +5,19 @@
 #include "../support/json.h"
 #include "compile.h"
 
+/* Buffer `result` lies over the dying bytes of `operand`: ids. */
+typedef struct OverPair {
+    int result, operand;
+} OverPair;
+
 typedef struct PlanFile {
     Compile *c;
     Graph *g;                   /* the model's; its plan is the file's */
     const char *path;
     const Json *root;
     const Json **of;            /* by buffer id: its object */
+    OverPair *over;             /* declared between buffers */
+    int nover, capover;
 } PlanFile;
 
 /* `path: line N: message` when `at` is known; false. */
@@ -28,6 +35,10 @@ bool plan_list(const PlanFile *f, const Json *j, const char *key,
  * here: what does not fit the model at all. */
 bool plan_file_load(PlanFile *f);
 /* Everything a plan must keep; says what it does not. */
-bool plan_file_rules(const PlanFile *f);
+bool plan_file_rules(PlanFile *f);
+/* plan_overlaps.c: overlaps[] says all that is so, and no more; and no two
+ * live buffers share a byte without it */
+bool plan_overlaps(PlanFile *f);
+bool plan_apart(const PlanFile *f);
 
 #endif

@@ -147,56 +147,6 @@ static bool check_buffer(const PlanFile *f, const Buffer *b,
     return true;
 }
 
-static bool meet(const Buffer *a, const Buffer *b)
-{
-    return a->pool == b->pool && a->first <= b->last &&
-           b->first <= a->last && a->offset < b->offset + b->bytes &&
-           b->offset < a->offset + a->bytes;
-}
-
-static int by_offset(const void *x, const void *y)
-{
-    const Buffer *a = *(Buffer *const *)x, *b = *(Buffer *const *)y;
-
-    if (a->pool != b->pool)
-        return a->pool < b->pool ? -1 : 1;
-    if (a->offset != b->offset)
-        return a->offset < b->offset ? -1 : 1;
-    return (a->id > b->id) - (a->id < b->id);
-}
-
-/* No two live buffers share a byte. */
-static bool check_apart(const PlanFile *f)
-{
-    const Plan *p = f->g->plan;
-    Buffer **list = arena_memdup(f->g->scratch, p->buf,
-                                 (size_t)p->nbuf * sizeof *list);
-
-    if (p->nbuf)
-        qsort(list, (size_t)p->nbuf, sizeof *list, by_offset);
-    for (int i = 0; i < p->nbuf; i++)
-        for (int k = i + 1; k < p->nbuf; k++) {
-            const Buffer *a = list[i], *b = list[k];
-            if (a->pool != b->pool || b->offset >= a->offset + a->bytes)
-                break;
-            if (meet(a, b))
-                return plan_bad(f, f->of[b->id], "byte %lld%s%s is in '%s' "
-                                "(bytes %lld to %lld, steps %d to %d) and in "
-                                "'%s' (bytes %lld to %lld, steps %d to %d): "
-                                "they collide in step %d", ll(b->offset),
-                                p->pool[b->pool].name ? " of pool " : "",
-                                p->pool[b->pool].name
-                                    ? p->pool[b->pool].name : "",
-                                a->name, ll(a->offset),
-                                ll(a->offset + a->bytes - 1), a->first,
-                                a->last, b->name, ll(b->offset),
-                                ll(b->offset + b->bytes - 1), b->first,
-                                b->last,
-                                a->first > b->first ? a->first : b->first);
-        }
-    return true;
-}
-
 static bool check_totals(const PlanFile *f)
 {
     const Plan *p = f->g->plan;
@@ -256,59 +206,6 @@ static bool check_live(const PlanFile *f)
     return true;
 }
 
-/* A value that takes bytes of its buffer over after the buffer's first step
- * is declared there, with its step and its place. */
-static bool check_overlap(const PlanFile *f, const Buffer *b, const Json *j,
-                          bool *declared)
-{
-    const char *name, *direction;
-    int64_t step, shift;
-    const Value *v;
-
-    if (!plan_text(f, j, "with", &name) || !plan_int(f, j, "step", &step) ||
-        !plan_int(f, j, "shift", &shift) ||
-        !plan_text(f, j, "direction", &direction))
-        return false;
-    v = graph_find(f->g, name);
-    if (!v || v->buf != b || !v->def || v->def->index <= b->first ||
-        declared[v->id])
-        return plan_bad(f, j, "buffer '%s' and '%s' do not overlap", b->name,
-                        name);
-    if (step != v->def->index || shift != v->delta ||
-        strcmp(direction, "forward"))
-        return plan_bad(f, j, "buffer '%s': '%s' overlaps it from step %d on "
-                        "by %lld bytes, forward; not step %lld, %lld, %s",
-                        b->name, name, v->def->index, ll(v->delta), ll(step),
-                        ll(shift), direction);
-    declared[v->id] = true;
-    return true;
-}
-
-static bool check_overlaps(const PlanFile *f)
-{
-    const Plan *p = f->g->plan;
-    bool *declared = NEW_ARRAY(f->g->scratch, bool, f->g->nvalue + 1);
-    const Json *list;
-
-    for (int i = 0; i < p->nbuf; i++) {
-        if (!plan_list(f, f->of[i], "overlaps", &list))
-            return false;
-        for (int k = 0; k < list->n; k++)
-            if (!check_overlap(f, p->buf[i], list->item[k], declared))
-                return false;
-    }
-    for EACH_NODE(n, f->g)
-        for (int i = 0; i < n->nout; i++) {
-            const Value *v = n->out[i];
-            if (v && v->buf && v->def->index > v->buf->first &&
-                !declared[v->id])
-                return plan_bad(f, f->of[v->buf->id], "buffer '%s': '%s' "
-                                "takes its bytes in step %d: not declared",
-                                v->buf->name, v->name, n->index);
-        }
-    return true;
-}
-
 static bool same_shape(const Json *j, const Type *t)
 {
     if (!j || j->kind != JSON_ARRAY || j->n != t->rank)
@@ -359,7 +256,7 @@ static bool check_io(const PlanFile *f, const char *key, Value *const *v,
     return true;
 }
 
-bool plan_file_rules(const PlanFile *f)
+bool plan_file_rules(PlanFile *f)
 {
     const Plan *p = f->g->plan;
     Life *life;
@@ -370,8 +267,8 @@ bool plan_file_rules(const PlanFile *f)
     for (int i = 0; i < p->nbuf; i++)
         if (!check_buffer(f, p->buf[i], &life[i]))
             return false;
-    if (!check_apart(f) || !check_totals(f) || !check_live(f) ||
-        !check_overlaps(f) ||
+    if (!plan_overlaps(f) || !plan_apart(f) || !check_totals(f) ||
+        !check_live(f) ||
         !check_io(f, "inputs", f->g->in, f->g->nin, true) ||
         !check_io(f, "outputs", f->g->out, f->g->nout, false))
         return false;

@@ -321,6 +321,25 @@ bool node_is_commit(const Node *n)
     return false;
 }
 
+static int64_t *lean_field(const Node *n)
+{
+    const AttrInfo *a = attr_find(op_info(n->op), "lean");
+
+    return a && a->kind == AK_int
+               ? (int64_t *)(void *)((char *)n->attr + a->offset) : NULL;
+}
+
+bool node_is_lean(const Node *n)
+{
+    return lean_field(n) && *lean_field(n);
+}
+
+void node_set_lean(Node *n, bool lean)
+{
+    if (lean_field(n))
+        *lean_field(n) = lean;
+}
+
 bool node_error(const Node *n, const char *fmt, ...)
 {
     char text[1024];

@@ -17,6 +17,12 @@ import subprocess
 import sys
 
 ALIGN = 8
+UNKNOWN = "results lie over operands as their ops may allow"
+
+# ops whose kernels promise an order of reads and writes; that of QMatMul is
+# known here, others are not judged where results lie over operands
+UNITS = {"QConv", "QMaxPool", "QAveragePool", "QMatMul", "QAdd", "QMul",
+         "QRequantize", "QLookup"}
 
 TEXTS = {
     "fork": """<ir_version: 10, opset_import: ["" : 21]>
@@ -41,6 +47,16 @@ mix (float[4,6] x, float[6] w) => (float[4,6] y) {
   k = Add(v, w)
   l = LayerNormalization(k, w)
   y = Add(l, x)
+}""",
+    "rows": """<ir_version: 10, opset_import: ["" : 28, "mcufc" : 1]>
+rows (int8[6,16] x) => (int8[6,4] y, int8[6,16] z)
+<int8[12,16] w = @random(1), int8[24,12] v = @random(2),
+ int8[4,24] u = @random(3), int8[16,12] k = @random(4), float s = {0.01}>
+{
+  a = mcufc.QMatMul <a_scale = 0.1, transB = 1, y_scale = 0.5> (x, w, s)
+  b = mcufc.QMatMul <a_scale = 0.1, transB = 1, y_scale = 0.5> (a, v, s)
+  y = mcufc.QMatMul <a_scale = 0.1, transB = 1, y_scale = 0.5> (b, u, s)
+  z = mcufc.QMatMul <a_scale = 0.1, transB = 1, y_scale = 0.5> (a, k, s)
 }""",
     "state": """<ir_version: 10, opset_import: ["" : 21]>
 m (float[8] x, float[8] h) => (float[8] y, float[8] g) {
@@ -68,7 +84,11 @@ class Truth:
                     at=v["first_step"], how=v["how"], of=v.get("of"),
                     place=v["at"], keep=v["last_step"] == self.n or
                     kept and v["how"] == "input",
-                    state=b["kind"] == "state")
+                    state=b["kind"] == "state", shape=v["shape"])
+        self.rowwise = {s["index"] for s in plan["steps"]
+                        if s["op"] == "QMatMul"}
+        self.pieces = {s["index"] for s in plan["steps"]
+                       if s["op"] in UNITS}
         for v in self.value.values():
             if v["of"]:
                 v["shift"] = v["place"] - self.value[v["of"]]["place"]
@@ -192,6 +212,35 @@ def harmless(truth, plan):
     return replay(truth, plan, order, seen, scratch)
 
 
+def rows_safe(x, y, at_x, at_y, backward):
+    """QMatMul: row by row, is nothing overwritten that is still read?"""
+    rows, k, n = x["shape"][0], x["shape"][1], y["shape"][1]
+    for r in range(rows):
+        low, high = (0, r) if backward else (r + 1, rows)
+        if low < high and at_y + r * n < at_x + high * k and \
+                at_x + low * k < at_y + (r + 1) * n:
+            return False
+    return True
+
+
+def over(truth, plan, order, step, at, x, y):
+    """May y, made by the step, lie over x, which it reads? True, False, or
+    None: not known here."""
+    v, w = truth.value[x], truth.value[y]
+    old = order.index(step)
+    if old not in truth.pieces or v["keep"]:
+        return False
+    if old not in truth.rowwise or len(v["shape"]) != 2:
+        return None
+    ways = {o["direction"] for b in plan["buffers"] for o in b["overlaps"]
+            if o["step"] == step and any(
+                u["name"] == y for u in b["values"]) and not any(
+                u["name"] == o["with"] for u in b["values"])}
+    if len(ways) != 1:
+        return False
+    return rows_safe(v, w, at[x], at[y], ways == {"backward"})
+
+
 def replay(truth, plan, order, at, scratch):
     base = bases(plan)
     arena = [None] * plan["arena"]["bytes"]
@@ -216,17 +265,42 @@ def replay(truth, plan, order, at, scratch):
     for name, v in truth.value.items():
         if v["at"] < 0 and not intact(name):
             return "inputs collide"
-    # live buffers apart
+    # live buffers apart, but for what dies where a result begins
     spans = [(b, *lives(truth, order, b)) for b in plan["buffers"]]
+    unknown = False
     for t in range(-1, truth.n + 1):
         used = bytearray(plan["arena"]["bytes"])
+        dying = [(b, f, l) for b, f, l in spans if f < l == t]
         for b, first, last in spans:
-            if first <= t <= last:
-                a = base[b.get("pool")] + b["offset"]
-                e = a + b["bytes"]
-                if any(used[a:e]):
+            if not first <= t <= last or (b, first, last) in dying:
+                continue
+            a = base[b.get("pool")] + b["offset"]
+            e = a + b["bytes"]
+            if any(used[a:e]):
+                return f"collide at {t}"
+            used[a:e] = b"\1" * (e - a)
+            for d, _, _ in dying:
+                c = base[d.get("pool")] + d["offset"]
+                if not meets(a, b["bytes"], c, d["bytes"]):
+                    continue
+                if first < t or b["kind"] == "scratch" or t >= truth.n or \
+                        d["kind"] in ("scratch", "state"):
                     return f"collide at {t}"
-                used[a:e] = b"\1" * (e - a)
+                outs = [v["name"] for v in b["values"]
+                        if v["name"] in makes[t]]
+                ins = [v["name"] for v in d["values"] if v["name"] in
+                       reads[t]]
+                ok = [over(truth, plan, order, t, at, x, y)
+                      for x in ins for y in outs]
+                if not ok or False in ok:
+                    return f"overwritten at {t}"
+                unknown |= None in ok
+        for i, (d, _, _) in enumerate(dying):
+            a = base[d.get("pool")] + d["offset"]
+            for c, _, _ in dying[:i]:
+                if meets(a, d["bytes"], base[c.get("pool")] + c["offset"],
+                         c["bytes"]):
+                    return f"collide at {t}"
     for t in range(truth.n):
         for name in reads[t]:
             v = truth.value[name]
@@ -246,8 +320,10 @@ def replay(truth, plan, order, at, scratch):
                 o = truth.value[other]
                 if not meets(at[name], v["bytes"], at[other], o["bytes"]):
                     continue
-                if v["how"] not in ("in_place", "commit") or \
-                        at[other] != at[name]:
+                if v["how"] in ("in_place", "commit") and \
+                        at[other] == at[name]:
+                    continue
+                if over(truth, plan, order, t, at, other, name) is False:
                     return "writes what it reads"
             touched.append((at[name], v["bytes"], name))
         if s:
@@ -265,7 +341,28 @@ def replay(truth, plan, order, at, scratch):
     for name, v in truth.value.items():
         if v["keep"] and name in truth.outputs and not intact(name):
             return "output lost"
-    return None
+    return UNKNOWN if unknown else None
+
+
+def declare_over(plan, walks):
+    """overlaps[] of results that lie over what dies in their step"""
+    base = bases(plan)
+    for b in plan["buffers"]:
+        if b["kind"] == "scratch" or b["first_step"] < 0:
+            continue
+        for d in plan["buffers"]:
+            if d is b or d["last_step"] != b["first_step"] or \
+                    d["kind"] in ("scratch", "state") or \
+                    d["first_step"] == d["last_step"]:
+                continue
+            a = base.get(b.get("pool"), 0) + b["offset"]
+            c = base.get(d.get("pool"), 0) + d["offset"]
+            if a < c + d["bytes"] and c < a + b["bytes"]:
+                step = b["first_step"]
+                node = tuple(plan["steps"][step]["outputs"])
+                b["overlaps"].append({
+                    "with": d["name"], "step": step, "shift": a - c,
+                    "direction": walks.get(node, "forward")})
 
 
 def in_line(truth, plan):
@@ -273,6 +370,9 @@ def in_line(truth, plan):
     order = truth.order(plan)
     if order is None:
         return False
+    walks = {(b["values"][0]["name"],): o["direction"]
+             for b in plan["buffers"] for o in b["overlaps"]
+             if o["with"] not in [v["name"] for v in b["values"]]}
     at = {}
     for b in plan["buffers"]:
         if b["kind"] == "scratch":
@@ -297,6 +397,7 @@ def in_line(truth, plan):
                 o["offset"] = at[o["name"]][0]
                 if at[o["name"]][1]:
                     o["pool"] = at[o["name"]][1]
+    declare_over(plan, walks)
     total = 0
     for pool in plan["arena"]["pools"] or [{"name": None}]:
         ends = [b["offset"] + b["bytes"] for b in plan["buffers"]
@@ -358,6 +459,18 @@ def value_size(r, p):
 def value_at(r, p):
     vs = [v for b in p["buffers"] for v in b["values"]]
     r.choice(vs)["at"] += r.choice([4, -4, 8, -8])
+
+
+def walk(r, p):
+    """An overlap in the other direction."""
+    some = [o for b in p["buffers"] for o in b["overlaps"]
+            if o["with"] not in [v["name"] for v in b["values"]]]
+    if not some:
+        shift(r, p)
+        return
+    o = r.choice(some)
+    o["direction"] = ("backward" if o["direction"] == "forward"
+                      else "forward")
 
 
 def order(r, p):
@@ -437,8 +550,8 @@ def arena(r, p):
 
 DAMAGE = [shift, swap, shorten, lengthen, crowd, size, value_size, value_at,
           order, drop, twice, false_overlap, io, arena, other_pool,
-          pool_sizes]
-HONEST = [shift, swap, order, other_pool]   # what can be brought in line
+          pool_sizes, walk]
+HONEST = [shift, swap, order, other_pool, walk]   # what can be brought in line
 
 
 def check(mcufc, model, plan, path):
@@ -465,6 +578,8 @@ def judge(mcufc, model, good, truth, seed, path):
     what = f"seed {seed}, {kind.__name__}{' in line' * honest}"
     if code not in (0, 1):
         return f"{what}: exit {code}: {said[:200]}", kind, code
+    if wrong is UNKNOWN:
+        return None, kind, code
     if code == 0 and wrong:
         return f"{what}: accepted, but {wrong}", kind, code
     if code == 1 and honest and not wrong:
@@ -519,7 +634,7 @@ def main():
         truth = Truth(good)
         code, said = check(mcufc, model, good, path)
         wrong = harmless(truth, good)
-        if code or wrong:
+        if code or (wrong and wrong is not UNKNOWN):
             print(f"FAIL {model} {options}: {said} {wrong}")
             failed += 1
             continue
