@@ -50,6 +50,7 @@ suite poison tests/e2e/poison.sh "$build"
 suite corrupt python3 tests/e2e/corrupt.py "$build" \
     ${long:+--rounds 10000}
 suite pools tests/e2e/pools.sh "$build"
+suite share tests/e2e/share.sh "$build"
 suite html tests/e2e/html.sh "$build"
 suite arena tests/e2e/arena.sh "$build"
 suite elastic tests/e2e/elastic.sh "$build"
