@@ -163,8 +163,9 @@ static void find_tail(Ends *e)
     }
     while (more) {
         more = false;
-        for (int p = d->n - 1; p >= 0 && !more; p--)
-            more = is_last(e, d->topo[p]) && move_chain(e, d->topo[p]);
+        for (int p = d->n - 1; p >= 0; p--)
+            if (is_last(e, d->topo[p]) && move_chain(e, d->topo[p]))
+                more = true;
     }
 }
 

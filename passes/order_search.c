@@ -165,8 +165,8 @@ static int64_t rank(const Search *s, const Move *m, int64_t after)
 
     switch (s->o->variant) {
     case 0: return after;
-    case 1: return -m->step;
-    case 2: return 0;
+    case 1: return 0;
+    case 2: return -m->step;
     case 3: return -m->need;
     case 4: return m->need;
     case 5: return -after;

@@ -21,7 +21,7 @@ enum { INPUT_TIME = -1 };
  * half a second at most for a hundred, hundredths for a thousand. */
 static long search_nodes(int nbuf)
 {
-    double nodes = 2e8 / ((double)nbuf * nbuf + 1);
+    double nodes = 1e8 / ((double)nbuf * nbuf + 1);
 
     return nodes > 100000 ? 100000 : nodes < 100 ? 100 : (long)nodes;
 }

@@ -99,7 +99,7 @@ static OrderSearch find_order(Walk *w, const PassOptions *opt, int64_t bound,
     if (o.deadline > 0)
         o.work = LONG_MAX / 2;
     order_search(w, &o);
-    if (o.bound < o.peak && o.deadline == 0)
+    if (o.bound < o.peak && o.deadline == 0 && n <= 400)
         search_between(w, &o);
     return o;
 }
@@ -152,7 +152,7 @@ static void consider(Choice *c, const int *order)
 static void choose(Walk *w, Choice *c, const OrderSearch *found,
                    int64_t model, int64_t state)
 {
-    int n = c->s->nstep, variants = n <= 400 ? 16 : n <= 1600 ? 2 : 0;
+    int n = c->s->nstep, variants = n <= 400 ? 16 : n <= 1600 ? 1 : 0;
     OrderSearch o = *found;
 
     if (found->peak < model)
@@ -166,7 +166,7 @@ static void choose(Walk *w, Choice *c, const OrderSearch *found,
         o.variant = i;
         o.improved = false;
         o.deadline = 0;
-        o.work = effort(n) / variants;
+        o.work = effort(n) / (variants + 1);
         order_search(w, &o);
         if (o.improved)
             consider(c, o.order);
