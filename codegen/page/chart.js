@@ -122,6 +122,8 @@ function lines()
     if (view.budgetShown)
         list.push({ at: arena.budget, cls: "budget",
             text: ["budget", short(arena.budget)] });
+    for (const p of pools.slice(1))
+        list.push({ at: p.base, cls: "bound", text: [p.name] });
     return list.sort((a, b) => b.at - a.at);
 }
 

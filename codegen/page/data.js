@@ -5,6 +5,15 @@ const report = JSON.parse(document.getElementById("plan").textContent);
 const models = report.models || [report];
 const plan = models[Number(location.hash.slice(1))] || models[0];
 const steps = plan.steps, buffers = plan.buffers, arena = plan.arena;
+/* Pools are drawn one above the other, the fastest below. */
+const pools = arena.pools || [];
+pools.reduce((at, p) => {
+    p.base = at;
+    for (const b of buffers)
+        if (b.pool === p.name)
+            b.offset += at;
+    return at + p.bytes;
+}, 0);
 /* Time runs from -1, where the caller writes inputs, to END, where it reads
  * outputs. */
 const END = steps.length;

@@ -120,6 +120,9 @@ function tellBuffer(b)
     term(list, "Bytes", bytes(b.bytes));
     term(list, "Addresses", `${count(b.offset)} to ` +
         count(b.offset + b.bytes - 1));
+    for (const p of pools)
+        if (p.name === b.pool)
+            term(list, "Pool", `${p.name}, at ${count(b.offset - p.base)}`);
     term(list, "Lifetime", span(b));
     term(list, "At the peak", peakLine(b));
     show(el("h3", { text: b.name }),

@@ -36,7 +36,7 @@ truth()         # what, command that must succeed
 check "no model" 2 'no model given' "$mcufc"
 check "unknown option" 2 "unknown option '--frobnicate'" \
     "$mcufc" $model --frobnicate
-check "bad target" 2 '--target takes c99' "$mcufc" $model --target z80
+check "bad target" 2 "--target 'z80' is not known" "$mcufc" $model --target z80
 check "unknown suffix" 2 "none of .c" "$mcufc" $model -o "$out/x.docx"
 check "bad size" 2 'takes a size' "$mcufc" $model --arena lots
 check "bad name" 2 'not a C identifier' "$mcufc" $model --name 1x
