@@ -229,7 +229,7 @@ if os.path.isdir(SHARED + '/models'):
     if LONG:
         layers('08_mlperf_vww_mbv1_int8_qdq')
         layers('10_mobilenetv2-12_int8_qoperator')
-        # any code of its first layer moves 40 % of its results: doc/
+        # any code of its first layer moves 40 % of its results: doc/quantized-models.md
         accuracy('10_mobilenetv2-12_int8_qoperator', 'imagenet', 50, .9)
     print('layers: %d passed, %d failed, 0 skipped' % (passed, failed))
 else:

@@ -70,7 +70,7 @@ if [ -d "$shared/models" ]; then
     model 07_marp_kws_dscnn_int8_qoperator 10240 y
     model 08_mlperf_vww_mbv1_int8_qdq 55296 y
     model 09_mlperf_ad_autoencoder_int8_qdq 768 y
-    # its outputs are chaotic: doc/quantization.md
+    # its outputs are chaotic: doc/quantized-models.md
     model 10_mobilenetv2-12_int8_qoperator 1505280 ""
     model mnist_tiny_int8 7840 ""
 else
