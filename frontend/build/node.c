@@ -326,8 +326,10 @@ static bool node_make(Build *b, Draft *d)
     if (!attrs_fill(b, d, n))
         return false;
     for (int i = 0; i < d->nout; i++) {
-        if (!d->want[i]) {
-            node_set_output(n, i, NULL);
+        if (!d->want[i]) {      /* what an op always makes stays */
+            if (i >= op_info(n->op)->min_out ||
+                op_info(n->op)->max_out < 0)
+                node_set_output(n, i, NULL);
             continue;
         }
         value_rename(b, n->out[i], result_name(b, d, i, true));
