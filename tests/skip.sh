@@ -26,8 +26,9 @@ prove()         # model, option
 
 model()         # file, each pass too?
 {
-    if ! "$mcufc" "$1" -q -o "$tmp/x.mcu" >/dev/null 2>&1; then
-        skipped=$((skipped + 1))        # refused, or it needs options
+    "$mcufc" "$1" -q -o "$tmp/x.c" >/dev/null 2>&1
+    if [ $? = 1 ]; then         # refused, or it needs options
+        skipped=$((skipped + 1))
         return
     fi
     prove "$1" ""
