@@ -40,12 +40,14 @@ static bool read_params(const Node *n, QAttn *q)
     return true;
 }
 
-/* most, before, octaves: from a score's real size */
+/* most, before, octaves: from a score's real size. At most 28 octaves come
+ * of it, so that no shift exceeds 31; where one step is more than 14, all
+ * below the top weighs nothing. */
 static void set_octaves(QAttn *q, double unit)
 {
     double per = unit / log(2), most;
 
-    per = per > 32 ? 32 : per;
+    per = per > 14 ? OCTAVES : per;
     most = ceil(OCTAVES / per);
     q->most = most < 4294967295.0 ? (uint32_t)most : UINT32_MAX;
     for (q->before = 31; q->before > 0; q->before--)
