@@ -170,14 +170,16 @@ static void emit_product(Emit *e, const Node *n, const QConv *c)
 static void emit_depthwise(Emit *e, const Node *n, const QConv *c)
 {
     int32_t g[NUMBERS];
-    const char *name;
+    const char *name, *w, *bias, *mult;
 
     numbers(n, &c->s, false, c->x.zero, g);
     q_numbers(&c->rq, g + 14);
     name = open_rows(e, n, &c->s, g);
+    w = turned_weights(e, c);
+    bias = q_bias(e, n, c->bias, c->s.group);
+    mult = q_mult(e, &c->rq);
     emit_call(e, "qdepthwise_T_I", c->x.dt, c->y.dt,
-              "%s, row, %s, %s, %s, %s, y", name, turned_weights(e, c),
-              q_bias(e, n, c->bias, c->s.group), q_mult(e, &c->rq),
+              "%s, row, %s, %s, %s, %s, y", name, w, bias, mult,
               pixel(e, n, c->s.group));
     close_rows(e, &c->s);
 }
@@ -188,20 +190,22 @@ static void emit_windows(Emit *e, const Node *n, const QConv *c)
     int64_t k = window_terms(c) / c->s.group, m = c->s.group * c->s.mg;
     bool panels = c->s.group == 1 && q_in_panels(c->w, c->s.win.out[1], k);
     int32_t g[NUMBERS];
-    const char *name;
+    const char *name, *w, *bias, *mult;
 
     numbers(n, &c->s, c->planar, c->x.zero, g);
     q_numbers(&c->rq, g + 14);
     g[11] = (int32_t)(c->s.win.out[1] < qblock(0) ? 1
                                                   : qblock(window_terms(c)));
     name = open_rows(e, n, &c->s, g);
+    w = packed   ? q_pack4(e, c->w, m, 1, k)
+        : panels ? q_panels(e, c->w, m, k)
+                 : q_weights(e, n, k);
+    bias = q_bias(e, n, c->bias, m);
+    mult = q_mult(e, &c->rq);
     emit_call(e, packed ? "qconv4_T_I" : panels ? "qconv2_T_I" : "qconv8_T_I",
               c->x.dt, c->y.dt,
-              "%s, row, %s, %s, %s, (int16_t *)(void *)s, y", name,
-              packed   ? q_pack4(e, c->w, m, 1, k)
-              : panels ? q_panels(e, c->w, m, k)
-                       : q_weights(e, n, k),
-              q_bias(e, n, c->bias, m), q_mult(e, &c->rq));
+              "%s, row, %s, %s, %s, (int16_t *)(void *)s, y", name, w, bias,
+              mult);
     close_rows(e, &c->s);
 }
 
@@ -209,14 +213,15 @@ static void emit_lean(Emit *e, const Node *n, const QConv *c)
 {
     int64_t m = c->s.group * c->s.mg;
     int32_t g[NUMBERS];
-    const char *name;
+    const char *name, *bias, *mult;
 
     numbers(n, &c->s, c->planar, c->x.zero, g);
     q_numbers(&c->rq, g + 14);
     name = open_rows(e, n, &c->s, g);
+    bias = q_bias(e, n, c->bias, m);
+    mult = q_mult(e, &c->rq);
     emit_call(e, "qlean_T_I", c->x.dt, c->y.dt, "%s, row, x1, %s, %s, %s, y",
-              name, q_bias(e, n, c->bias, m), q_mult(e, &c->rq),
-              pixel(e, n, m));
+              name, bias, mult, pixel(e, n, m));
     close_rows(e, &c->s);
 }
 
@@ -295,6 +300,7 @@ int64_t scratch_qreducemean(const Node *n)
 
 void emit_qreducemean(Emit *e, const Node *n)
 {
+    const char *table, *mult;
     int32_t g[8];
     long long step;
     QMean m;
@@ -311,9 +317,11 @@ void emit_qreducemean(Emit *e, const Node *n)
         e_open(e, "for (int32_t i = %lld; i-- > 0;)", (long long)m.outer);
     else
         e_open(e, "for (int32_t i = 0; i < %lld; i++)", (long long)m.outer);
+    table = q_table(e, 8, g);
+    mult = q_mult(e, &m.rq);
     emit_call(e, "qmean_T_I", m.x.dt, m.y.dt,
-              "%s, x0 + i * %lld, %s, %s, y0 + i * %lld", q_table(e, 8, g),
-              step, q_mult(e, &m.rq), pixel(e, n, m.inner),
+              "%s, x0 + i * %lld, %s, %s, y0 + i * %lld", table,
+              step, mult, pixel(e, n, m.inner),
               (long long)m.inner);
     e_close(e);
 }

@@ -130,7 +130,7 @@ void emit_qproduct(Emit *e, const Node *n, const QProduct *p)
     int32_t g[12] = { (int32_t)p->rows, (int32_t)p->k, (int32_t)p->cols,
                       (int32_t)p->x->zero, (int32_t)qblock(p->k),
                       n->backward };
-    const char *w = NULL, *tail = "";
+    const char *w = NULL, *tail = "", *table, *bias, *mult;
 
     q_numbers(p->rq, g + 6);
     g[11] = (int32_t)p->groups;
@@ -144,13 +144,15 @@ void emit_qproduct(Emit *e, const Node *n, const QProduct *p)
         tail = arena_printf(e->arena, ", %s", group_table(e, p));
     else if (packed)
         tail = ", NULL";
+    table = q_table(e, 12, g);
+    bias = q_bias(e, n, p->bias, p->cols);
+    mult = q_mult(e, p->rq);
     emit_call(e, packed          ? "qmatmul4_T_I"
                  : panels        ? "qmatmul2_T_I"
                  : p->groups > 1 ? "qmatmul8_T_I"
                                  : "qmatmul_T_I",
               p->x->dt, p->y, "%s, x0, %s, %s, %s, (int16_t *)(void *)s, y0%s",
-              q_table(e, 12, g), w, q_bias(e, n, p->bias, p->cols),
-              q_mult(e, p->rq), tail);
+              table, w, bias, mult, tail);
 }
 
 static bool is_lean(const Node *n, const QMatMul *q)
@@ -216,7 +218,7 @@ static void emit_operand(Emit *e, const Node *n, const QMatMul *q)
                       (int32_t)q->a.zero,
                       (int32_t)(q->s.m < BLOCK ? 1 : qblock(q->s.depth)),
                       n->backward };
-    const char *table;
+    const char *table, *bias, *mult;
 
     q_numbers(&q->rq, g + 6);
     g[11] = (int32_t)q->b.zero;
@@ -231,10 +233,11 @@ static void emit_operand(Emit *e, const Node *n, const QMatMul *q)
     emit_call(e, "qwiden_T", q->a.dt, DT_NONE,
               "m * %lld, a0 + at * %lld, %d, (int16_t *)(void *)s",
               (long long)q->s.depth, (long long)q->s.depth, (int)g[3]);
+    bias = q_bias(e, n, q->bias, q->s.n);
+    mult = q_mult(e, &q->rq);
     emit_call(e, rows ? "qoperand_T_I" : "qcolumns_T_I", q->b.dt, q->y.dt,
               "%s, m, (const int16_t *)(const void *)s, w, %s, %s, "
-              "y + at * %lld", table, q_bias(e, n, q->bias, q->s.n),
-              q_mult(e, &q->rq), (long long)q->s.n);
+              "y + at * %lld", table, bias, mult, (long long)q->s.n);
     e_close(e);
     for (int i = 0; i < q->s.rank; i++)
         e_close(e);
@@ -246,12 +249,15 @@ static void emit_lean(Emit *e, const Node *n, const QMatMul *q)
     int32_t g[25] = { (int32_t)q->rows, (int32_t)q->rows, 1, 1, 1, 1, 0,
                       (int32_t)q->s.depth, 1, (int32_t)q->s.n,
                       (int32_t)q->a.zero, 1, n->backward };
+    const char *table, *bias, *mult;
 
     q_numbers(&q->rq, g + 14);
+    table = q_table(e, 25, g);
+    bias = q_bias(e, n, q->bias, q->s.n);
+    mult = q_mult(e, &q->rq);
     e_line(e, "const %s *const row[1] = { x0 };", dtype_ctype(q->a.dt));
     emit_call(e, "qlean_T_I", q->a.dt, q->y.dt, "%s, row, x1, %s, %s, %s, y0",
-              q_table(e, 25, g), q_bias(e, n, q->bias, q->s.n),
-              q_mult(e, &q->rq),
+              table, bias, mult,
               row_room(n, q) ? arena_printf(e->arena, "(%s *)(void *)s",
                                             dtype_ctype(q->y.dt)) : "NULL");
 }
