@@ -265,7 +265,7 @@ static bool by_constant(Site *s, const Gemm *m, Value *a, const Grid *ag,
     int64_t k = t->dim[t->rank - (m->trans_b ? 1 : 2)];
     int64_t n = t->dim[t->rank - (m->trans_b ? 2 : 1)];
     Type wt = { DT_I8, 2, { n, k } };
-    Value *b;
+    Value *b, *codes, *scales;
     Weights w;
 
     if (!is_matrix(t))
@@ -273,8 +273,9 @@ static bool by_constant(Site *s, const Gemm *m, Value *a, const Grid *ag,
     if (!weights_read(s, m->b, !m->trans_b, n, k, &w) ||
         !scaled(s, m, ag->scale, &w, bias, &b))
         return false;
-    return end_gemm(s, m, a, ag, weights_codes(s->g, &w, m->b->name, wt),
-                    weights_scales(s->g, &w, "b_scale"), b, 0);
+    codes = weights_codes(s->g, &w, m->b->name, wt);
+    scales = weights_scales(s->g, &w, "b_scale");
+    return end_gemm(s, m, a, ag, codes, scales, b, 0);
 }
 
 static bool by_value(Site *s, const Gemm *m, Value *a, const Grid *ag,
