@@ -6,8 +6,6 @@ mcufc=${1:-build/mcufc}
 bad=$(dirname "$0")/../data/bad
 out=$(mktemp -d) || exit 2
 failed=0 count=0
-# an optimized BLAS reserves memory for every thread
-export OPENBLAS_NUM_THREADS=1
 tab=$(printf '\t')
 
 while IFS=$tab read -r name message; do
