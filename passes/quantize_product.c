@@ -273,8 +273,8 @@ static bool by_constant(Site *s, const Gemm *m, Value *a, const Grid *ag,
     if (!weights_read(s, m->b, !m->trans_b, n, k, &w) ||
         !scaled(s, m, ag->scale, &w, bias, &b))
         return false;
-    codes = weights_codes(s->g, &w, m->b->name, wt);
     scales = weights_scales(s->g, &w, "b_scale");
+    codes = weights_codes(s->g, &w, m->b->name, wt);
     return end_gemm(s, m, a, ag, codes, scales, b, 0);
 }
 
