@@ -194,13 +194,31 @@ static bool cuts_bytes(const Node *n, int slot, const Cut *walk)
     return true;
 }
 
+/* Does every loop that goes along the result go along an operand? Else a
+ * part of the result is no result of this op (a norm's along its own axis). */
+static bool follows_operands(const Node *n)
+{
+    Cut walk[REGION_DEPTH];
+    bool found[REGION_DEPTH] = { false };
+
+    for (int i = 0; i < n->nin; i++)
+        for (int d = 0; n->in[i] && node_cuts(n, i, walk) &&
+                        d < region_depth(n->region); d++)
+            found[d] = found[d] || walk[d].axis >= 0;
+    for (int d = 0; d < region_depth(n->region); d++)
+        if (n->walk[d] >= 0 && !found[d] &&
+            region_at(n->region, d)->extent > 1)
+            return false;
+    return true;
+}
+
 /* The first slot that cannot be cut; n->nin: none; -n->nout - 1: the op. */
 static int uncut_slot(const Node *n)
 {
     Cut walk[REGION_DEPTH];
     int slot;
 
-    if (!n->out[first_result(n)] || !op_tiles(n))
+    if (!n->out[first_result(n)] || !op_tiles(n) || !follows_operands(n))
         return -n->nout - 1;
     for (slot = -n->nout; slot < n->nin; slot++)
         if (node_slot(n, slot) &&

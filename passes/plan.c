@@ -290,6 +290,15 @@ static bool lay_out(Graph *g, Plan *p, const PassOptions *opt, int64_t *bound)
     return true;
 }
 
+static void forget_plan(Graph *g)
+{
+    for (int i = 0; i < g->nvalue; i++)
+        g->value[i]->buf = NULL;
+    for EACH_NODE(n, g)
+        n->scratch_buf = NULL;
+    g->plan = NULL;
+}
+
 int64_t plan_arena(Graph *g, const PassOptions *opt)
 {
     Storage *s = graph_has_regions(g) ? NULL : storage_new(g, opt);
@@ -299,12 +308,28 @@ int64_t plan_arena(Graph *g, const PassOptions *opt)
 
     by_effort.plan_time = 0;    /* one of several orders that are compared */
     lay_out(g, p, &by_effort, &bound);
-    for (int i = 0; i < g->nvalue; i++)
-        g->value[i]->buf = NULL;
-    for EACH_NODE(n, g)
-        n->scratch_buf = NULL;
-    g->plan = NULL;
+    forget_plan(g);
     return p->arena_bytes;
+}
+
+int64_t plan_peak(Graph *g, const PassOptions *opt, Value **live, int *n)
+{
+    Plan *p = plan_new(g, NULL, opt);
+    int64_t bytes = p->state_bytes;
+
+    find_peak(g, p);
+    for (int i = 0; i < p->nbuf; i++)
+        if (p->buf[i]->first <= p->peak_step &&
+            p->peak_step <= p->buf[i]->last && !p->buf[i]->is_state)
+            bytes += align_up(p->buf[i]->bytes, PLAN_ALIGN);
+    *n = 0;
+    for (int i = 0; i < g->nvalue; i++) {
+        const Buffer *b = g->value[i]->buf;
+        if (b && b->first <= p->peak_step && p->peak_step <= b->last)
+            live[(*n)++] = g->value[i];
+    }
+    forget_plan(g);
+    return bytes;
 }
 
 bool pass_plan(Graph *g, const PassOptions *opt, bool *changed)
