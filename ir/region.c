@@ -216,15 +216,14 @@ static bool follows_operands(const Node *n)
 static int uncut_slot(const Node *n)
 {
     Cut walk[REGION_DEPTH];
-    int slot;
 
-    if (!n->out[first_result(n)] || !op_tiles(n) || !follows_operands(n))
+    if (!n->out[first_result(n)] || !op_tiles(n))
         return -n->nout - 1;
-    for (slot = -n->nout; slot < n->nin; slot++)
+    for (int slot = -n->nout; slot < n->nin; slot++)
         if (node_slot(n, slot) &&
             (!node_cuts(n, slot, walk) || !cuts_bytes(n, slot, walk)))
-            break;
-    return slot;
+            return slot;
+    return follows_operands(n) ? n->nin : -n->nout - 1;
 }
 
 bool node_can_tile(const Node *n)

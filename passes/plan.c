@@ -184,8 +184,9 @@ static DsaResult place(Graph *g, Buffer **list, int n, int64_t base,
     return result;
 }
 
-/* The step with most bytes live: no plan of this order can be smaller. */
-static void find_peak(Graph *g, Plan *p)
+/* The step with most bytes live, less what overlaps save where that is
+ * given: no plan of this order can be smaller. */
+static int64_t find_peak(Graph *g, Plan *p, const int64_t *saved)
 {
     int64_t *delta = NEW_ARRAY(g->scratch, int64_t, p->nsteps + 3);
     int64_t live = 0, most = 0;
@@ -199,11 +200,15 @@ static void find_peak(Graph *g, Plan *p)
     }
     for (int t = INPUT_TIME; t <= p->nsteps; t++) {
         live += delta[t - INPUT_TIME];
-        if (live > most) {
-            most = live;
+        int64_t now = live;
+        if (saved && t >= 0 && t < p->nsteps)
+            now -= saved[t];
+        if (now > most) {
+            most = now;
             p->peak_step = t;
         }
     }
+    return most;
 }
 
 /* A fresh plan with buffers and live ranges, state placed; NULL after a
@@ -312,16 +317,34 @@ int64_t plan_arena(Graph *g, const PassOptions *opt)
     return p->arena_bytes;
 }
 
+/* Bytes that one pair may save in each step, at most. */
+static void find_savings(Graph *g, int64_t *saved)
+{
+    OverlapPairs pairs = { 0, 0, NULL };
+
+    overlap_find(g, &pairs);
+    for (int i = 0; i < pairs.n; i++) {
+        const OverlapPair *o = &pairs.pair[i];
+        int64_t out = o->out->bytes, in = o->in->bytes, s = 0;
+        if (o->forward != DSA_NEVER)
+            s = out < in ? out : in;
+        if (o->forward != DSA_NEVER && o->forward > 0 &&
+            out + in - (o->forward + in) < s)
+            s = out - o->forward;
+        if (s > saved[o->node->index])
+            saved[o->node->index] = s;
+    }
+}
+
 int64_t plan_peak(Graph *g, const PassOptions *opt, Value **live, int *n)
 {
     Plan *p = plan_new(g, NULL, opt);
-    int64_t bytes = p->state_bytes;
+    int64_t *saved = NEW_ARRAY(g->scratch, int64_t, p->nsteps + 1);
+    int64_t bytes;
 
-    find_peak(g, p);
-    for (int i = 0; i < p->nbuf; i++)
-        if (p->buf[i]->first <= p->peak_step &&
-            p->peak_step <= p->buf[i]->last && !p->buf[i]->is_state)
-            bytes += align_up(p->buf[i]->bytes, PLAN_ALIGN);
+    if (g->overlap && !opt->no_reuse)
+        find_savings(g, saved);
+    bytes = p->state_bytes + find_peak(g, p, saved);
     *n = 0;
     for (int i = 0; i < g->nvalue; i++) {
         const Buffer *b = g->value[i]->buf;
@@ -344,7 +367,7 @@ bool pass_plan(Graph *g, const PassOptions *opt, bool *changed)
     p = plan_new(g, s, opt);
     if (!p || !lay_out(g, p, opt, &proved))
         return false;
-    find_peak(g, p);
+    find_peak(g, p, NULL);
     plan_certify(g, s, proved, opt);
     return plan_check(g);
 }

@@ -4,7 +4,7 @@
 
 #include "passes.h"
 
-/* plan.c: most bytes live in one step, and the values that are (room for all
+/* plan.c: most bytes live in one step (less what overlaps may save there), and the values that are (room for all
  * of them); leaves no plan behind. */
 int64_t plan_peak(Graph *g, const PassOptions *opt, Value **live, int *n);
 /* Gives every value its buffer and numbers the steps; returns how many. */

@@ -7,6 +7,7 @@
 #include "stream.h"
 
 #include "plan_regions.h"
+#include "storage.h"
 
 enum { MOST_MOVES = 4000 };
 
@@ -34,25 +35,56 @@ static bool attack(Graph *g, Value *v)
     return stream_value(g, v);
 }
 
-bool pass_stream(Graph *g, const PassOptions *opt, bool *changed)
+/* Move after move at the peak; *best gets a copy of the graph where the peak
+ * was lowest, NULL: as it was. */
+static bool search(Graph *g, const PassOptions *opt, Graph **best)
 {
-    bool skip;
+    Value **live = NULL;
+    int64_t least = INT64_MAX;
+    int n;
 
     for (int i = 0; i < MOST_MOVES; i++) {
-        Value **live = NEW_ARRAY(g->scratch, Value *, g->nvalue + 1);
-        bool moved = false;
-        int n;
-        plan_peak(g, opt, live, &n);
+        bool moved = false, skip;
+        int64_t peak;
+        live = NEW_ARRAY(g->scratch, Value *, g->nvalue + 1);
+        peak = plan_peak(g, opt, live, &n);
+        if (peak < least) {
+            least = peak;
+            *best = i ? graph_clone(g) : NULL;
+        }
         sort_values(live, n);
         for (int k = 0; k < n && !moved; k++)
             moved = attack(g, live[k]);
         if (!moved)
             break;
-        *changed = true;
         if (!pass_dce(g, opt, &skip))
             return false;
         graph_tidy(g);
     }
+    return true;
+}
+
+/* g becomes what `from` is. */
+static void graph_become(Graph *g, Graph *from)
+{
+    *g = *from;
+    for EACH_NODE(n, g)
+        n->graph = g;
+}
+
+bool pass_stream(Graph *g, const PassOptions *opt, bool *changed)
+{
+    Graph *trial, *best = NULL;
+
+    if (graph_has_regions(g) || g->placed || opt->npool)
+        return true;
+    trial = graph_clone(g);
+    if (!search(trial, opt, &best))
+        return false;
+    if (!best || plan_arena(best, opt) >= plan_arena(g, opt))
+        return true;
+    graph_become(g, best);
+    *changed = true;
     graph_number(g);
-    return !*changed || regions_verify(g);
+    return regions_verify(g);
 }

@@ -120,6 +120,7 @@ Value *parts_make(Parts *p, Value *v, int axis)
                                     (size_t)op_info(n->op)->attr_bytes)
                      : t->attr;
     part->island = n->island;
+    part->out[0]->quant = v->quant;
     part->out[0]->type = t->out[0]->type;
     graph_insert(p->g, p->at, part);
     if (v->id < p->nmade)

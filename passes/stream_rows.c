@@ -72,6 +72,7 @@ static Node *copy_node(Rows *r, const Node *n)
                            (size_t)op_info(n->op)->attr_bytes);
     c->island = n->island;
     c->out[0]->type = n->out[0]->type;
+    c->out[0]->quant = n->out[0]->quant;
     graph_insert(r->g, r->at, c);
     return c;
 }
