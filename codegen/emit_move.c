@@ -58,11 +58,22 @@ void emit_copy_nest(Emit *e, const Nest *l, DType dt, const char *y,
         e_close(e);
 }
 
+/* The planner made operand k of a Concat where its copy would go. */
+static bool is_in_place(const Node *n, int k)
+{
+    const Value *x = n->op == OP_Concat ? n->in[k] : NULL, *y = n->out[0];
+    int64_t at = x ? node_part_place(n, k) : -1;
+
+    return at >= 0 && x->buf && y->buf && !x->store && !y->store &&
+           x->buf->pool == y->buf->pool &&
+           x->buf->offset + x->delta == y->buf->offset + y->delta + at;
+}
+
 void emit_move(Emit *e, const Node *n)
 {
     for (int k = 0; k < move_count(n); k++) {
         Move m;
-        if (n->op == OP_Split && !n->out[k])
+        if ((n->op == OP_Split && !n->out[k]) || is_in_place(n, k))
             continue;
         move_part(n, k, &m);
         if (dtype_bits(n->in[0]->type.dt) < 8 && (k == 0 || m.out))

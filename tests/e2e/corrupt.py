@@ -24,6 +24,10 @@ UNKNOWN = "results lie over operands as their ops may allow"
 UNITS = {"QConv", "QMaxPool", "QAveragePool", "QMatMul", "QAdd", "QMul",
          "QRequantize", "QLookup"}
 
+# operands of the texts' Concats, which join whole rows: one that already is
+# in its place need not be copied
+JOINS = {"z": ("c", "f", "e"), "r": ("q", "p")}
+
 TEXTS = {
     "fork": """<ir_version: 10, opset_import: ["" : 21]>
 fork (float[8] x) => (float[8] y, float[24] z) {
@@ -93,6 +97,8 @@ class Truth:
             if v["of"]:
                 v["shift"] = v["place"] - self.value[v["of"]]["place"]
         self.node = [tuple(s["outputs"]) for s in plan["steps"]]
+        self.joins = {s["index"] for s in plan["steps"]
+                      if s["op"] == "Concat"}
         self.scratch = {}
         for b in plan["buffers"]:
             if b["kind"] == "scratch":
@@ -223,12 +229,26 @@ def rows_safe(x, y, at_x, at_y, backward):
     return True
 
 
+def in_its_place(truth, at, x, y):
+    """Is operand x of the Concat y where its copy would go?"""
+    parts = JOINS.get(y, ())
+    if x not in parts or truth.value[y]["bytes"] != sum(
+            truth.value[p]["bytes"] for p in parts):
+        return None
+    before = parts[:parts.index(x)]
+    return at[x] == at[y] + sum(truth.value[p]["bytes"] for p in before)
+
+
 def over(truth, plan, order, step, at, x, y):
     """May y, made by the step, lie over x, which it reads? True, False, or
     None: not known here."""
     v, w = truth.value[x], truth.value[y]
     old = order.index(step)
-    if old not in truth.pieces or v["keep"]:
+    if v["keep"]:
+        return False
+    if old in truth.joins:
+        return in_its_place(truth, at, x, y)
+    if old not in truth.pieces:
         return False
     if old not in truth.rowwise or len(v["shape"]) != 2:
         return None
