@@ -1,7 +1,6 @@
-/* report.c - the memory plan for people (text) and machines (JSON). The keys
- * are a contract: evaluation and users' scripts read them. */
-#include <string.h>
-
+/* report.c - the memory plan for machines: JSON. The keys are a contract:
+ * evaluation and users' scripts read them. */
+#include "../ir/region.h"
 #include "../support/number.h"
 #include "report.h"
 
@@ -10,28 +9,13 @@ static long long ll(int64_t x)
     return (long long)x;
 }
 
-static int64_t total_macs(const Graph *g)
+int64_t report_macs(const Graph *g)
 {
     int64_t macs = 0;
 
     for EACH_NODE(n, g)
         macs += node_macs(n);
     return macs;
-}
-
-/* Bytes live at each step, by node index. */
-static int64_t *live_bytes(Arena *a, const Plan *p)
-{
-    int64_t *live = NEW_ARRAY(a, int64_t, p->nsteps + 2);
-
-    for (int i = 0; i < p->nbuf; i++) {
-        const Buffer *f = p->buf[i];
-        live[f->first < 0 ? 0 : f->first] += f->bytes;
-        live[f->last + 1] -= f->bytes;
-    }
-    for (int t = 0; t < p->nsteps; t++)
-        live[t + 1] += live[t];
-    return live;
 }
 
 /* A number each, or where the quantization is per channel a list each. */
@@ -54,7 +38,7 @@ static void json_quant(Buf *b, const Value *v)
     buf_puts(b, q->n > 1 ? "]}" : "}");
 }
 
-static const Node *step_node(const Graph *g, int step)
+const Node *report_step(const Graph *g, int step)
 {
     for EACH_NODE(n, g)
         if (n->index == step)
@@ -65,7 +49,7 @@ static const Node *step_node(const Graph *g, int step)
 /* One class of the certificate, with the tensors that add up to it. */
 static void json_bound(Buf *b, const Graph *g, const Bound *row, bool more)
 {
-    const Node *n = step_node(g, row->step);
+    const Node *n = report_step(g, row->step);
 
     buf_printf(b, "%s\n      {\"class\": \"%s\", \"bound\": %lld, "
                "\"plan\": %lld, \"proof\": \"%s\",\n        \"witness\": "
@@ -192,7 +176,7 @@ static void json_options(Buf *b, const Strings *list)
 static void json_steps(Buf *b, const Graph *g)
 {
     bool quantized = report_is_quantized(g);
-    const int64_t *live = live_bytes(b->arena, g->plan);
+    const int64_t *live = plan_live(g, -1, b->arena);
 
     buf_puts(b, "  \"steps\": [");
     for EACH_NODE(n, g) {
@@ -201,11 +185,15 @@ static void json_steps(Buf *b, const Graph *g)
         buf_quote(b, n->name);
         buf_printf(b, ", \"op\": \"%s\", \"macs\": %lld, \"live_bytes\": "
                    "%lld, \"code\": %s", op_name(n->op), ll(node_macs(n)),
-                   ll(live[n->index]),
+                   ll(live[n->index + 1]),
                    codegen_has_step(n) ? "true" : "false");
         buf_puts(b, ", \"outputs\": [");
         json_names(b, n->out, n->nout);
         buf_printf(b, "]%s", node_is_lean(n) ? ", \"lean\": true" : "");
+        if (n->region)
+            buf_printf(b, ", \"region\": %d", n->region->id);
+        else
+            buf_puts(b, ", \"region\": null");
         json_island(b, n, quantized);
     }
     buf_puts(b, "\n  ],\n");
@@ -226,17 +214,22 @@ static void json_overlap(Buf *b, const char **comma, const char *with,
 static void lies_over(Buf *b, const char **comma, const Node *n,
                       const Buffer *buf)
 {
-    for (int i = 0; i < n->nin; i++) {
-        const Buffer *x = n->in[i] ? n->in[i]->buf : NULL;
-        bool again = false;
-        for (int k = 0; k < i; k++)
-            again |= n->in[k] && n->in[k]->buf == x;
-        if (x && x != buf && !again && x->last == n->index &&
-            x->pool == buf->pool && x->offset < buf->offset + buf->bytes &&
-            buf->offset < x->offset + x->bytes)
-            json_overlap(b, comma, x->name, n->index,
-                         buf->offset - x->offset, n->backward);
-    }
+    for (int o = 0; o < n->nout; o++)
+        for (int k = 0; n->out[o] && k < n->nin; k++)
+            if (n->out[o]->buf == buf && value_lies_over(n->out[o], k))
+                json_overlap(b, comma, n->in[k]->buf->name, n->index,
+                             buf->offset - n->in[k]->buf->offset,
+                             n->backward);
+}
+
+/* The first step that makes a value of the buffer; -1: a caller does. */
+static int birth(Node *const *step, const Buffer *buf, int nsteps)
+{
+    for (int t = buf->first; t >= 0 && t < nsteps; t++)
+        for (int i = 0; i < step[t]->nout; i++)
+            if (step[t]->out[i] && step[t]->out[i]->buf == buf)
+                return t;
+    return buf->first;
 }
 
 /* Other buffers whose dying bytes it lies over; and values that share it with
@@ -245,17 +238,16 @@ static void json_overlaps(Buf *b, Node *const *step, const Buffer *buf,
                           int nsteps)
 {
     const char *comma = "";
+    int first = birth(step, buf, nsteps);
 
     buf_puts(b, "\"overlaps\": [");
-    if (buf->first >= 0 && buf->first < nsteps && !buf->is_scratch)
-        lies_over(b, &comma, step[buf->first], buf);
-    for (int t = buf->first + 1; t <= buf->last && t < nsteps; t++)
+    if (first >= 0 && first < nsteps && !buf->is_scratch)
+        lies_over(b, &comma, step[first], buf);
+    for (int t = first + 1; t <= buf->last && t < nsteps; t++)
         for (int i = 0; i < step[t]->nout; i++) {
-            const Node *n = step[t];
-            const Value *v = n->out[i];
-            if (!v || v->buf != buf || n->nin == 0 || !n->in[0])
-                continue;
-            json_overlap(b, &comma, v->name, n->index, v->delta, false);
+            const Value *v = step[t]->out[i];
+            if (v && v->buf == buf)
+                json_overlap(b, &comma, v->name, t, v->delta, false);
         }
     buf_puts(b, "]");
 }
@@ -315,11 +307,12 @@ static void json_model(Buf *b, const ReportInfo *info)
     buf_printf(b, "  \"stack_bytes\": %lld,\n  \"flash\": {\"weights\": %lld"
                ", \"tables\": %lld, \"code_estimate\": %lld},\n  \"macs\": "
                "%lld,\n  \"flash_reads\": %lld,\n", ll(s.stack),
-               ll(s.weights), ll(s.tables), ll(s.code), ll(total_macs(g)),
+               ll(s.weights), ll(s.tables), ll(s.code), ll(report_macs(g)),
                ll(s.weights));
     json_io(b, cg, g->in, g->nin, true);
     json_io(b, cg, g->out, g->nout, false);
     json_steps(b, g);
+    json_regions(b, g);
     json_decisions(b, r);
     if (info->elastic_json)
         buf_printf(b, "  \"elastic\": %s,\n", info->elastic_json);
@@ -346,149 +339,4 @@ void report_json(Buf *b, const ReportInfo *info)
         buf_puts(b, m->next ? "  ,\n" : "");
     }
     buf_puts(b, "  ]\n}\n");
-}
-
-static void text_io(Buf *b, const Codegen *cg, Value *const *list, int n,
-                    const char *kind)
-{
-    const Plan *p = codegen_graph(cg)->plan;
-
-    for (int i = 0; i < n; i++) {
-        buf_printf(b, "%-7s %s ", kind, list[i]->name);
-        type_print(b, &list[i]->type);
-        buf_printf(b, ", %lld B at %lld", ll(type_bytes(&list[i]->type)),
-                   ll(codegen_offset(cg, list[i])));
-        if (plan_has_pools(p) && list[i]->buf)
-            buf_printf(b, " of pool %s", p->pool[list[i]->buf->pool].name);
-        buf_putc(b, '\n');
-    }
-}
-
-static void text_pools(Buf *b, const Plan *p)
-{
-    for (int i = 0; plan_has_pools(p) && i < p->npool; i++) {
-        int n = 0;
-        for (int k = 0; k < p->nbuf; k++)
-            n += p->buf[k]->pool == i;
-        buf_printf(b, "pool    %s, %lld B of %lld, %d buffers%s\n",
-                   p->pool[i].name, ll(p->pool[i].bytes),
-                   ll(p->pool[i].limit), n,
-                   p->state_bytes && p->state_pool == i ? ", the state"
-                                                        : "");
-    }
-}
-
-static void text_peak(Buf *b, const Plan *p)
-{
-    buf_printf(b, "\nlive at the peak (step %d):\n", p->peak_step);
-    for (int i = 0; i < p->nbuf; i++)
-        if (p->buf[i]->first <= p->peak_step &&
-            p->peak_step <= p->buf[i]->last)
-            buf_printf(b, "  %10lld B  %s (steps %d to %d)\n",
-                       ll(p->buf[i]->bytes), p->buf[i]->name,
-                       p->buf[i]->first, p->buf[i]->last);
-}
-
-static void text_steps(Buf *b, const Graph *g)
-{
-    int64_t total = total_macs(g);
-    const int64_t *live = live_bytes(b->arena, g->plan);
-
-    buf_puts(b, "\n step   live bytes         MACs  share  op\n");
-    for EACH_NODE(n, g)
-        buf_printf(b, "%5d %12lld %12lld %5.1f%%  %-18s %s%s\n", n->index,
-                   ll(live[n->index]), ll(node_macs(n)),
-                   total ? 100.0 * (double)node_macs(n) / (double)total : 0,
-                   op_name(n->op), n->name,
-                   n->index == g->plan->peak_step ? "   <- peak" : "");
-}
-
-/* name (bytes) + name (bytes) + ...: the largest few */
-static void text_held(Buf *b, const Bound *row)
-{
-    enum { SHOWN = 4 };
-    int64_t rest = 0;
-
-    for (int i = 0; i < row->nheld; i++)
-        if (i < SHOWN)
-            buf_printf(b, "%s%s (%lld)", i ? " + " : "", row->held[i].name,
-                       ll(row->held[i].bytes));
-        else
-            rest += row->held[i].bytes;
-    if (row->nheld > SHOWN)
-        buf_printf(b, " + %d more (%lld)", row->nheld - SHOWN, ll(rest));
-}
-
-/* The certificate: how far from the best possible, and why. */
-static void text_bounds(Buf *b, const Graph *g)
-{
-    const Plan *p = g->plan;
-
-    buf_puts(b, "\n  class                    lower bound         plan    gap"
-             "  proof\n");
-    for (int i = 0; i < p->nbound; i++) {
-        const Bound *row = &p->bounds[i];
-        const Node *n = step_node(g, row->step);
-        buf_printf(b, "  %-22s %13lld %12lld %5.1f%%  %s, at ", row->name,
-                   ll(row->bound), ll(row->plan),
-                   100.0 * (double)(row->plan - row->bound) /
-                       (double)(row->bound ? row->bound : 1), row->proof);
-        if (n)
-            buf_printf(b, "step %d, %s (%s)\n      ", row->step, n->name,
-                       op_name(n->op));
-        else
-            buf_printf(b, "%s\n      ", row->step < 0 ? "the inputs"
-                                                      : "the outputs");
-        text_held(b, row);
-        buf_putc(b, '\n');
-    }
-}
-
-static void text_model(Buf *b, const ReportInfo *info)
-{
-    const Codegen *cg = info->cg;
-    const Graph *g = codegen_graph(cg);
-    const Plan *p = g->plan;
-    int64_t height = p->nbound ? p->bounds[0].plan : p->arena_bytes;
-    CodegenSizes s = codegen_sizes(cg);
-
-    buf_printf(b, "model   %s, target %s\narena   %lld B", info->model,
-               info->target, ll(p->arena_bytes));
-    if (info->budget)
-        buf_printf(b, " of %lld B", ll(info->budget));
-    if (p->is_shared)
-        buf_printf(b, " shared, %lld B by this model", ll(height));
-    buf_printf(b, " (lower bound %lld B for this order, gap %.1f%%; state "
-               "%lld B)\n", ll(p->lower_bound),
-               100.0 * (double)(height - p->lower_bound) /
-                   (double)(p->lower_bound ? p->lower_bound : 1),
-               ll(p->state_bytes));
-    text_pools(b, p);
-    for (int i = 0; i < info->nadvice; i++)
-        buf_printf(b, "%ssaves %lld B: %s\n", i ? "        " : "advice  ",
-                   ll(info->advice[i].saves), info->advice[i].text);
-    buf_printf(b, "stack   at most %lld B\nflash   %lld B of constants, about"
-               " %lld B of code\nwork    %lld MACs in %d steps\n",
-               ll(s.stack), ll(s.weights), ll(s.code), ll(total_macs(g)),
-               p->nsteps);
-    text_io(b, cg, g->in, g->nin, "input");
-    text_io(b, cg, g->out, g->nout, "output");
-    text_bounds(b, g);
-    text_peak(b, p);
-    text_steps(b, g);
-    text_islands(b, g);
-    if (info->elastic)
-        buf_printf(b, "\n%s", info->elastic);
-    if (info->low_rank)
-        buf_printf(b, "\n%s", info->low_rank);
-    if (info->quantization)
-        buf_printf(b, "\n%s", info->quantization);
-}
-
-void report_text(Buf *b, const ReportInfo *info)
-{
-    for (const ReportInfo *m = info; m; m = m->next) {
-        text_model(b, m);
-        buf_puts(b, m->next ? "\n" : "");
-    }
 }

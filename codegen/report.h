@@ -18,6 +18,11 @@ bool report_is_quantized(const Graph *g);
 const char *report_island(const Node *n);
 void text_islands(Buf *b, const Graph *g);
 int64_t report_code_bytes(const Graph *g);
+int64_t report_macs(const Graph *g);
+const Node *report_step(const Graph *g, int step);      /* NULL: none */
+/* report_regions.c: the loops, as `"regions": [...]` and as a table */
+void json_regions(Buf *b, const Graph *g);
+void text_regions(Buf *b, const Graph *g);
 /* [1, 3, 224, 224] */
 void json_dims(Buf *b, const Type *t);
 

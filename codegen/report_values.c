@@ -4,6 +4,7 @@
  * buffer because a step computed it there, or as a view of a value that is
  * there already, or because it overwrites one that dies (in place).
  */
+#include "../ir/region.h"
 #include "report.h"
 
 struct Residents {
@@ -13,21 +14,10 @@ struct Residents {
     const Value **list;
 };
 
-static int first_step(const Value *v)
-{
-    return v->def ? v->def->index : -1;
-}
-
 static int last_step(const Graph *g, const Value *v)
 {
-    int last = first_step(v);
-
-    if (v->is_output || (v->buf->is_state && !v->def))
-        return g->plan->nsteps;
-    for (int i = 0; i < v->nuse; i++)
-        if (v->use[i]->index > last)
-            last = v->use[i]->index;
-    return last;
+    return v->is_output || (v->buf->is_state && !v->def)
+               ? g->plan->nsteps : value_last_step(v);
 }
 
 /* Grouping: a counting sort by buffer */
@@ -148,11 +138,16 @@ static void json_value(Buf *b, const Graph *g, const Value *v)
     json_dims(b, &v->type);
     buf_printf(b, ", \"bytes\": %lld, \"at\": %lld, \"first_step\": %d, "
                "\"last_step\": %d, \"how\": \"%s\"",
-               (long long)type_bytes(&v->type), (long long)v->delta,
-               first_step(v), last_step(g, v), how(v));
+               (long long)value_stored_bytes(v), (long long)v->delta,
+               value_first_step(v), last_step(g, v), how(v));
     if (over) {
         buf_puts(b, ", \"of\": ");
         buf_quote(b, over->name);
+    }
+    if (v->store) {
+        Type tile = value_stored_type(v, v->store);
+        buf_printf(b, ", \"store\": %d, \"tile\": ", v->store->id);
+        json_dims(b, &tile);
     }
     json_readers(b, v);
 }
@@ -208,8 +203,8 @@ void json_decisions(Buf *b, const Residents *r)
             unshared_add(&u, p->buf[i]->bytes, p->buf[i]->first,
                          p->buf[i]->last);
         for (int k = r->start[i]; k < r->start[i + 1]; k++)
-            unshared_add(&u, type_bytes(&r->list[k]->type),
-                         first_step(r->list[k]),
+            unshared_add(&u, value_stored_bytes(r->list[k]),
+                         value_first_step(r->list[k]),
                          last_step(r->g, r->list[k]));
     }
     buf_printf(b, "  \"decisions\": {\"apart\": %lld, \"unshared_bound\": "

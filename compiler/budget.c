@@ -73,15 +73,9 @@ static void say_live(Compile *c, int t, int k)
                 n - MAX_SAID);
 }
 
-static int64_t live_bytes(const Plan *p, int t, int k)
+static int64_t live_bytes(Compile *c, int t, int k)
 {
-    int64_t live = 0;
-
-    for (int i = 0; i < p->nbuf; i++)
-        if (p->buf[i]->first <= t && t <= p->buf[i]->last &&
-            (k < 0 || p->buf[i]->pool == k))
-            live += p->buf[i]->bytes;
-    return live;
+    return plan_live(c->g, k, c->arena)[t + 1];
 }
 
 static void say_peak(Compile *c, int t, int k)
@@ -93,11 +87,11 @@ static void say_peak(Compile *c, int t, int k)
     if (n)
         diag_note(c->diag, "%s peaks at step %d, node '%s' (%s), with %lld B "
                   "live:", pool, t, n->name, op_name(n->op),
-                  (long long)live_bytes(p, t, k));
+                  (long long)live_bytes(c, t, k));
     else
         diag_note(c->diag, "%s peaks where %s are handed over, with %lld B "
                   "live:", pool, t < 0 ? "inputs" : "outputs",
-                  (long long)live_bytes(p, t, k));
+                  (long long)live_bytes(c, t, k));
     if (!c->diag->quiet)
         say_live(c, t, k);
 }
@@ -114,9 +108,13 @@ static void say_order(Compile *c)
 {
     const Plan *p = c->g->plan;
 
-    if (p->nbound > 1 && p->bounds[1].bound > c->opt->arena)
+    const Bound *any = plan_bound(p, BOUND_ANY_OVERLAP);
+
+    if (!any)
+        any = plan_bound(p, BOUND_ANY);
+    if (any && any->bound > c->opt->arena)
         diag_hint(c->diag, "no order of steps fits: at least %lld B in each",
-                  (long long)p->bounds[1].bound);
+                  (long long)any->bound);
 }
 
 static int over_arena(Compile *c)
@@ -148,25 +146,11 @@ static int over_flash(Compile *c, const CodegenSizes *s, int64_t flash)
     return EXIT_BUDGET;
 }
 
-/* The step at which pool k holds most. */
-static int pool_peak(const Plan *p, int k)
-{
-    int64_t most = -1;
-    int at = -1;
-
-    for (int t = -1; t <= p->nsteps; t++)
-        if (live_bytes(p, t, k) > most) {
-            most = live_bytes(p, t, k);
-            at = t;
-        }
-    return at;
-}
-
 static int over_pool(Compile *c, int k)
 {
     const Plan *p = c->g->plan;
     const MemPool *pool = &p->pool[k];
-    int t = pool_peak(p, k);
+    int t = plan_peak_step(c->g, k, c->arena);
 
     diag_error(c->diag, "pool %s needs %lld B, %lld B more than %lld",
                pool->name, (long long)pool->bytes,
@@ -174,10 +158,10 @@ static int over_pool(Compile *c, int k)
                (long long)pool->limit);
     say_peak(c, t, k);
     for (int i = 0; i < p->npool; i++)
-        if (i != k && p->pool[i].limit > live_bytes(p, t, i))
+        if (i != k && p->pool[i].limit > live_bytes(c, t, i))
             diag_hint(c->diag, "pool %s has %lld B free then: no more of "
                       "these buffers fit", p->pool[i].name, (long long)
-                      (p->pool[i].limit - live_bytes(p, t, i)));
+                      (p->pool[i].limit - live_bytes(c, t, i)));
     c->advice = advice_arena(c, &c->nadvice);
     say_advice(c);
     diag_hint(c->diag, "--pool %s=%lld is enough", pool->name,

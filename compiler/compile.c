@@ -259,11 +259,11 @@ int64_t arena_of(Compile *c, Graph *g)
     return passes_run(g, &po) && g->plan ? g->plan->arena_bytes : 0;
 }
 
-Graph *unplanned_graph(Compile *c)
+Graph *unplanned_graph(Compile *c, const char *before)
 {
     PassOptions po = pass_options(c);
 
-    po.before = "schedule";
+    po.before = before;
     if (load(c) != EXIT_OK || !passes_run(c->g, &po))
         return NULL;
     graph_add_commits(c->g);

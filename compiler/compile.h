@@ -86,9 +86,9 @@ const char *prove_failed(const Compile *c);
 void write_reproducer(Compile *c, const char *pass, const PassOptions *opt);
 /* plan_file.c: --check-plan */
 int check_plan_file(Compile *c);
-/* A fresh graph after all passes that make no plan, with the commits of
- * states; NULL after a message. */
-Graph *unplanned_graph(Compile *c);
+/* A fresh graph after all passes before this one, with the commits of states;
+ * NULL after a message. */
+Graph *unplanned_graph(Compile *c, const char *before);
 /* Bytes of the arena that c's options give; -1 after a message. */
 int64_t planned_bytes(Compile *c);
 /* info.c: --info */

@@ -2,8 +2,9 @@
  * edited, as a plan for the graph that the model gives.
  *
  * Nothing of the planner takes part: the graph is built and rewritten up to
- * the pass `schedule`; order, buffers, addresses and lifetimes come from the
- * file. plan_rules.c and passes/check_plan.c then judge them.
+ * the pass `schedule` (where the file has loops, `stream` lays them over the
+ * graph); order, buffers, addresses and lifetimes come from the file.
+ * plan_rules.c and passes/check_plan.c then judge them.
  */
 #include "plan_file.h"
 
@@ -145,7 +146,11 @@ static bool load_steps(PlanFile *f)
     if (steps->n != total)
         return plan_bad(f, steps, "%d steps, the model has %d", steps->n,
                         total);
+    if (!plan_loops_whole(f, steps))
+        return false;
     graph_number(f->g);
+    if (!plan_loops(f, steps))
+        return false;
     codegen_scratch(f->g);
     f->g->plan->nsteps = total;
     return true;
@@ -169,6 +174,7 @@ static bool load_scratch(const PlanFile *f, Buffer *b, const Json *j)
 
 static bool load_values(const PlanFile *f, Buffer *b, const Json *j)
 {
+    const Value *first = NULL;
     const Json *list;
     const char *name;
     int64_t at, bytes;
@@ -189,10 +195,16 @@ static bool load_values(const PlanFile *f, Buffer *b, const Json *j)
         if (v->buf)
             return plan_bad(f, item, "'%s' is in the buffers '%s' and '%s'",
                             name, v->buf->name, b->name);
-        if (bytes != type_bytes(&v->type))
+        if (!plan_store(f, item, v))
+            return false;
+        if (bytes != value_stored_bytes(v))
             return plan_bad(f, item, "'%s' has %lld B, not %lld", name,
-                            (long long)type_bytes(&v->type),
+                            (long long)value_stored_bytes(v),
                             (long long)bytes);
+        if (i && v->store != first->store)
+            return plan_bad(f, item, "'%s' and '%s' are in one buffer, but "
+                            "not in the same loops", first->name, name);
+        first = i ? first : v;
         if (at < 0 || at + bytes > b->bytes)
             return plan_bad(f, item, "'%s', bytes %lld to %lld, lies outside "
                             "its buffer '%s' of %lld B", name, (long long)at,
@@ -386,6 +398,7 @@ int check_plan_file(Compile *c)
 {
     PlanFile f = { .c = c, .path = c->opt->check_plan };
     Options *merged = NEW(c->arena, Options);
+    const Json *loops;
 
     *merged = *c->opt;
     if (!read_file(&f) || !take_options(&f, merged))
@@ -393,14 +406,12 @@ int check_plan_file(Compile *c)
     c->opt = merged;
     if (!parse_pools(c))
         return EXIT_BAD;
-    f.g = unplanned_graph(c);
+    loops = json_get(f.root, "regions");
+    /* loops are the graph's, laid over the order that was found */
+    f.g = unplanned_graph(c, loops && loops->kind == JSON_ARRAY && loops->n
+                                 ? "lean" : "schedule");
     if (!f.g)
         return EXIT_BAD;
-    if (graph_has_regions(f.g)) {
-        plan_bad(&f, NULL, "the model has loops over tiles: such a plan "
-                 "cannot be checked from a file yet");
-        return EXIT_BAD;
-    }
     if (!plan_file_load(&f) || !plan_file_rules(&f))
         return EXIT_BAD;
     printf("%s: valid: %d buffers in %d steps, arena %lld B\n", f.path,

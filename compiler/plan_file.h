@@ -18,6 +18,8 @@ typedef struct PlanFile {
     const Json **of;            /* by buffer id: its object */
     OverPair *over;             /* declared between buffers */
     int nover, capover;
+    Region **loop;              /* by id, in the file's order of steps */
+    int nloop;
 } PlanFile;
 
 /* `path: line N: message` when `at` is known; false. */
@@ -40,5 +42,15 @@ bool plan_file_rules(PlanFile *f);
  * live buffers share a byte without it */
 bool plan_overlaps(PlanFile *f);
 bool plan_apart(const PlanFile *f);
+
+/* plan_loops.c: is every loop in one piece, in the order of the graph now? */
+bool plan_loops_whole(const PlanFile *f, const Json *steps);
+/* Are the file's loops the graph's? Every value is then stored in the
+ * innermost loop that it may be in. */
+bool plan_loops(PlanFile *f, const Json *steps);
+/* v is stored where its entry says, further out perhaps. */
+bool plan_store(const PlanFile *f, const Json *j, Value *v);
+/* The steps in which v is needed; -1: the inputs. */
+void plan_needed(const Value *v, int *first, int *last);
 
 #endif

@@ -18,6 +18,8 @@ static long long ll(int64_t x)
 typedef struct Over {
     PlanFile *f;
     bool *declared;             /* by value id: inside its buffer */
+    int *birth;                 /* by buffer id: makes the first value in it;
+                                   -1: no step does */
     Node **step;                /* by index */
     int8_t *walks;              /* by step: 0 unsaid, 1 forward, -1 backward */
 } Over;
@@ -40,7 +42,7 @@ static bool meet(const Buffer *a, const Buffer *b)
 static bool check_inside(Over *o, const Buffer *b, const Value *v,
                          const Entry *e)
 {
-    if (!v->def || v->def->index <= b->first || o->declared[v->id])
+    if (!v->def || v->def->index <= o->birth[b->id] || o->declared[v->id])
         return plan_bad(o->f, e->at, "buffer '%s' and '%s' do not overlap",
                         b->name, e->name);
     if (e->step != v->def->index || e->shift != v->delta ||
@@ -63,7 +65,8 @@ static bool check_over(Over *o, const Buffer *b, const Buffer *x,
     int way = backward ? -1 : 1;
 
     if (strcmp(x->name, e->name) || !meet(b, x) || b->first != x->last ||
-        b->first < 0 || b->first >= f->g->plan->nsteps || b->is_scratch)
+        b->first < 0 || b->first >= f->g->plan->nsteps || b->is_scratch ||
+        o->step[b->first]->region)
         return plan_bad(f, e->at, "buffer '%s' and '%s' do not overlap",
                         b->name, e->name);
     if (e->step != b->first || e->shift != b->offset - x->offset ||
@@ -101,11 +104,32 @@ static bool check_entry(Over *o, const Buffer *b, const Json *j)
                        : check_over(o, b, v->buf, &e);
 }
 
+static void born(int *birth, const Value *v)
+{
+    int at = v->def ? v->def->index : -1;
+
+    if (v->buf && at < birth[v->buf->id])
+        birth[v->buf->id] = at;
+}
+
+static int *first_makers(const PlanFile *f)
+{
+    const Plan *p = f->g->plan;
+    int *birth = NEW_ARRAY(f->g->scratch, int, p->nbuf + 1);
+
+    for (int i = 0; i < p->nbuf; i++)
+        birth[i] = p->nsteps;
+    for (int i = 0; i < f->g->nvalue; i++)
+        born(birth, f->g->value[i]);
+    return birth;
+}
+
 bool plan_overlaps(PlanFile *f)
 {
     const Plan *p = f->g->plan;
     Over o = { f, NEW_ARRAY(f->g->scratch, bool, f->g->nvalue + 1),
-               NEW_ARRAY(f->g->scratch, Node *, p->nsteps + 1),
+               first_makers(f), NEW_ARRAY(f->g->scratch, Node *,
+                                          p->nsteps + 1),
                NEW_ARRAY(f->g->scratch, int8_t, p->nsteps + 1) };
     const Json *list;
 
@@ -121,7 +145,7 @@ bool plan_overlaps(PlanFile *f)
     for EACH_NODE(n, f->g)
         for (int i = 0; i < n->nout; i++) {
             const Value *v = n->out[i];
-            if (v && v->buf && v->def->index > v->buf->first &&
+            if (v && v->buf && v->def->index > o.birth[v->buf->id] &&
                 !o.declared[v->id])
                 return plan_bad(f, f->of[v->buf->id], "buffer '%s': '%s' "
                                 "takes its bytes in step %d: not declared",

@@ -452,7 +452,13 @@ typedef struct Held {
     int64_t bytes;              /* rounded to the alignment */
 } Held;
 
+typedef enum BoundClass {
+    BOUND_ORDER, BOUND_ORDER_OVERLAP,   /* of the steps as they are */
+    BOUND_ANY, BOUND_ANY_OVERLAP,       /* of all orders */
+} BoundClass;
+
 typedef struct Bound {
+    BoundClass is;
     const char *name;           /* of the class */
     const char *proof;          /* in words */
     int64_t bound, plan;        /* bytes; plan: the smallest known */
@@ -483,16 +489,31 @@ typedef struct Plan {
                                    end at; else 0 and state_bytes */
     bool is_shared;             /* arena_bytes may be another model's need */
     int64_t reserve;            /* of them not cleared by NAME_reset */
-    int64_t lower_bound;        /* of this order: bounds[0].bound */
-    int peak_step;              /* node index */
-    int64_t peak_bytes;         /* live there, state included */
+    int64_t lower_bound;        /* of the class that this plan is of */
+    int peak_step;              /* node index: most bytes live */
+    int64_t peak_bytes;         /* of this order without overlaps: most bytes
+                                   live, rounded, state included */
     int nsteps;
     int nbound;
     Bound bounds[3];            /* from the narrowest class to the widest */
 } Plan;
 
+/* live.c: does y, a result of its node, lie over bytes of operand k's buffer,
+ * which dies there? Of several operands in a buffer the first. */
+bool value_lies_over(const Value *y, int k);
+/* Bytes of a pool (-1: of all) that are live, by step + 1: [0] while inputs
+ * are handed over, [nsteps + 1] while outputs are read. What lies over dying
+ * bytes is counted once. */
+int64_t *plan_live(const Graph *g, int pool, Arena *arena);
+/* The first step at which most of them are; -1: the inputs. */
+int plan_peak_step(const Graph *g, int pool, Arena *arena);
+
 /* A row's plan is more than `percent` above its bound. */
 bool bound_gap_exceeds(const Bound *b, double percent);
+/* The certificate's row of a class; NULL: nothing is claimed. */
+const Bound *plan_bound(const Plan *p, BoundClass is);
+/* The row of the class that the plan itself is of, or NULL. */
+const Bound *plan_own_bound(const Plan *p);
 
 /* --pool was given. (A plan that a text states has no pool yet.) */
 static inline bool plan_has_pools(const Plan *p)

@@ -51,6 +51,13 @@ Type value_stored_type(const Value *v, const Region *store);
 /* where its maker and readers make it live; inputs and outputs: NULL */
 Region *value_natural_store(const Value *v);
 
+/* Of what is stored of v: all of it, or one tile. */
+int64_t value_stored_bytes(const Value *v);
+/* live.c: the steps in which v is needed, seen from where it is stored; -1:
+ * from the inputs on. (That an output stays is not counted.) */
+int value_first_step(const Value *v);
+int value_last_step(const Value *v);
+
 /* Elements from the stored tile's beginning to that of position 1 of the
  * loop of each depth: those around the store are 0. */
 void node_slot_steps(const Node *n, int slot, int64_t *step);

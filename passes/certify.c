@@ -2,6 +2,7 @@
  * arena, and what is live at the step that shows it. A reader can add it up
  * again without knowing how plans are made.
  */
+#include "../ir/region.h"
 #include "order.h"
 #include "overlap.h"
 
@@ -39,18 +40,31 @@ static const char *scratch_name(Graph *g, const char *node)
     return arena_printf(g->arena, "scratch of %s", node);
 }
 
-static Bound *row(Plan *p, const char *name, int64_t plan, Held *held, int n)
+static Bound *row(Plan *p, BoundClass is, const char *name, int64_t plan,
+                  Held *held, int n)
 {
     Bound *b = &p->bounds[p->nbound++];
 
     if (p->state_bytes)
         held[n++] = (Held){ "state", p->state_bytes };
     sort_held(held, n);
-    *b = (Bound){ .name = name, .plan = plan, .held = held,
+    *b = (Bound){ .is = is, .name = name, .plan = plan, .held = held,
                   .nheld = n };
     for (int i = 0; i < n; i++)
         b->bound += held[i].bytes;
     return b;
+}
+
+/* Without states, which have a line of their own. */
+static bool is_held(const Buffer *b, int step)
+{
+    return !b->is_state && b->first <= step && step <= b->last;
+}
+
+static Held hold(Graph *g, const Buffer *b)
+{
+    return (Held){ b->is_scratch ? scratch_name(g, b->name) : b->name,
+                   rounded(b->bytes) };
 }
 
 static void this_order(Graph *g, int64_t proved)
@@ -60,15 +74,13 @@ static void this_order(Graph *g, int64_t proved)
     Bound *b;
     int n = 0;
 
-    for (int i = 0; i < p->nbuf; i++) {
-        const Buffer *f = p->buf[i];
-        if (!f->is_state && f->first <= p->peak_step &&
-            p->peak_step <= f->last)
-            held[n++] = (Held){ f->is_scratch ? scratch_name(g, f->name)
-                                              : f->name,
-                                rounded(f->bytes) };
-    }
-    b = row(p, "this order, no overlap", p->apart_bytes, held, n);
+    for (int i = 0; i < p->nbuf; i++)
+        if (is_held(p->buf[i], p->peak_step))
+            held[n++] = hold(g, p->buf[i]);
+    b = row(p, BOUND_ORDER, graph_has_regions(g)
+                                ? "these loops, no overlap"
+                                : "this order, no overlap",
+            p->apart_bytes, held, n);
     b->step = p->peak_step;
     b->proof = "live at once";
     p->peak_bytes = b->bound;
@@ -76,6 +88,52 @@ static void this_order(Graph *g, int64_t proved)
         b->bound = proved;
         b->proof = "no offsets are lower: searched";
     }
+}
+
+/* Most bytes live at one step when results lie over operands as far as they
+ * may; the result is held with what it needs beside them. */
+static void order_overlap(Graph *g)
+{
+    Plan *p = g->plan;
+    Held *held = NEW_ARRAY(g->arena, Held, p->nbuf + 1);
+    int64_t *saved = NEW_ARRAY(g->scratch, int64_t, p->nsteps + 2);
+    int64_t *change = NEW_ARRAY(g->scratch, int64_t, p->nsteps + 3);
+    const Buffer **made = NEW_ARRAY(g->scratch, const Buffer *,
+                                    p->nsteps + 2);
+    int64_t live = 0, most = -1;
+    int step = -1, n = 0;
+    Bound *b;
+
+    for EACH_NODE(node, g)
+        if ((saved[node->index + 1] = overlap_saves(node)) > 0)
+            made[node->index + 1] = node->out[0]->buf;
+    for (int i = 0; i < p->nbuf; i++)
+        if (!p->buf[i]->is_state) {
+            change[p->buf[i]->first + 1] += rounded(p->buf[i]->bytes);
+            change[p->buf[i]->last + 2] -= rounded(p->buf[i]->bytes);
+        }
+    for (int t = -1; t <= p->nsteps; t++) {
+        live += change[t + 1];
+        if (live - saved[t + 1] > most) {
+            most = live - saved[t + 1];
+            step = t;
+        }
+    }
+    for (int i = 0; i < p->nbuf; i++) {
+        Held h = hold(g, p->buf[i]);
+        if (!is_held(p->buf[i], step))
+            continue;
+        if (made[step + 1] == p->buf[i]) {
+            h.bytes -= saved[step + 1];
+            h.name = arena_printf(g->arena, "%s beside them", h.name);
+        }
+        if (h.bytes > 0)
+            held[n++] = h;
+    }
+    b = row(p, BOUND_ORDER_OVERLAP, "these loops, overlap", p->arena_bytes,
+            held, n);
+    b->step = step;
+    b->proof = "live at once";
 }
 
 static void any_order(const Storage *s, const PassOptions *opt)
@@ -100,7 +158,7 @@ static void any_order(const Storage *s, const PassOptions *opt)
         held[k++] = (Held){
             scratch_name(g, s->step[bound.step].node->name),
             s->step[bound.step].scratch };
-    b = row(p, "any order, no overlap", p->apart_bytes, held, k);
+    b = row(p, BOUND_ANY, "any order, no overlap", p->apart_bytes, held, k);
     b->step = bound.step;
     b->proof = "live in every order";
     if (!g->order_bound && b->bound < b->plan)
@@ -147,23 +205,27 @@ static void any_overlap(Storage *s)
             arena_printf(g->arena, "%s beside them",
                          s->step[bound.step].node->out[0]->name),
             bound.bytes + g->plan->state_bytes - sum };
-    b = row(g->plan, "any order, overlap", g->plan->arena_bytes, held, k);
+    b = row(g->plan, BOUND_ANY_OVERLAP, "any order, overlap",
+            g->plan->arena_bytes, held, k);
     b->step = bound.step;
     b->proof = "live in every order";
 }
 
+/* Nothing is claimed of other orders or other loops where there are loops. */
 void plan_certify(Graph *g, Storage *s, int64_t proved,
                   const PassOptions *opt)
 {
+    bool overlap = g->overlap && !opt->no_reuse && !opt->npool;
+
     this_order(g, proved);
     if (s)
         any_order(s, opt);
-    g->plan->lower_bound = g->plan->bounds[0].bound;
-    if (!s || !g->overlap || opt->no_reuse)
-        return;
-    any_overlap(s);
-    if (g->plan->arena_bytes < g->plan->apart_bytes)
-        g->plan->lower_bound = g->plan->bounds[2].bound;
+    if (overlap && s)
+        any_overlap(s);
+    if (overlap && !s)
+        order_overlap(g);
+    g->plan->lower_bound = plan_own_bound(g->plan)->bound;
+    g->plan->peak_step = plan_peak_step(g, -1, g->scratch);
 }
 
 bool bound_gap_exceeds(const Bound *b, double percent)

@@ -115,24 +115,34 @@ bool overlap_shifts(const Node *n, int k, int64_t *forward,
     return true;
 }
 
-/* Least bytes that operand k and the result take together, rounded. */
-static int64_t least(const Node *n, int k, int64_t in, int64_t out)
+static int64_t rounded(int64_t bytes)
 {
-    int64_t f, b, ahead, behind;
+    return (bytes + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
+}
 
-    if (!overlap_shifts(n, k, &f, &b))
-        return in + out;
-    f = (f + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
-    b = (b + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
-    ahead = larger(f > 0 ? f + in : in, out);
-    behind = larger(b > 0 ? b + out : out, in);
+/* What an operand and a result take together at least, all rounded, when the
+ * one begins f behind the other's beginning or that one b behind it. */
+static int64_t least_bytes(int64_t in, int64_t out, int64_t f, int64_t b)
+{
+    int64_t ahead = larger(f > 0 ? rounded(f) + in : in, out);
+    int64_t behind = larger(b > 0 ? rounded(b) + out : out, in);
+
     ahead = ahead < behind ? ahead : behind;
     return ahead < in + out ? ahead : in + out;
 }
 
+/* Least bytes that operand k and the result take together, rounded. */
+static int64_t least(const Node *n, int k, int64_t in, int64_t out)
+{
+    int64_t f, b;
+
+    return overlap_shifts(n, k, &f, &b) ? least_bytes(in, out, f, b)
+                                        : in + out;
+}
+
 static int64_t rounded_bytes(const Value *v)
 {
-    return (type_bytes(&v->type) + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
+    return rounded(type_bytes(&v->type));
 }
 
 static void step_overlaps(Storage *s, Step *step)
@@ -195,23 +205,44 @@ static void settle_direction(OverlapPairs *list, int first)
                                         list->pair[i].in->bytes);
 }
 
+static void node_pairs(Node *n, OverlapPairs *list)
+{
+    if (!begins_here(n) || node_unit_axes(n) < 0)
+        return;
+    for (int k = 0; k < n->nin; k++) {
+        Buffer *b = n->in[k] ? n->in[k]->buf : NULL;
+        bool again = false;
+        for (int i = 0; i < k; i++)
+            again |= n->in[i] && n->in[i]->buf == b;
+        if (b && !again && b->last == n->index && !b->is_state &&
+            b != n->out[0]->buf)
+            add_pair(list, n, b);
+    }
+}
+
 void overlap_find(Graph *g, OverlapPairs *list)
 {
     for EACH_NODE(n, g) {
         int first = list->n;
-        if (!begins_here(n) || node_unit_axes(n) < 0)
-            continue;
-        for (int k = 0; k < n->nin; k++) {
-            Buffer *b = n->in[k] ? n->in[k]->buf : NULL;
-            bool again = false;
-            for (int i = 0; i < k; i++)
-                again |= n->in[i] && n->in[i]->buf == b;
-            if (b && !again && b->last == n->index && !b->is_state &&
-                b != n->out[0]->buf)
-                add_pair(list, n, b);
-        }
+        node_pairs(n, list);
         settle_direction(list, first);
     }
+}
+
+int64_t overlap_saves(Node *n)
+{
+    OverlapPairs list = { 0, 0, NULL };
+    int64_t sum = 0;
+
+    node_pairs(n, &list);
+    for (int i = 0; i < list.n; i++) {
+        const OverlapPair *p = &list.pair[i];
+        int64_t in = rounded(p->in->bytes), out = rounded(p->out->bytes);
+        sum += in + out - least_bytes(in, out, p->forward, p->backward);
+        if (sum > out)          /* operands are apart from each other */
+            sum = out;
+    }
+    return sum;
 }
 
 void overlap_walks(Graph *g, const OverlapPairs *list)

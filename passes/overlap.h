@@ -31,6 +31,9 @@ typedef struct OverlapPairs {
     OverlapPair *pair;
 } OverlapPairs;
 
+/* Bytes, rounded, that n's result can at most have in common with the buffers
+ * that die with it. */
+int64_t overlap_saves(Node *n);
 /* All pairs of a graph with buffers and live ranges. */
 void overlap_find(Graph *g, OverlapPairs *list);
 /* After placing: which way each node walks. */

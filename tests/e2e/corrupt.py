@@ -81,14 +81,20 @@ class Truth:
         self.value = {}         # name: bytes, def, readers, how, of, shift
         outputs = {o["name"] for o in plan["outputs"] if o["bytes"]}
         kept = "--keep-inputs" in plan["options"]
+        maker = {o: s["index"] for s in plan["steps"] for o in s["outputs"]}
         for b in plan["buffers"]:
             for v in b["values"]:
                 self.value[v["name"]] = dict(
                     bytes=v["bytes"], readers=set(v["read_by"]),
-                    at=v["first_step"], how=v["how"], of=v.get("of"),
+                    at=maker.get(v["name"], -1), how=v["how"], of=v.get("of"),
                     place=v["at"], keep=v["last_step"] == self.n or
                     kept and v["how"] == "input",
-                    state=b["kind"] == "state", shape=v["shape"])
+                    state=b["kind"] == "state", shape=v["shape"],
+                    store=v.get("store"))
+        self.loop = [s["region"] for s in plan["steps"]]
+        self.outer = [r["parent"] for r in plan["regions"]]
+        self.loops = [(r["name"], r["extent"], r["tile"])
+                      for r in plan["regions"]]
         self.rowwise = {s["index"] for s in plan["steps"]
                         if s["op"] == "QMatMul"}
         self.pieces = {s["index"] for s in plan["steps"]
@@ -118,14 +124,46 @@ class Truth:
         # old step -> new step
         return [where[node] for node in self.node]
 
+    def around(self, loop):
+        """the loops around, innermost first"""
+        while loop is not None:
+            yield loop
+            loop = self.outer[loop]
+
+    def spans(self, order):
+        """[first, last] of every loop; None: one is in pieces"""
+        span = {}
+        for old, new in enumerate(order):
+            for loop in self.around(self.loop[old]):
+                s = span.setdefault(loop, [new, new, 0])
+                s[:] = min(s[0], new), max(s[1], new), s[2] + 1
+        if any(b - a + 1 != n for a, b, n in span.values()):
+            return None
+        return span
+
 
 def made_at(truth, order, v):
     return order[v["at"]] if v["at"] >= 0 else -1
 
 
+def seen(truth, order, step, store):
+    """the steps that an old step is, seen from a loop: a loop is one"""
+    loop = None
+    for loop_of in truth.around(truth.loop[step]):
+        if loop_of == store:
+            break
+        loop = loop_of
+    if loop is None:
+        return order[step], order[step]
+    return truth.spans(order)[loop][:2]
+
+
 def lifetime(truth, order, v):
-    first = made_at(truth, order, v)
-    last = max([first] + [order[r] for r in v["readers"]])
+    first, last = -1, -1
+    if v["at"] >= 0:
+        first, last = seen(truth, order, v["at"], v["store"])
+    last = max([last] + [seen(truth, order, r, v["store"])[1]
+                         for r in v["readers"]])
     return first, truth.n if v["keep"] else last
 
 
@@ -168,7 +206,9 @@ def harmless(truth, plan):
     order = truth.order(plan)
     if order is None:
         return "steps"
-    seen, scratch, base = {}, {}, bases(plan)
+    if truth.spans(order) is None:
+        return "loops"
+    at, scratch, base = {}, {}, bases(plan)
     if [p["name"] for p in plan["arena"]["pools"] or []] != truth.pools:
         return "pools"
     if any(p["bytes"] > p["size"] for p in plan["arena"]["pools"] or []):
@@ -187,11 +227,11 @@ def harmless(truth, plan):
             scratch[node] = b
         for v in b["values"]:
             t = truth.value.get(v["name"])
-            if not t or v["name"] in seen or t["bytes"] > v["bytes"]:
+            if not t or v["name"] in at or t["bytes"] > v["bytes"]:
                 return "value"
             if v["at"] < 0 or v["at"] + t["bytes"] > b["bytes"]:
                 return "outside buffer"
-            seen[v["name"]] = base[pool] + b["offset"] + v["at"]
+            at[v["name"]] = base[pool] + b["offset"] + v["at"]
             if t["state"] != (b["kind"] == "state"):
                 return "state"
         end = b["offset"] + b["bytes"]
@@ -204,18 +244,18 @@ def harmless(truth, plan):
             return "state region"
         if in_state and end > truth.state_bytes:
             return "state region"
-    if set(seen) != set(truth.value) or set(scratch) != set(truth.scratch):
+    if set(at) != set(truth.value) or set(scratch) != set(truth.scratch):
         return "missing"
     for kind in ("inputs", "outputs"):
         if [(o["name"], o["bytes"]) for o in plan[kind]] != truth.io[kind]:
             return "io"
         for o in plan[kind]:
             if o["bytes"] and (o.get("pool") not in base or base[
-                    o.get("pool")] + o["offset"] != seen[o["name"]]):
+                    o.get("pool")] + o["offset"] != at[o["name"]]):
                 return "io offset"
     if plan["arena"]["state_bytes"] != truth.state_bytes:
         return "state bytes"
-    return replay(truth, plan, order, seen, scratch)
+    return replay(truth, plan, order, at, scratch)
 
 
 def rows_safe(x, y, at_x, at_y, backward):
@@ -244,7 +284,7 @@ def over(truth, plan, order, step, at, x, y):
     None: not known here."""
     v, w = truth.value[x], truth.value[y]
     old = order.index(step)
-    if v["keep"]:
+    if v["keep"] or truth.loop[old] is not None:
         return False
     if old in truth.joins:
         return in_its_place(truth, at, x, y)
@@ -261,33 +301,84 @@ def over(truth, plan, order, step, at, x, y):
     return rows_safe(v, w, at[x], at[y], ways == {"backward"})
 
 
-def replay(truth, plan, order, at, scratch):
+class Arena:
+    """who owns every byte while the schedule is walked"""
+
+    def __init__(self, truth, plan, order, at):
+        self.truth, self.order, self.at = truth, order, at
+        self.byte = [None] * plan["arena"]["bytes"]
+        for name, v in truth.value.items():
+            if v["at"] < 0:
+                self.own(at[name], v["bytes"], name)
+
+    def own(self, at, size, name):
+        self.byte[at:at + size] = [name] * size
+
+    def turn(self, loop):
+        """what is stored in a loop is gone when its next turn begins"""
+        for name, v in self.truth.value.items():
+            if v["store"] == loop:
+                place = slice(self.at[name], self.at[name] + v["bytes"])
+                self.byte[place] = [None if b == name else b
+                                    for b in self.byte[place]]
+
+    def heirs(self, name, step):
+        """values that take over the bytes of this one tile by tile, in a
+        loop that the reader is in as well: not before it has read them"""
+        t = self.truth
+        here = set(t.around(t.loop[step]))
+        for other, v in t.value.items():
+            if v["how"] == "in_place" and root_of(t, v["of"]) == name and \
+                    here & set(t.around(t.loop[v["at"]])) and \
+                    self.order[v["at"]] >= self.order[step] and \
+                    self.at[other] - self.at[v["of"]] == v["shift"]:
+                yield other
+                yield from self.heirs(other, step)
+
+    def intact(self, name, step=None):
+        v = self.truth.value[name]
+        root = root_of(self.truth, name)
+        part = self.byte[self.at[name]:self.at[name] + v["bytes"]]
+        if part.count(root) == v["bytes"]:
+            return True
+        if step is None or self.truth.loop[step] is None:
+            return False
+        owners = {root} | set(self.heirs(root, step))
+        return all(b in owners for b in part)
+
+
+def turns(truth, order, first, last, loop):
+    """steps [first, last) inside a loop, the loops in it twice: new numbers,
+    and ~loop where a turn begins"""
+    old = {new: k for k, new in enumerate(order)}
+    t = first
+    while t < last:
+        inner = None
+        for l in truth.around(truth.loop[old[t]]):
+            if l == loop:
+                break
+            inner = l
+        if inner is None:
+            yield t
+            t += 1
+            continue
+        end = truth.spans(order)[inner][1] + 1
+        for _ in range(2):
+            yield ~inner
+            yield from turns(truth, order, t, end, inner)
+        t = end
+
+
+def meets(a, n, b, m):
+    return a < b + m and b < a + n
+
+
+def apart(truth, plan, order, at, reads, makes):
+    """Live buffers share no byte, but for what dies where a result begins:
+    None, UNKNOWN, or what is wrong"""
     base = bases(plan)
-    arena = [None] * plan["arena"]["bytes"]
-    reads = [[] for _ in range(truth.n)]
-    makes = [[] for _ in range(truth.n)]
-    for name, v in truth.value.items():
-        for r in v["readers"]:
-            reads[order[r]].append(name)
-        if v["at"] >= 0:
-            makes[order[v["at"]]].append(name)
-        else:
-            arena[at[name]:at[name] + v["bytes"]] = [name] * v["bytes"]
-
-    def intact(name):
-        v = truth.value[name]
-        part = arena[at[name]:at[name] + v["bytes"]]
-        return part.count(root_of(truth, name)) == v["bytes"]
-
-    def meets(a, n, b, m):
-        return a < b + m and b < a + n
-
-    for name, v in truth.value.items():
-        if v["at"] < 0 and not intact(name):
-            return "inputs collide"
-    # live buffers apart, but for what dies where a result begins
     spans = [(b, *lives(truth, order, b)) for b in plan["buffers"]]
-    unknown = False
+    unknown = None
     for t in range(-1, truth.n + 1):
         used = bytearray(plan["arena"]["bytes"])
         dying = [(b, f, l) for b, f, l in spans if f < l == t]
@@ -314,81 +405,138 @@ def replay(truth, plan, order, at, scratch):
                       for x in ins for y in outs]
                 if not ok or False in ok:
                     return f"overwritten at {t}"
-                unknown |= None in ok
+                if None in ok:
+                    unknown = UNKNOWN
         for i, (d, _, _) in enumerate(dying):
             a = base[d.get("pool")] + d["offset"]
             for c, _, _ in dying[:i]:
                 if meets(a, d["bytes"], base[c.get("pool")] + c["offset"],
                          c["bytes"]):
                     return f"collide at {t}"
-    for t in range(truth.n):
-        for name in reads[t]:
-            v = truth.value[name]
-            if made_at(truth, order, v) >= t:
-                return "order"
-            if not intact(name):
-                return f"{name} is lost"
-        s = scratch.get(tuple(plan["steps"][t]["outputs"]))
-        touched = []
-        for name in makes[t]:
-            v = truth.value[name]
-            if v["how"] == "view":
-                if at[name] - at[v["of"]] != v["shift"]:
-                    return "view elsewhere"
+    return unknown
+
+
+def run_step(truth, plan, order, at, scratch, arena, t, reads, makes):
+    """One step of the replay: None, or what is wrong."""
+    base, old = bases(plan), order.index(t)
+    for name in reads[t]:
+        if made_at(truth, order, truth.value[name]) >= t:
+            return "order"
+        if not arena.intact(name, old):
+            return f"{name} is lost"
+    s = scratch.get(tuple(plan["steps"][t]["outputs"]))
+    touched = []
+    for name in makes[t]:
+        v = truth.value[name]
+        if v["how"] == "view":
+            if at[name] - at[v["of"]] != v["shift"]:
+                return "view elsewhere"
+            continue
+        for other in reads[t]:
+            o = truth.value[other]
+            if not meets(at[name], v["bytes"], at[other], o["bytes"]):
                 continue
-            for other in reads[t]:
-                o = truth.value[other]
-                if not meets(at[name], v["bytes"], at[other], o["bytes"]):
-                    continue
-                if v["how"] in ("in_place", "commit") and \
-                        at[other] == at[name]:
-                    continue
-                if over(truth, plan, order, t, at, other, name) is False:
-                    return "writes what it reads"
-            touched.append((at[name], v["bytes"], name))
-        if s:
-            here = base[s.get("pool")] + s["offset"]
-            touched.append((here, s["bytes"], "scratch"))
-            for other in reads[t]:
-                if meets(here, s["bytes"], at[other],
-                         truth.value[other]["bytes"]):
-                    return "scratch on operand"
-        for i, (a, n, _) in enumerate(touched):
-            if any(meets(a, n, b, m) for b, m, _ in touched[:i]):
-                return "results collide"
-        for a, n, name in touched:
-            arena[a:a + n] = [name] * n
+            if v["how"] == "commit" and at[other] == at[name]:
+                continue
+            if v["how"] == "in_place" and (other == v["of"] and
+                                           at[name] - at[other] == v["shift"]
+                                           or at[name] == at[other]):
+                continue
+            if over(truth, plan, order, t, at, other, name) is False:
+                return "writes what it reads"
+        touched.append((at[name], v["bytes"], name))
+    if s:
+        here = base[s.get("pool")] + s["offset"]
+        touched.append((here, s["bytes"], "scratch"))
+        for other in reads[t]:
+            if meets(here, s["bytes"], at[other],
+                     truth.value[other]["bytes"]):
+                return "scratch on operand"
+    for i, (a, n, _) in enumerate(touched):
+        if any(meets(a, n, b, m) for b, m, _ in touched[:i]):
+            return "results collide"
+    for a, n, name in touched:
+        arena.own(a, n, name)
+    return None
+
+
+def replay(truth, plan, order, at, scratch):
+    arena = Arena(truth, plan, order, at)
+    reads = [[] for _ in range(truth.n)]
+    makes = [[] for _ in range(truth.n)]
     for name, v in truth.value.items():
-        if v["keep"] and name in truth.outputs and not intact(name):
+        for r in v["readers"]:
+            reads[order[r]].append(name)
+        if v["at"] >= 0:
+            makes[order[v["at"]]].append(name)
+    for name, v in truth.value.items():
+        if v["at"] < 0 and not arena.intact(name):
+            return "inputs collide"
+    unknown = apart(truth, plan, order, at, reads, makes)
+    if unknown not in (None, UNKNOWN):
+        return unknown
+    for t in turns(truth, order, 0, truth.n, None):
+        if t < 0:
+            arena.turn(~t)
+            continue
+        wrong = run_step(truth, plan, order, at, scratch, arena, t, reads,
+                         makes)
+        if wrong:
+            return wrong
+    for name, v in truth.value.items():
+        if v["keep"] and name in truth.outputs and not arena.intact(name):
             return "output lost"
-    return UNKNOWN if unknown else None
+    return unknown
 
 
 def declare_over(plan, walks):
     """overlaps[] of results that lie over what dies in their step"""
-    base = bases(plan)
     for b in plan["buffers"]:
         if b["kind"] == "scratch" or b["first_step"] < 0:
             continue
         for d in plan["buffers"]:
-            if d is b or d["last_step"] != b["first_step"] or \
+            if d is b or b.get("pool") != d.get("pool") or \
+                    d["last_step"] != b["first_step"] or \
                     d["kind"] in ("scratch", "state") or \
                     d["first_step"] == d["last_step"]:
                 continue
-            a = base.get(b.get("pool"), 0) + b["offset"]
-            c = base.get(d.get("pool"), 0) + d["offset"]
+            a, c = b["offset"], d["offset"]
             if a < c + d["bytes"] and c < a + b["bytes"]:
                 step = b["first_step"]
                 node = tuple(plan["steps"][step]["outputs"])
                 b["overlaps"].append({
                     "with": d["name"], "step": step, "shift": a - c,
                     "direction": walks.get(node, "forward")})
+                plan["steps"][step]["live_bytes"] -= min(
+                    a + b["bytes"], c + d["bytes"]) - max(a, c)
+
+
+def number_loops(truth, plan, order):
+    """Loops are numbered as they appear."""
+    spans = truth.spans(order)
+    if spans is None:
+        return
+    by_step = sorted(spans, key=lambda l: (spans[l][0], -spans[l][1],
+                                           len(list(truth.around(l)))))
+    now = {old: new for new, old in enumerate(by_step)}
+    now[None] = None
+    old = {tuple(s["outputs"]): k for k, s in enumerate(
+        [{"outputs": n} for n in truth.node])}
+    plan["regions"] = [dict(plan["regions"][l], parent=now[truth.outer[l]],
+                            first_step=spans[l][0], last_step=spans[l][1])
+                       for l in by_step]
+    for s in plan["steps"]:
+        s["region"] = now[truth.loop[old[tuple(s["outputs"])]]]
+    for b in plan["buffers"]:
+        for v in b["values"]:
+            if "store" in v:
+                v["store"] = now[truth.value[v["name"]]["store"]]
 
 
 def in_line(truth, plan):
     """Brings what follows from addresses and order in line with them."""
     order = truth.order(plan)
-    if order is None:
+    if order is None or truth.spans(order) is None:
         return False
     walks = {(b["values"][0]["name"],): o["direction"]
              for b in plan["buffers"] for o in b["overlaps"]
@@ -399,11 +547,13 @@ def in_line(truth, plan):
             continue
         b["first_step"], b["last_step"] = lives(truth, order, b)
         b["overlaps"] = []
+        birth = min(made_at(truth, order, truth.value[v["name"]])
+                    for v in b["values"])
         for v in b["values"]:
             t = truth.value[v["name"]]
             at[v["name"]] = b["offset"] + v["at"], b.get("pool")
             step = made_at(truth, order, t)
-            if step > b["first_step"]:
+            if step > birth:
                 b["overlaps"].append({
                     "with": v["name"], "step": step, "shift": v["at"],
                     "direction": "forward"})
@@ -418,6 +568,7 @@ def in_line(truth, plan):
                 if at[o["name"]][1]:
                     o["pool"] = at[o["name"]][1]
     declare_over(plan, walks)
+    number_loops(truth, plan, order)
     total = 0
     for pool in plan["arena"]["pools"] or [{"name": None}]:
         ends = [b["offset"] + b["bytes"] for b in plan["buffers"]
@@ -568,9 +719,30 @@ def arena(r, p):
     p["arena"][key] += r.choice([8, -8, 1])
 
 
+def loop(r, p):
+    """Another tile, another loop, another place for a tile."""
+    if not p["regions"]:
+        order(r, p)
+        return
+    values = [v for b in p["buffers"] for v in b["values"]]
+    which = r.randrange(4)
+    if which == 0:
+        r.choice(p["regions"])[r.choice(["tile", "extent", "first_step",
+                                         "last_step"])] += r.choice([1, -1])
+    elif which == 1:
+        r.choice(p["steps"])["region"] = r.choice(
+            [None] + list(range(len(p["regions"]))))
+    elif which == 2:
+        r.choice(values)["store"] = r.choice(
+            [None] + list(range(len(p["regions"]))))
+    else:
+        r.choice(p["regions"])["parent"] = r.choice(
+            [None] + list(range(len(p["regions"]))))
+
+
 DAMAGE = [shift, swap, shorten, lengthen, crowd, size, value_size, value_at,
           order, drop, twice, false_overlap, io, arena, other_pool,
-          pool_sizes, walk]
+          pool_sizes, walk, loop]
 HONEST = [shift, swap, order, other_pool, walk]   # what can be brought in line
 
 
@@ -622,7 +794,13 @@ def plans(build, out, shared):
     yield "examples/vit-mnist/vit_mnist.onnx", ["--bisect", "0"]
     yield "examples/vit-mnist/vit_mnist.onnx", [
         "--pool", "dtcm=16K", "--pool", "sram=64K"]
+    for name in ("heads", "mlp-rows", "concat-in-place"):
+        yield f"tests/golden/region/{name}.mcu", []
+    yield "tests/golden/region/heads.mcu", ["--keep-inputs"]
     for path in sorted(glob.glob(os.path.join(shared, "models", "0[136]*"))):
+        yield path, []
+    path = os.path.join(shared, "models", "shapes", "deit_tiny.onnx")
+    if os.path.exists(path):
         yield path, []
 
 

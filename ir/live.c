@@ -1,0 +1,127 @@
+/* live.c - what of a planned graph is live at which step. */
+#include "region.h"
+
+/* Seen from the loop where v is stored, a loop inside it is one step. */
+static int begin_of(const Node *n, const Region *store)
+{
+    const Region *r = region_below(n, store);
+
+    return r ? r->first : n->index;
+}
+
+static int end_of(const Node *n, const Region *store)
+{
+    const Region *r = region_below(n, store);
+
+    return r ? r->last : n->index;
+}
+
+int value_first_step(const Value *v)
+{
+    return v->def ? begin_of(v->def, v->store) : -1;
+}
+
+int value_last_step(const Value *v)
+{
+    int last = v->def ? end_of(v->def, v->store) : -1;
+
+    for (int i = 0; i < v->nuse; i++) {
+        int at = end_of(v->use[i], v->store);
+        if (at > last)
+            last = at;
+    }
+    return last;
+}
+
+int64_t value_stored_bytes(const Value *v)
+{
+    Type t = value_stored_type(v, v->store);
+
+    return type_bytes(&t);
+}
+
+bool value_lies_over(const Value *y, int k)
+{
+    const Node *n = y->def;
+    const Buffer *b = y->buf, *x = n->in[k] ? n->in[k]->buf : NULL;
+
+    if (n->region || !b || b->is_scratch || b->first != n->index || !x ||
+        x == b || x->last != n->index || x->pool != b->pool)
+        return false;
+    for (int i = 0; i < k; i++)
+        if (n->in[i] && n->in[i]->buf == x)
+            return false;
+    return x->offset < b->offset + b->bytes &&
+           b->offset < x->offset + x->bytes;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Bytes that the first result shares with operands that die. */
+static int64_t shared_bytes(const Node *n, int pool)
+{
+    int64_t sum = 0;
+
+    for (int o = 0; o < n->nout; o++)
+        for (int k = 0; n->out[o] && k < n->nin; k++) {
+            const Buffer *b = n->out[o]->buf, *x;
+            if (!value_lies_over(n->out[o], k) ||
+                (pool >= 0 && b->pool != pool))
+                continue;
+            x = n->in[k]->buf;
+            sum += least(b->offset + b->bytes, x->offset + x->bytes) -
+                   (b->offset > x->offset ? b->offset : x->offset);
+        }
+    return sum;
+}
+
+int64_t *plan_live(const Graph *g, int pool, Arena *arena)
+{
+    const Plan *p = g->plan;
+    int64_t *live = NEW_ARRAY(arena, int64_t, p->nsteps + 3);
+
+    for (int i = 0; i < p->nbuf; i++) {
+        const Buffer *b = p->buf[i];
+        if (pool >= 0 && b->pool != pool)
+            continue;
+        live[b->first + 1] += b->bytes;
+        live[b->last + 2] -= b->bytes;
+    }
+    for (int t = 0; t < p->nsteps + 2; t++)
+        live[t + 1] += live[t];
+    for EACH_NODE(n, g)
+        live[n->index + 1] -= shared_bytes(n, pool);
+    return live;
+}
+
+int plan_peak_step(const Graph *g, int pool, Arena *arena)
+{
+    const int64_t *live = plan_live(g, pool, arena);
+    int peak = 0;
+
+    for (int t = 1; t < g->plan->nsteps + 2; t++)
+        if (live[t] > live[peak])
+            peak = t;
+    return peak - 1;
+}
+
+const Bound *plan_bound(const Plan *p, BoundClass is)
+{
+    for (int i = 0; i < p->nbound; i++)
+        if (p->bounds[i].is == is)
+            return &p->bounds[i];
+    return NULL;
+}
+
+const Bound *plan_own_bound(const Plan *p)
+{
+    const Bound *b = plan_bound(p, BOUND_ORDER_OVERLAP);
+
+    if (!b)
+        b = plan_bound(p, BOUND_ANY_OVERLAP);
+    return b && b->plan < p->bounds[0].plan ? b
+           : p->nbound ? &p->bounds[0] : NULL;
+}
