@@ -43,6 +43,8 @@ bool plan_file_rules(PlanFile *f);
 bool plan_overlaps(PlanFile *f);
 bool plan_apart(const PlanFile *f);
 
+/* plan_bounds.c: every witness of bounds[] is live and adds up */
+bool plan_bounds(const PlanFile *f);
 /* plan_loops.c: is every loop in one piece, in the order of the graph now? */
 bool plan_loops_whole(const PlanFile *f, const Json *steps);
 /* Are the file's loops the graph's? Every value is then stored in the

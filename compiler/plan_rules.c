@@ -305,7 +305,8 @@ bool plan_file_rules(PlanFile *f)
     if (!plan_overlaps(f) || !plan_apart(f) || !check_totals(f) ||
         !check_live(f) ||
         !check_io(f, "inputs", f->g->in, f->g->nin, true) ||
-        !check_io(f, "outputs", f->g->out, f->g->nout, false))
+        !check_io(f, "outputs", f->g->out, f->g->nout, false) ||
+        !plan_bounds(f))
         return false;
     f->c->diag->file = f->path;
     return plan_check(f->g);

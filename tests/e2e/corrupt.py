@@ -533,6 +533,19 @@ def number_loops(truth, plan, order):
                 v["store"] = now[truth.value[v["name"]]["store"]]
 
 
+def claims_in_line(truth, plan, order):
+    """Of another order than it was proved for nothing is claimed."""
+    arena, same = plan["arena"], order == list(range(truth.n))
+    arena["bounds"] = [b for b in arena["bounds"]
+                       if same or b["class"].startswith("any")]
+    for b in arena["bounds"]:
+        w = b["witness"]
+        if 0 <= w["step"] < truth.n:
+            w["step"] = order[w["step"]]
+    if arena["bounds"] and not same:
+        arena["lower_bound"] = arena["bounds"][0]["bound"]
+
+
 def in_line(truth, plan):
     """Brings what follows from addresses and order in line with them."""
     order = truth.order(plan)
@@ -568,6 +581,7 @@ def in_line(truth, plan):
                 if at[o["name"]][1]:
                     o["pool"] = at[o["name"]][1]
     declare_over(plan, walks)
+    claims_in_line(truth, plan, order)
     number_loops(truth, plan, order)
     total = 0
     for pool in plan["arena"]["pools"] or [{"name": None}]:
@@ -719,6 +733,53 @@ def arena(r, p):
     p["arena"][key] += r.choice([8, -8, 1])
 
 
+def claim(r, p):
+    """A bound that is not what its witness says."""
+    row = r.choice(p["arena"]["bounds"])
+    them = row["witness"]["tensors"]
+    which = r.randrange(6)
+    if which == 0:
+        row["bound"] += r.choice([8, -8, 1])
+    elif which == 1:
+        r.choice(them)["bytes"] += r.choice([8, -8, 1])
+    elif which == 2:
+        them.pop(r.randrange(len(them)))
+    elif which == 3:
+        them.append(copy.deepcopy(r.choice(them)))
+        row["bound"] += them[-1]["bytes"]
+    elif which == 4:
+        b = r.choice(p["buffers"])
+        them.append({"name": b["name"], "bytes": b["bytes"] + 7 & -8})
+        row["bound"] += them[-1]["bytes"]
+    else:
+        p["arena"]["lower_bound"] += r.choice([8, -8])
+    row["plan"] = max(row["plan"], row["bound"])
+
+
+def wrong_claims(truth, plan):
+    """None, or a bound that its witness does not show"""
+    rows = plan["arena"]["bounds"]
+    if rows and plan["arena"]["lower_bound"] not in [r["bound"]
+                                                     for r in rows]:
+        return "lower_bound"
+    for row in rows:
+        them = row["witness"]["tensors"]
+        names = [t["name"] for t in them]
+        got = sum(t["bytes"] for t in them)
+        if len(set(names)) < len(names):
+            return "counted twice"
+        if got > row["bound"] or got < row["bound"] and \
+                not row["proof"].endswith("searched"):
+            return "does not add up"
+        # more than is there in any case
+        own = {n: (v["bytes"] + 7) & -8 for n, v in truth.value.items()}
+        own.update({b["name"]: b["bytes"] + 7 & -8
+                    for b in plan["buffers"] if b["kind"] != "scratch"})
+        if any(t["bytes"] > own.get(t["name"], t["bytes"]) for t in them):
+            return "too much"
+    return None
+
+
 def loop(r, p):
     """Another tile, another loop, another place for a tile."""
     if not p["regions"]:
@@ -742,7 +803,7 @@ def loop(r, p):
 
 DAMAGE = [shift, swap, shorten, lengthen, crowd, size, value_size, value_at,
           order, drop, twice, false_overlap, io, arena, other_pool,
-          pool_sizes, walk, loop]
+          pool_sizes, walk, loop, claim]
 HONEST = [shift, swap, order, other_pool, walk]   # what can be brought in line
 
 
@@ -767,6 +828,8 @@ def judge(mcufc, model, good, truth, seed, path):
         in_line(truth, plan)
     code, said = check(mcufc, model, plan, path)
     wrong = harmless(truth, plan)
+    if wrong in (None, UNKNOWN):
+        wrong = wrong_claims(truth, plan) or wrong
     what = f"seed {seed}, {kind.__name__}{' in line' * honest}"
     if code not in (0, 1):
         return f"{what}: exit {code}: {said[:200]}", kind, code

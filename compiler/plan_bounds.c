@@ -1,0 +1,333 @@
+/* plan_bounds.c - --check-plan: the certificate, bounds[], added up again.
+ *
+ * A witness names what is live at one step: each tensor once, with its bytes
+ * rounded to the alignment, and all of them together are the bound (or less,
+ * where a search is said to have proved more). Of the order in the file,
+ * buffers must be live at that step; of all orders, what makes a tensor must
+ * come before the step, or be it, and a reader behind it, or be it, whatever
+ * the order.
+ */
+#include "plan_file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../ir/region.h"
+
+enum { ALIGN = 8 };
+
+typedef struct Claim {
+    const PlanFile *f;
+    const Json *row;
+    const char *name;           /* of the class */
+    bool any, overlap;          /* orders; results over operands */
+    int64_t bound;
+    int step;
+    const Node *node;           /* NULL: inputs or outputs */
+    bool *before, *behind;      /* by node index, in every order */
+    const Json *tensors;
+} Claim;
+
+static int64_t rounded(int64_t n)
+{
+    return (n + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+static bool starts(const char *s, const char *with)
+{
+    return !strncmp(s, with, strlen(with));
+}
+
+static bool ends(const char *s, const char *with)
+{
+    size_t n = strlen(s), k = strlen(with);
+
+    return n >= k && !strcmp(s + n - k, with);
+}
+
+static const Node *node_at(const Graph *g, int64_t step)
+{
+    for EACH_NODE(n, g)
+        if (n->index == step)
+            return n;
+    return NULL;
+}
+
+/* Steps that every order has before the claim's, and behind it. */
+static void reach(Claim *c)
+{
+    const Graph *g = c->f->g;
+    Arena *a = g->scratch;
+
+    c->before = NEW_ARRAY(a, bool, g->plan->nsteps + 1);
+    c->behind = NEW_ARRAY(a, bool, g->plan->nsteps + 1);
+    if (!c->node)
+        return;
+    c->before[c->node->index] = c->behind[c->node->index] = true;
+    for (const Node *n = c->node; n; n = n->prev)
+        for (int i = 0; c->before[n->index] && i < n->nin; i++)
+            if (n->in[i] && n->in[i]->def)
+                c->before[n->in[i]->def->index] = true;
+    for (const Node *n = c->node->next; n; n = n->next)
+        for (int i = 0; i < n->nin; i++)
+            if (n->in[i] && n->in[i]->def &&
+                c->behind[n->in[i]->def->index])
+                c->behind[n->index] = true;
+}
+
+/* Is v, or what shows its bytes, read behind the step or left at the end? */
+static bool needed_behind(const Claim *c, const Value *v)
+{
+    int64_t shift;
+
+    if (v->is_output || (v->is_input && c->f->c->opt->keep_inputs))
+        return true;
+    for (int i = 0; i < v->nuse; i++) {
+        const Node *n = v->use[i];
+        if (c->behind[n->index])
+            return true;
+        for (int o = 0; o < n->nout && n->in[0] == v; o++)
+            if (n->out[o] && node_view_shift(n, o, &shift) &&
+                needed_behind(c, n->out[o]))
+                return true;
+    }
+    return false;
+}
+
+static bool live_in_any(const Claim *c, const Value *v)
+{
+    if (c->step < 0)
+        return !v->def;
+    if (!c->node)
+        return v->is_output || needed_behind(c, v);
+    return (!v->def || c->before[v->def->index]) && needed_behind(c, v);
+}
+
+/* Bytes that a line of a witness can have, or -1 after a message. */
+static int64_t buffer_bytes(const Claim *c, const Json *j, const char *name)
+{
+    const Plan *p = c->f->g->plan;
+
+    for (int i = 0; i < p->nbuf; i++) {
+        const Buffer *b = p->buf[i];
+        if (!b->is_scratch && !b->is_state && !strcmp(b->name, name) &&
+            b->first <= c->step && c->step <= b->last)
+            return rounded(b->bytes);
+    }
+    plan_bad(c->f, j, "'%s': nothing of the name '%s' is live at step %d",
+             c->name, name, c->step);
+    return -1;
+}
+
+/* Bytes that have a line of their own: states, and the operand of a view. */
+static bool counted_elsewhere(const Value *v)
+{
+    int64_t shift;
+
+    return !v->buf || v->buf->is_state ||
+           (v->def && node_view_shift(v->def, v->def_index, &shift) &&
+            v->def->in[0]->buf == v->buf);
+}
+
+static int64_t value_bytes(const Claim *c, const Json *j, const char *name)
+{
+    const Value *v = graph_find(c->f->g, name);
+
+    if (v && !value_is_const(v) && !counted_elsewhere(v) &&
+        live_in_any(c, v))
+        return rounded(type_bytes(&v->type));
+    plan_bad(c->f, j, "'%s': '%s' is not live at step %d in every order",
+             c->name, name, c->step);
+    return -1;
+}
+
+static int64_t states(const Claim *c, bool others)
+{
+    const Plan *p = c->f->g->plan;
+
+    return others ? p->state_end - p->state_bytes : p->state_bytes;
+}
+
+static int64_t line_bytes(const Claim *c, const Json *j, const char *name)
+{
+    static const char scratch[] = "scratch of ";
+
+    if (!strcmp(name, "state") && !graph_find(c->f->g, name))
+        return states(c, false);
+    if (!strcmp(name, "state of the other models"))
+        return states(c, true);
+    if (starts(name, scratch) && c->node && c->node->scratch &&
+        !strcmp(name + strlen(scratch), c->node->name))
+        return rounded(c->node->scratch);
+    return c->any ? value_bytes(c, j, name)
+                  : buffer_bytes(c, j, name);
+}
+
+/* `NAME beside them`: a result, as far as it cannot lie over the others. */
+static const char *beside(const Claim *c, const char *name)
+{
+    static const char suffix[] = " beside them";
+
+    if (!c->overlap || !c->node || !ends(name, suffix))
+        return NULL;
+    name = arena_printf(c->f->c->arena, "%.*s",
+                        (int)(strlen(name) - strlen(suffix)), name);
+    for (int i = 0; i < c->node->nout; i++)
+        if (c->node->out[i] && !strcmp(c->node->out[i]->name, name))
+            return name;
+    return NULL;
+}
+
+static bool check_line(const Claim *c, int k, int64_t *sum)
+{
+    const Json *j = c->tensors->item[k];
+    const char *name, *part, *other;
+    int64_t bytes, has;
+
+    if (!plan_text(c->f, j, "name", &name) ||
+        !plan_int(c->f, j, "bytes", &bytes))
+        return false;
+    for (int i = 0; i < k; i++)
+        if (plan_text(c->f, c->tensors->item[i], "name", &other) &&
+            !strcmp(name, other))
+            return plan_bad(c->f, j, "'%s': '%s' is counted twice", c->name,
+                            name);
+    part = beside(c, name);
+    has = line_bytes(c, j, part ? part : name);
+    if (has < 0)
+        return false;
+    if (part ? bytes > has : bytes != has)
+        return plan_bad(c->f, j, "'%s': '%s' has %lld B, not %lld", c->name,
+                        name, (long long)has, (long long)bytes);
+    *sum += bytes;
+    return true;
+}
+
+/* Is a tensor of this name among the witness's? */
+static bool is_named(const Claim *c, const Value *v)
+{
+    const char *name;
+
+    for (int i = 0; i < c->tensors->n; i++)
+        if (plan_text(c->f, c->tensors->item[i], "name", &name) &&
+            !strcmp(name, v->name))
+            return true;
+    return false;
+}
+
+/* An elementwise result takes the place of an operand that may die there:
+ * they do not add up. */
+static bool counts_in_place(const Claim *c)
+{
+    const Node *n = c->node;
+    const Value *y = n ? node_out(n, 0) : NULL;
+
+    if (!c->any || !y || !op_has(n->op, T_MAP) || !is_named(c, y) ||
+        c->f->c->opt->no_reuse)
+        return false;
+    for (int k = 0; k < n->nin; k++) {
+        const Value *x = n->in[k];
+        bool dies = x && !x->is_output &&
+                    !(x->is_input && c->f->c->opt->keep_inputs) &&
+                    type_equal(&x->type, &y->type) && is_named(c, x);
+        for (int i = 0; dies && i < x->nuse; i++)
+            dies = x->use[i] == n;
+        if (dies)
+            return true;
+    }
+    return false;
+}
+
+static bool check_claim(Claim *c)
+{
+    const Json *w = json_get(c->row, "witness"), *node;
+    const char *proof;
+    int64_t sum = 0, step, plan;
+
+    if (!w || w->kind != JSON_OBJECT ||
+        !plan_text(c->f, c->row, "proof", &proof) ||
+        !plan_int(c->f, c->row, "bound", &c->bound) ||
+        !plan_int(c->f, c->row, "plan", &plan) ||
+        !plan_int(c->f, w, "step", &step) ||
+        !plan_list(c->f, w, "tensors", &c->tensors))
+        return w ? false : plan_bad(c->f, c->row, "'%s' has no witness",
+                                    c->name);
+    /* a plan of the class refutes a higher bound: perhaps this one */
+    if ((c->overlap || !c->f->nover) && c->f->g->plan->arena_bytes < plan)
+        plan = c->f->g->plan->arena_bytes;
+    if (plan < c->bound || c->bound % ALIGN)
+        return plan_bad(c->f, c->row, "'%s': the bound is %lld B, a plan has "
+                        "%lld", c->name, (long long)c->bound,
+                        (long long)plan);
+    if (step < -1 || step > c->f->g->plan->nsteps)
+        return plan_bad(c->f, w, "'%s': there is no step %lld", c->name,
+                        (long long)step);
+    c->step = (int)step;
+    c->node = node_at(c->f->g, step);
+    node = json_get(w, "node");
+    if (c->node && (!node || node->kind != JSON_STRING ||
+                    strcmp(node->text, c->node->name)))
+        return plan_bad(c->f, w, "'%s': step %d is '%s'", c->name, c->step,
+                        c->node->name);
+    reach(c);
+    for (int i = 0; i < c->tensors->n; i++)
+        if (!check_line(c, i, &sum))
+            return false;
+    if (counts_in_place(c))
+        return plan_bad(c->f, w, "'%s': the result of step %d takes the "
+                        "place of an operand: they do not add up", c->name,
+                        c->step);
+    if (ends(proof, "searched") ? sum > c->bound : sum != c->bound)
+        return plan_bad(c->f, w, "'%s': the witness adds up to %lld B, the "
+                        "bound is %lld", c->name, (long long)sum,
+                        (long long)c->bound);
+    return true;
+}
+
+static bool name_class(Claim *c)
+{
+    static const struct {
+        const char *name;
+        bool any, overlap, loops;
+    } list[] = {
+        { "this order, no overlap", false, false, false },
+        { "any order, no overlap", true, false, false },
+        { "any order, overlap", true, true, false },
+        { "these loops, no overlap", false, false, true },
+        { "these loops, overlap", false, true, true },
+    };
+
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        if (!strcmp(list[i].name, c->name) &&
+            list[i].loops == (c->f->nloop > 0)) {
+            c->any = list[i].any;
+            c->overlap = list[i].overlap;
+            return true;
+        }
+    return plan_bad(c->f, c->row, "of '%s' nothing can be claimed here",
+                    c->name);
+}
+
+bool plan_bounds(const PlanFile *f)
+{
+    const Json *arena = json_get(f->root, "arena"), *rows;
+    bool found = false;
+    int64_t own;
+
+    rows = json_get(arena, "bounds");
+    if (!rows)                  /* nothing is claimed */
+        return true;
+    if (!plan_list(f, arena, "bounds", &rows) ||
+        !plan_int(f, arena, "lower_bound", &own))
+        return false;
+    for (int i = 0; i < rows->n; i++) {
+        Claim c = { .f = f, .row = rows->item[i] };
+        if (!plan_text(f, c.row, "class", &c.name) || !name_class(&c) ||
+            !check_claim(&c))
+            return false;
+        found |= c.bound == own;
+    }
+    return !rows->n || found ||
+           plan_bad(f, arena, "'lower_bound' %lld is none of the bounds",
+                    (long long)own);
+}
