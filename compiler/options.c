@@ -97,9 +97,9 @@ static bool is_outside(const char *flag)
         "--inline-weights", "--selftest", "--report", "--report-format",
         "--info", "--run", "--verify", "--per-node", "--list-passes",
         "--list-targets", "--time-passes", "--dump-after", "--dump-change",
-        "--prove", "--ops", "--check-plan", "--share-arena", "--require-gap", "--plan-time",
-        "-q", "-v", "--color",
-        "--version", "--help",
+        "--prove", "--ops", "--check-plan", "--share-arena",
+        "--require-gap", "--plan-time", "-q", "-v", "--color", "--version",
+        "--help",
     };
 
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
@@ -111,7 +111,8 @@ static bool is_outside(const char *flag)
 static void remember(Options *o, const Row *r, const char *arg, Arena *arena)
 {
     Strings old = o->shape;
-    const char *word = !arg || !*arg ? r->flag
+    bool bare = !arg || (!*arg && r->kind == MAYBE);
+    const char *word = bare ? r->flag
                        : arena_printf(arena, "%s=%s", r->flag, arg);
 
     if (is_outside(r->flag))
