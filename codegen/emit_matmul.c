@@ -29,6 +29,9 @@ typedef struct Mul {
     const char *act;
     float act_alpha, act_beta;
     bool packed;
+    int64_t whole_n, whole_depth;       /* b is the beginning of a wider
+                                   matrix of so many columns and rows; 0 */
+    bool turned;
 } Mul;
 
 void emit_act(Emit *e, const Node *n, const char *act, float alpha,
@@ -86,6 +89,7 @@ static void turn(Mul *m)
     const char *a = m->a;
     int64_t row = m->bias.row;
 
+    m->turned = true;
     s->m = t.n;
     s->n = t.m;
     s->a_row = t.b_col;
@@ -159,6 +163,27 @@ static void pack_right(Emit *e, Mul *m)
     m->b = emit_const(e, v->name, m->dt, count, to);
     m->alpha = 1;
     m->packed = true;
+}
+
+/* The matrix of the widest step, packed, where n is that step at a smaller
+ * width: its first columns, or its first rows. */
+static bool pack_whole(Emit *e, Mul *m)
+{
+    Mul w;
+
+    if (m->turned || !whole_operand(m->n, 1) ||
+        m->n->whole->in[1]->type.rank != 2)
+        return false;
+    w = problem(m->n->whole);
+    if (w.s.n == 1)
+        return false;
+    pack_right(e, &w);
+    m->b = w.b;
+    m->whole_n = w.s.n;
+    m->whole_depth = w.s.depth;
+    m->alpha = 1;
+    m->packed = true;
+    return true;
 }
 
 /* beta into a constant addend */
@@ -247,6 +272,32 @@ static void call_kernel(Emit *e, const Mul *m, bool late)
               moved(e, "y0", s, stride), (long long)s->n);
 }
 
+/* A panel at a time: those of the wider matrix are longer, and its last one
+ * may be wider than ours. */
+static void call_panels(Emit *e, const Mul *m, bool late)
+{
+    const MatShape *s = &m->s;
+    long long n = s->n, whole = m->whole_n;
+    int64_t stride[MAX_RANK];
+    const char *bias = "NULL";
+
+    result_strides(s, stride);
+    if (m->c && !late)
+        bias = arena_printf(e->arena, "%s + j * %lld", moved(e, m->c, s,
+                            m->bias.batch), (long long)m->bias.col);
+    e_open(e, "for (int j = 0; j < %lld; j += %d)", n, PANEL);
+    emit_call(e, "matmul_T", m->dt, DT_NONE,
+              "%lld, %lld - j < %d ? %lld - j : %d, %lld, %s, %lld, %lld, "
+              "%s + j * %lld, %lld - j < %d ? %lld - j : %d, %s, %lld, %lld, "
+              "%s + j, %lld", (long long)s->m, n, PANEL, n, PANEL,
+              (long long)s->depth, moved(e, m->a, s, s->a_batch),
+              (long long)s->a_row, (long long)s->a_col, m->b,
+              (long long)m->whole_depth, whole, PANEL, whole, PANEL, bias,
+              (long long)m->bias.row, (long long)m->bias.col,
+              moved(e, "y0", s, stride), n);
+    e_close(e);
+}
+
 /* y = alpha y + beta c, after the product */
 static void late_addend(Emit *e, const Mul *m)
 {
@@ -301,14 +352,17 @@ void emit_matmul(Emit *e, const Node *n)
         turn(&m);
     if (dtype_is_float(m.dt)) {
         scale_addend(e, &m);
-        if (value_is_const(right(&m)) && m.s.depth)
+        if (value_is_const(right(&m)) && m.s.depth && !pack_whole(e, &m))
             pack_right(e, &m);
     }
     merge_batches(&m);
     late = m.alpha != 1 ||
            (m.c && (m.beta != 1 || !dtype_is_float(m.dt)));
     open_batches(e, &m.s);
-    call_kernel(e, &m, late);
+    if (m.whole_n)
+        call_panels(e, &m, late);
+    else
+        call_kernel(e, &m, late);
     close_batches(e, &m.s);
     if (late)
         late_addend(e, &m);

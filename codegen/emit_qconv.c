@@ -199,7 +199,7 @@ static void emit_windows(Emit *e, const Node *n, const QConv *c)
     name = open_rows(e, n, &c->s, g);
     w = packed   ? q_pack4(e, c->w, m, 1, k)
         : panels ? q_panels(e, c->w, m, k)
-                 : q_weights(e, n, k);
+                 : q_weights(e, n, c->w, k);
     bias = q_bias(e, n, c->bias, m);
     mult = q_mult(e, &c->rq);
     emit_call(e, packed ? "qconv4_T_I" : panels ? "qconv2_T_I" : "qconv8_T_I",

@@ -45,17 +45,18 @@ const char *q_panels(Emit *e, const Value *w, int64_t cols, int64_t k)
     return emit_const(e, w->name, DT_I8, bytes, to);
 }
 
-const char *q_weights(Emit *e, const Node *n, int64_t k)
+const char *q_weights(Emit *e, const Node *n, const Value *w, int64_t k)
 {
-    const Type *t = &n->in[1]->type;
+    const Type *t = &w->type;
     int64_t bytes = type_bytes(t), wide = bytes + q_wide(k) - k;
     int8_t *copy;
 
     if (wide == bytes)
-        return "x1";
+        return w == n->in[1] ? "x1"
+                             : emit_const(e, w->name, DT_I8, bytes, w->data);
     copy = NEW_ARRAY(e->arena, int8_t, wide);
-    memcpy(copy, n->in[1]->data, (size_t)bytes);
-    return emit_const(e, n->in[1]->name, DT_I8, wide, copy);
+    memcpy(copy, w->data, (size_t)bytes);
+    return emit_const(e, w->name, DT_I8, wide, copy);
 }
 
 void q_numbers(const Requant *r, int32_t *q)
@@ -112,6 +113,15 @@ const char *q_pack4(Emit *e, const Value *w, int64_t rows, int64_t groups,
     return emit_const(e, w->name, DT_U8, rows * groups * half, to);
 }
 
+/* The weights that the kernel reads the first rows and terms of: those of
+ * the widest step where n is that step at a smaller width. */
+static const Value *whole_weights(const Node *n)
+{
+    const Value *w = whole_operand(n, 1);
+
+    return w && w->type.dt == DT_I8 && w->type.rank == 2 ? w : n->in[1];
+}
+
 /* [groups][cols], as the kernels read them */
 static const char *group_table(Emit *e, const QProduct *p)
 {
@@ -125,26 +135,30 @@ static const char *group_table(Emit *e, const QProduct *p)
 
 void emit_qproduct(Emit *e, const Node *n, const QProduct *p)
 {
-    bool packed = n->in[1]->type.dt == DT_I4;
-    bool panels = p->groups == 1 && q_in_panels(n->in[1], p->rows, p->k);
-    int32_t g[12] = { (int32_t)p->rows, (int32_t)p->k, (int32_t)p->cols,
-                      (int32_t)p->x->zero, (int32_t)qblock(p->k),
-                      n->backward };
+    bool packed = n->in[1]->type.dt == DT_I4, panels;
+    const Value *all = p->groups == 1 ? whole_weights(n) : n->in[1];
+    int64_t k = all == n->in[1] ? p->k : all->type.dim[1];
+    int64_t cols = all == n->in[1] ? p->cols : all->type.dim[0];
+    int32_t g[14] = { (int32_t)p->rows, (int32_t)p->k, (int32_t)p->cols,
+                      (int32_t)p->x->zero, (int32_t)qblock(k), n->backward };
     const char *w = NULL, *tail = "", *table, *bias, *mult;
 
+    panels = p->groups == 1 && q_in_panels(all, p->rows, k);
     q_numbers(p->rq, g + 6);
     g[11] = (int32_t)p->groups;
+    g[12] = (int32_t)k;
+    g[13] = (int32_t)cols;
     if (packed)
         w = q_pack4(e, n->in[1], p->cols, p->groups, p->k / p->groups);
     else if (panels)
-        w = q_panels(e, n->in[1], p->cols, p->k);
+        w = q_panels(e, all, cols, k);
     else
-        w = p->groups > 1 ? "x1" : q_weights(e, n, p->k);
+        w = p->groups > 1 ? "x1" : q_weights(e, n, all, k);
     if (p->groups > 1)
         tail = arena_printf(e->arena, ", %s", group_table(e, p));
     else if (packed)
         tail = ", NULL";
-    table = q_table(e, 12, g);
+    table = q_table(e, 14, g);
     bias = q_bias(e, n, p->bias, p->cols);
     mult = q_mult(e, p->rq);
     emit_call(e, packed          ? "qmatmul4_T_I"
@@ -170,7 +184,7 @@ static int64_t row_room(const Node *n, const QMatMul *q)
 int64_t scratch_qmatmul(const Node *n)
 {
     Arena *a = n->graph->scratch;
-    int64_t rows;
+    int64_t rows, k;
     QMatMul q;
 
     if (!qmatmul_get(n, &q, a) || type_elems(&n->out[0]->type) == 0)
@@ -178,7 +192,9 @@ int64_t scratch_qmatmul(const Node *n)
     if (is_lean(n, &q))
         return row_room(n, &q);
     rows = q.weights ? q.rows : q.s.m;
-    return 2 * q_wide(q.s.depth) * (rows < BLOCK ? 1 : qblock(q.s.depth));
+    k = n->whole && q.weights && q.groups == 1
+            ? whole_weights(n)->type.dim[1] : q.s.depth;
+    return 2 * q_wide(q.s.depth) * (rows < BLOCK ? 1 : qblock(k));
 }
 
 /* Loops over the batch; in them a, b and y point to this round's matrices. */

@@ -9,8 +9,8 @@
 /* Rows (windows) that are widened at once: 4 while they take few bytes. */
 int64_t qblock(int64_t k);
 int64_t q_wide(int64_t k);      /* up to a multiple of 16 */
-/* operand 1, int8 rows of k, readable so far beyond its last row */
-const char *q_weights(Emit *e, const Node *n, int64_t k);
+/* w, int8 rows of k, readable so far beyond its last row; often operand 1 */
+const char *q_weights(Emit *e, const Node *n, const Value *w, int64_t k);
 /* weights in panels, as qpair.c reads them, for rows of k terms */
 bool q_in_panels(const Value *w, int64_t rows, int64_t k);
 const char *q_panels(Emit *e, const Value *w, int64_t cols, int64_t k);

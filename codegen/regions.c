@@ -530,6 +530,21 @@ static void indent(StepWriter *w, int depth)
     buf_printf(w->run, "%*s", 4 + 4 * depth, "");
 }
 
+/* The step at the other widths. */
+static void write_narrow(const Step *s)
+{
+    Weights *weights = s->w->e->state->weights;
+
+    weights_share_parts(weights, true);
+    for (int l = 0; s->n->narrow && l < s->n->graph->nlevel - 1; l++) {
+        Step narrow = *s;
+        narrow.n = s->n->narrow[l];
+        narrow.name = arena_printf(s->w->e->arena, "%s_w%d", s->name, l);
+        write_function(&narrow);
+    }
+    weights_share_parts(weights, false);
+}
+
 /* The step's call, and its function: every combination of full and last
  * turns is met once. */
 static void write_call(StepWriter *w, Node *n, const int64_t *count,
@@ -537,18 +552,19 @@ static void write_call(StepWriter *w, Node *n, const int64_t *count,
 {
     Step s = { .w = w, .n = n, .depth = region_depth(n->region),
                .count = count, .pos = pos };
+    Buf args;
 
     if (!codegen_has_step(n))
         return;
     s.name = function_name(&s);
     write_function(&s);
+    write_narrow(&s);
+    buf_init(&args, w->e->arena);
+    for (int d = 0; d < s.depth; d++)
+        buf_printf(&args, ", r%d", region_at(n->region, d)->id);
     indent(w, s.depth);
     buf_printf(w->run, "%s_STEP_BEGIN(%d);\n", w->e->upper, n->index);
-    indent(w, s.depth);
-    buf_printf(w->run, "%s(a", s.name);
-    for (int d = 0; d < s.depth; d++)
-        buf_printf(w->run, ", r%d", region_at(n->region, d)->id);
-    buf_puts(w->run, ");\n");
+    step_call(w->run, w->e, n, s.name, args.s, s.depth + 1);
     indent(w, s.depth);
     buf_printf(w->run, "%s_STEP_END(%d);\n", w->e->upper, n->index);
 }

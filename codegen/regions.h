@@ -20,5 +20,9 @@ int64_t region_scratch(const Node *n);
 /* writer.c: shared with the steps that are in no region */
 bool body_names(const char *body, const char *name);
 void step_comment(Buf *b, const Node *n);
+/* The line that calls the function of a step with `a` and `args`; a choice
+ * of calls where the step has widths. */
+void step_call(Buf *b, const Emit *e, const Node *n, const char *function,
+               const char *args, int depth);
 
 #endif

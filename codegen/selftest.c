@@ -41,6 +41,9 @@ static void body(const Codegen *cg, const CodegenOptions *opt, Weights *w,
                                    type_elems(&g->in[i]->type),
                                    opt->golden_in[i].data),
                        (long long)type_bytes(&g->in[i]->type));
+    if (g->nlevel)
+        buf_printf(b, "    if (%s_set_width(a, %d))\n        return -1;\n",
+                   opt->name, g->nlevel - 1);
     buf_printf(b, "    if (%s_run(a))\n        return -1;\n", opt->name);
     for (int i = 0; i < g->nout; i++) {
         const Value *v = g->out[i];

@@ -24,6 +24,7 @@ typedef struct Const {
     const void *data;
     const char *expr;
     struct Const *next;         /* same hash */
+    struct Const *alike;        /* same first bytes */
 } Const;
 
 struct Weights {
@@ -33,8 +34,11 @@ struct Weights {
     int n, cap;
     Const **list;
     int64_t bytes, blob;
-    Map by_hash;
+    Map by_hash, by_start;
+    bool parts;                 /* the beginning of an array may be another */
 };
+
+enum { START = 8 };
 
 Weights *weights_new(Arena *arena, const char *prefix, const char *upper,
                      ConstForm form)
@@ -46,6 +50,7 @@ Weights *weights_new(Arena *arena, const char *prefix, const char *upper,
     w->upper = upper;
     w->form = form;
     map_init(&w->by_hash, arena);
+    map_init(&w->by_start, arena);
     return w;
 }
 
@@ -71,6 +76,42 @@ static const char *identifier(Arena *arena, const char *hint)
     return s;
 }
 
+void weights_share_parts(Weights *w, bool yes)
+{
+    w->parts = yes;
+}
+
+static const char *start_key(Weights *w, DType dt, const void *data)
+{
+    return arena_printf(w->arena, "%08lx.%d", crc32_z(0, data, START),
+                        (int)dt);
+}
+
+/* An array that begins with these bytes, or NULL. */
+static const char *find_part(Weights *w, DType dt, int64_t bytes,
+                             const void *data)
+{
+    const Const *c;
+
+    if (!w->parts || bytes < START)
+        return NULL;
+    c = map_get(&w->by_start, start_key(w, dt, data));
+    while (c && (c->bytes < bytes || memcmp(c->data, data, (size_t)bytes)))
+        c = c->alike;
+    return c ? c->expr : NULL;
+}
+
+static void note_start(Weights *w, Const *c)
+{
+    const char *key;
+
+    if (c->bytes < START)
+        return;
+    key = start_key(w, c->dt, c->data);
+    c->alike = map_get(&w->by_start, key);
+    map_put(&w->by_start, key, c);
+}
+
 const char *weights_add(Weights *w, const char *hint, DType dt, int64_t n,
                         const void *data)
 {
@@ -78,6 +119,7 @@ const char *weights_add(Weights *w, const char *hint, DType dt, int64_t n,
     int64_t bytes;
     unsigned long h;
     Const *first, *c;
+    const char *part;
     char *key;
 
     data = n ? data : &nothing;
@@ -90,6 +132,9 @@ const char *weights_add(Weights *w, const char *hint, DType dt, int64_t n,
     for (c = first; c; c = c->next)
         if (!memcmp(c->data, data, (size_t)bytes))
             return c->expr;
+    part = find_part(w, dt, bytes, data);
+    if (part)
+        return part;
     c = NEW(w->arena, Const);
     c->name = arena_printf(w->arena, "%s_w%d_%s", w->prefix, w->n,
                            identifier(w->arena, hint));
@@ -102,6 +147,7 @@ const char *weights_add(Weights *w, const char *hint, DType dt, int64_t n,
     c->expr = expression(w, c);
     c->next = first;
     map_put(&w->by_hash, key, c);
+    note_start(w, c);
     PUSH(w->arena, w->list, w->n, w->cap, c);
     w->bytes += bytes;
     return c->expr;

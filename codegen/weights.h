@@ -16,6 +16,9 @@ Weights *weights_new(Arena *arena, const char *prefix, const char *upper,
  * to its first element. The data must live until it is written. */
 const char *weights_add(Weights *w, const char *hint, DType dt, int64_t n,
                         const void *data);
+/* From now on (yes) an array may also be the beginning of a longer one that
+ * was added before. */
+void weights_share_parts(Weights *w, bool yes);
 int64_t weights_bytes(const Weights *w);
 /* Definitions, streamed: a model's text may be larger than memory allows. */
 bool weights_write(const Weights *w, FILE *out);

@@ -123,7 +123,7 @@ static void split_outputs(Compile *c, Strings *out)
     }
 }
 
-Graph *build_graph(Compile *c)
+static Graph *build_widest(Compile *c)
 {
     Graph *g = graph_new(c->arena, c->scratch, c->diag), *old = c->g;
     bool ok;
@@ -142,6 +142,11 @@ Graph *build_graph(Compile *c)
     if (ok && g && c->opt->quantize)
         return quantize_graph(c, g);
     return ok ? g : NULL;
+}
+
+Graph *build_graph(Compile *c)
+{
+    return elastic_runtime(c, build_widest(c));
 }
 
 Io io_wanted(const Options *o)
@@ -174,6 +179,10 @@ static int load(Compile *c)
     if (!parse_dims(c, &c->build.dims))
         return EXIT_USAGE;
     split_outputs(c, &c->build.outputs);
+    if (c->opt->width && !c->opt->run && !c->opt->verify) {
+        diag_error(c->diag, "--width needs --run or --verify");
+        return EXIT_USAGE;
+    }
     if (!(text ? text_load : onnx_load)(c->opt->model, c->arena, c->diag,
                                         &c->model))
         return EXIT_BAD;
@@ -442,6 +451,11 @@ static int write_onnx(Compile *c, const char *path)
     Buf b;
 
     buf_init(&b, c->arena);
+    if (c->g->nlevel) {
+        diag_note(c->diag, "'%s' has the widest model: an ONNX file has no "
+                  "widths to choose from", path);
+        c->g = graph_at_level(c->g, c->g->nlevel - 1);
+    }
     if (!onnx_save(c->g, &b) || !write_file(c, path, write_buf, &b))
         return EXIT_BAD;
     return EXIT_OK;
@@ -475,6 +489,14 @@ int compile_graph(Compile *c)
     return rc == EXIT_OK && !codegen_supported(c->g) ? EXIT_BAD : rc;
 }
 
+/* The model as --width has it; without it the widest. */
+static bool choose_width(Compile *c)
+{
+    if (c->width)
+        c->g = graph_at_width(c->g, c->width);
+    return c->g != NULL;
+}
+
 int compile_run(Compile *c)
 {
     const Options *o = c->opt;
@@ -494,8 +516,11 @@ int compile_run(Compile *c)
     rc = load(c);
     if (rc != EXIT_OK || o->info)
         return rc;
+    if (!width_apply(c, c->g))
+        return EXIT_USAGE;
     if (o->run)
-        return make_reference(c, c->g) ? run_interpreter(c) : EXIT_BAD;
+        return make_reference(c, c->g) && choose_width(c) ? run_interpreter(c)
+                                                          : EXIT_BAD;
     if (writes_text(o) && o->dump_after)
         rc = optimize(c);
     if (rc != EXIT_OK)

@@ -27,6 +27,8 @@ typedef struct Compile {
     PtqReport ptq;              /* what it took */
     Graph *compressed;          /* the graph after --elastic and
                                    --low-rank, or NULL */
+    const ElasticOptions *levels;       /* --elastic runtime=, or NULL */
+    const int *width;           /* --width: a level per layer, or NULL */
     LowRankReport low_rank;
     ElasticReport elastic;
 } Compile;
@@ -55,6 +57,9 @@ void quantize_report(Compile *c, ReportInfo *info);
 int64_t arena_of(Compile *c, Graph *g);
 /* elastic.c: --elastic; false after a message */
 bool elastic_apply(Compile *c, Graph *g);
+/* g with widths to choose from, where it has been asked for */
+Graph *elastic_runtime(Compile *c, Graph *g);
+bool width_apply(Compile *c, const Graph *g);    /* --width */
 /* compress.c: --elastic and --low-rank; as quantize_graph */
 Graph *compress_graph(Compile *c, Graph *g);
 void compress_report(Compile *c, ReportInfo *info);

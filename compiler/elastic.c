@@ -1,6 +1,6 @@
 /* elastic.c - --elastic: reads what it asks for and has compress/ cut the
  * model's nested feed-forward layers. Each use of the option says one thing:
- * ffn=, list=, csv=, mixnmatch=, skip=.
+ * ffn=, list=, csv=, mixnmatch=, skip=, runtime=.
  */
 #include <ctype.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@ static bool bad(Compile *c, const char *spec, const char *what)
 {
     diag_error(c->diag, "--elastic %s: %s", spec, what);
     diag_hint(c->diag, "ffn=0.5, list=2,2,4,4, csv=FILE:NAME, "
-              "mixnmatch=MACS, skip=3,4");
+              "mixnmatch=MACS, skip=3,4, runtime=0.25,0.5,1");
     return false;
 }
 
@@ -49,6 +49,28 @@ static bool parse_ratios(Parse *p, const char *spec, const char *s)
             return true;
         s = end + 1;
     }
+}
+
+static bool parse_levels(Parse *p, const char *spec, const char *s)
+{
+    for (int cap = 0;;) {
+        char *end;
+        double x = strtod(s, &end);
+        if (end == s || (*end && *end != ','))
+            return bad(p->c, spec, "shares with commas are expected");
+        if (!(x > 0 && x <= 1))
+            return bad(p->c, spec, "a share is above 0 and up to 1");
+        if (p->o->nlevel && x <= p->o->level[p->o->nlevel - 1])
+            return bad(p->c, spec, "each share is larger than the one before");
+        PUSH(p->c->arena, p->o->level, p->o->nlevel, cap, x);
+        if (!*end)
+            break;
+        s = end + 1;
+    }
+    if (p->o->nlevel < 2 || p->o->nlevel > MAX_WIDTHS)
+        return bad(p->c, spec, "2 to 64 widths can be chosen from; one is "
+                   "ffn=");
+    return true;
 }
 
 static bool parse_skips(Parse *p, const char *spec, const char *s)
@@ -209,7 +231,7 @@ static bool parse_one(Parse *p, const char *spec)
     } forms[] = {
         { "ffn=", parse_share }, { "list=", parse_ratios },
         { "csv=", parse_csv }, { "mixnmatch=", parse_budget },
-        { "skip=", parse_skips },
+        { "skip=", parse_skips }, { "runtime=", parse_levels },
     };
 
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
@@ -220,8 +242,8 @@ static bool parse_one(Parse *p, const char *spec)
 
 bool elastic_apply(Compile *c, Graph *g)
 {
-    ElasticOptions o = { 0 };
-    Parse p = { c, &o, 0 };
+    ElasticOptions *o = NEW(c->arena, ElasticOptions);
+    Parse p = { c, o, 0 };
     int widths;
 
     if (!c->opt->elastic.n)
@@ -229,10 +251,59 @@ bool elastic_apply(Compile *c, Graph *g)
     for (int i = 0; i < c->opt->elastic.n; i++)
         if (!parse_one(&p, c->opt->elastic.v[i]))
             return false;
-    widths = (o.ffn > 0) + (o.ratio != NULL) + (o.width != NULL) +
-             (o.budget > 0);
+    widths = (o->ffn > 0) + (o->ratio != NULL) + (o->width != NULL) +
+             (o->budget > 0) + (o->level != NULL);
     if (widths > 1)
-        return diag_error(c->diag, "--elastic: ffn=, list=, csv= and "
-                          "mixnmatch= each choose all widths: one of them");
-    return elastic_slice(g, &o, &c->elastic);
+        return diag_error(c->diag, "--elastic: ffn=, list=, csv=, mixnmatch= "
+                          "and runtime= each choose all widths: one of them");
+    if (o->level && c->opt->low_rank && strcmp(c->opt->low_rank, "off"))
+        return diag_error(c->diag, "--elastic runtime=: --low-rank would "
+                          "split the layers whose width is to be chosen");
+    if (o->level && g->nlevel)
+        return diag_error(c->diag, "--elastic runtime=: this text has widths "
+                          "to choose from already");
+    c->levels = o->level ? o : NULL;
+    return elastic_slice(g, o, &c->elastic);
+}
+
+Graph *elastic_runtime(Compile *c, Graph *g)
+{
+    if (!g || !c->levels)
+        return g;
+    return elastic_widths(g, c->levels, &c->elastic) ? g : NULL;
+}
+
+/* --width 2, or one level per layer. */
+bool width_apply(Compile *c, const Graph *g)
+{
+    const char *s = c->opt->width;
+    int *level, n = 0;
+
+    if (!s)
+        return true;
+    if (!g->nlevel)
+        return diag_error(c->diag, "--width: this model has no widths to "
+                          "choose from (--elastic runtime=)");
+    level = NEW_ARRAY(c->arena, int, g->nlayer + 1);
+    for (;; s++) {
+        char *end;
+        long x = strtol(s, &end, 10);
+        if (end == s || x < 0 || x >= g->nlevel || (*end && *end != ','))
+            return diag_error(c->diag, "--width %s: levels from 0 to %d are "
+                              "expected, one or one per layer",
+                              c->opt->width, g->nlevel - 1);
+        if (n < g->nlayer)
+            level[n] = (int)x;
+        n++;
+        s = end;
+        if (!*s)
+            break;
+    }
+    for (int i = n; n == 1 && i < g->nlayer; i++)
+        level[i] = level[0];
+    if (n != 1 && n != g->nlayer)
+        return diag_error(c->diag, "--width has %d levels, the model has %d "
+                          "layers", n, g->nlayer);
+    c->width = level;
+    return true;
 }

@@ -22,6 +22,8 @@ typedef struct Verify {
     Codegen *cg;
     Graph *ref;                 /* without optional passes */
     Samples samples;
+    int nset;                   /* settings of the widths; 1 without */
+    const int **set;            /* a level per layer; NULL: no widths */
     const char *dir;            /* where we build */
     const uint8_t *got;         /* what the program wrote */
     size_t ngot;
@@ -59,6 +61,39 @@ static void put_dumps(Verify *v, Buf *b)
     buf_puts(b, "    default: break;\n    }\n}\n");
 }
 
+/* Every level, or what --width says. */
+static void width_sets(Verify *v)
+{
+    const Graph *g = v->c->g;
+    bool one = v->c->width || v->c->opt->per_node;
+
+    v->nset = one || !g->nlevel ? 1 : g->nlevel;
+    v->set = NEW_ARRAY(v->c->arena, const int *, v->nset);
+    for (int k = 0; g->nlevel && k < v->nset; k++) {
+        int *level = NEW_ARRAY(v->c->arena, int, g->nlayer);
+        for (int i = 0; i < g->nlayer; i++)
+            level[i] = one ? g->nlevel - 1 : k;
+        v->set[k] = v->c->width ? v->c->width : level;
+    }
+}
+
+static void put_widths(const Verify *v, Buf *b)
+{
+    const Graph *g = v->c->g;
+
+    if (!g->nlevel)
+        return;
+    buf_printf(b, "static const uint8_t widths[%d][%d] = {\n", v->nset,
+               g->nlayer);
+    for (int k = 0; k < v->nset; k++) {
+        buf_puts(b, "    { ");
+        for (int i = 0; i < g->nlayer; i++)
+            buf_printf(b, "%s%d", i ? ", " : "", v->set[k][i]);
+        buf_puts(b, " },\n");
+    }
+    buf_puts(b, "};\n");
+}
+
 /* model_main(): every sample of in.bin through the model (see board.h). */
 static void put_main(Verify *v, Buf *b)
 {
@@ -66,12 +101,19 @@ static void put_main(Verify *v, Buf *b)
     const char *name = v->c->name;
 
     codegen_define_arena(v->cg, b, "arena");
+    put_widths(v, b);
     buf_puts(b, "\nint model_main(void)\n{\n    int k, rc;\n\n");
     if (v->c->opt->weights_file)
         buf_printf(b, "    if (%s_set_weights(&arena, board_weights()))\n"
                    "        return 3;\n", name);
     buf_printf(b, "    %s_reset(&arena);\n    for (k = 0; k < %d; k++) {\n",
-               name, v->samples.n);
+               name, v->nset * v->samples.n);
+    if (g->nlevel)
+        buf_printf(b, "        if (k %% %d == 0)\n"
+                   "            %s_reset(&arena);\n"
+                   "        if (%s_set_widths(&arena, widths[k / %d]))\n"
+                   "            return 6;\n", v->samples.n, name, name,
+                   v->samples.n);
     for (int i = 0; i < g->nin; i++)
         if (type_bytes(&g->in[i]->type))
             buf_printf(b, "        if (board_read(%s(&arena), %lldu))\n"
@@ -122,9 +164,9 @@ static bool write_inputs(const void *what, FILE *out)
 {
     const Verify *v = what;
 
-    for (int k = 0; k < v->samples.n; k++)
+    for (int k = 0; k < v->nset * v->samples.n; k++)
         for (int i = 0; i < v->c->g->nin; i++) {
-            const Tensor *t = &v->samples.list[k].in[i];
+            const Tensor *t = &v->samples.list[k % v->samples.n].in[i];
             size_t n = (size_t)type_bytes(&t->type);
             if (fwrite(t->data, 1, n, out) != n)
                 return false;
@@ -230,9 +272,9 @@ static void compare(Verify *v, const char *what, const Value *ref,
         difference_print(what, ref->name, &d, ok);
 }
 
-static bool compare_sample(Verify *v, const Sample *s, size_t *at)
+static bool compare_sample(Verify *v, Graph *ref, const Sample *s,
+                           bool widest, size_t *at)
 {
-    Graph *ref = v->ref;
     Tensor *want = NEW_ARRAY(v->c->arena, Tensor, ref->nout);
 
     if (!graph_eval(ref, s->in, want, v->c->arena, NULL, NULL))
@@ -244,7 +286,7 @@ static bool compare_sample(Verify *v, const Sample *s, size_t *at)
                               "too little");
         compare(v, "interpreter", ref->out[i], got, &want[i],
                 tolerance_for(ref, ref->out[i], &want[i]));
-        if (s->want && s->want[i].data)
+        if (widest && s->want && s->want[i].data)
             compare(v, s->from, ref->out[i], got, &s->want[i],
                     tolerance_for_expected(ref, ref->out[i], &s->want[i]));
     }
@@ -324,6 +366,15 @@ static bool get_samples(Verify *v)
     return true;
 }
 
+/* Expected outputs of a file are those of the whole model. */
+static bool is_widest(const Verify *v, const int *level)
+{
+    for (int i = 0; level && i < v->c->g->nlayer; i++)
+        if (level[i] != v->c->g->nlevel - 1)
+            return false;
+    return true;
+}
+
 static bool verify_all(Verify *v)
 {
     size_t at = 0;
@@ -334,9 +385,15 @@ static bool verify_all(Verify *v)
     }
     if (!build_and_run(v) || !read_results(v))
         return false;
-    for (int k = 0; k < v->samples.n; k++)
-        if (!compare_sample(v, &v->samples.list[k], &at))
+    for (int s = 0; s < v->nset; s++) {
+        bool widest = is_widest(v, v->set[s]);
+        Graph *ref = v->set[s] ? graph_at_width(v->ref, v->set[s]) : v->ref;
+        if (!ref)
             return false;
+        for (int k = 0; k < v->samples.n; k++)
+            if (!compare_sample(v, ref, &v->samples.list[k], widest, &at))
+                return false;
+    }
     printf("verify: %d tensors of %d samples compared, %d differ\n",
            v->compared, v->samples.n, v->failed);
     return true;
@@ -347,6 +404,7 @@ int verify_model(Compile *c, Codegen *cg)
     Verify v = { .c = c, .cg = cg };
 
     v.ref = reference_graph(c);
+    width_sets(&v);
     if (!v.ref || !get_samples(&v) || !make_folder(&v))
         return EXIT_BAD;
     if (!verify_all(&v))

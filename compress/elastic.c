@@ -198,6 +198,8 @@ static bool choose(Graph *g, const Ffns *all, const ElasticOptions *opt,
     for (int i = 0; i < all->n; i++) {
         const Ffn *f = &all->layer[i];
         double w = (double)f->hidden * (opt->ffn > 0 ? opt->ffn : 1);
+        if (opt->level)
+            w = (double)f->hidden * opt->level[opt->nlevel - 1];
         if (opt->ratio)
             w = opt->ratio[i] * (double)f->features;
         if (opt->width)
@@ -268,10 +270,126 @@ bool elastic_slice(Graph *g, const ElasticOptions *opt, ElasticReport *r)
     return ok;
 }
 
+/* Run time */
+
+/* Hidden neurons of a layer at a level, of `hidden` at the last one; several
+ * layers may have different numbers. */
+static int64_t level_width(const ElasticOptions *opt, int64_t hidden,
+                           int level)
+{
+    return llround((double)hidden * opt->level[level] /
+                   opt->level[opt->nlevel - 1]);
+}
+
+static bool check_levels(const Ffn *f, int i, const ElasticOptions *opt)
+{
+    int64_t before = 0;
+
+    for (int l = 0; l < opt->nlevel; l++) {
+        int64_t w = level_width(opt, f->hidden, l);
+        if (w < 1)
+            return node_error(f->down, "--elastic runtime: %g of the %lld "
+                              "hidden neurons of layer %d is none",
+                              opt->level[l], (long long)f->hidden, i);
+        if (w == before)
+            return node_error(f->down, "--elastic runtime: %g and %g are "
+                              "both %lld of the %lld hidden neurons of layer "
+                              "%d", opt->level[l - 1], opt->level[l],
+                              (long long)w, (long long)f->hidden, i);
+        before = w;
+    }
+    return true;
+}
+
+/* What the layer's constants are at each level. */
+static void narrow_layer(Graph *g, const Ffn *f, int layer,
+                         const ElasticOptions *opt)
+{
+    for (int i = 0; i < f->ncut; i++) {
+        const Cut *c = &f->cut[i];
+        Value *v = c->n->in[c->in], *own = v;
+        Narrow *n = NEW(g->arena, Narrow);
+        if (v->nuse > 1) {
+            own = graph_const(g, v->name, v->type, v->data);
+            own->quant = v->quant;
+            node_set_input(c->n, c->in, own);
+        }
+        n->layer = layer;
+        n->at = NEW_ARRAY(g->arena, Value *, opt->nlevel);
+        for (int l = 0; l < opt->nlevel - 1; l++) {
+            int64_t m = level_width(opt, f->hidden, l);
+            n->at[l] = c->axis == CUT_LENGTH ? with_length(g, own, m)
+                                             : prefix(g, own, c->axis, m);
+        }
+        own->narrow = n;
+    }
+}
+
+static bool measure_levels(Graph *g, const ElasticOptions *opt,
+                           ElasticReport *r)
+{
+    r->nlevel = opt->nlevel;
+    r->level = opt->level;
+    r->macs = NEW_ARRAY(g->arena, int64_t, opt->nlevel);
+    for (int l = 0; l < opt->nlevel; l++) {
+        Graph *at = graph_at_level(g, l);
+        if (!at)
+            return false;
+        r->macs[l] = graph_macs(at);
+    }
+    return true;
+}
+
+bool elastic_widths(Graph *g, const ElasticOptions *opt, ElasticReport *r)
+{
+    Ffns all = { 0, 0, NULL };
+    int want = 0;
+
+    for (int i = 0; i < r->n; i++)
+        want += !r->layer[i].skipped;
+    ffns_find(g, g->arena, &all);
+    if (all.n != want)
+        return diag_error(g->diag, "--elastic runtime: %d of %d feed-forward "
+                          "layers are found again after quantization", all.n,
+                          want);
+    for (int i = 0; i < all.n; i++)
+        if (!check_levels(&all.layer[i], i, opt))
+            return false;
+    for (int i = 0; i < all.n; i++)
+        narrow_layer(g, &all.layer[i], i, opt);
+    g->nlevel = opt->nlevel;
+    g->nlayer = all.n;
+    graph_tidy(g);
+    return measure_levels(g, opt, r);
+}
+
+Graph *elastic_at_level(Graph *g, const ElasticOptions *opt, int level)
+{
+    Graph *to = graph_clone(g);
+    Ffns all = { 0, 0, NULL };
+
+    ffns_find(to, to->arena, &all);
+    for (int i = 0; i < all.n; i++) {
+        Ffn *f = &all.layer[i];
+        if (!check_levels(f, i, opt) ||
+            !cut(to, f, level_width(opt, f->hidden, level)))
+            return NULL;
+    }
+    return to;
+}
+
+static void levels_text(Buf *b, const ElasticReport *r)
+{
+    for (int l = 0; l < r->nlevel; l++)
+        buf_printf(b, "  level %2d  %-7g of the hidden neurons  %11lld "
+                   "MACs\n", l, r->level[l], (long long)r->macs[l]);
+}
+
 void elastic_text(Buf *b, const ElasticReport *r)
 {
     buf_printf(b, "elastic: %lld of %lld MACs\n", (long long)r->macs_after,
                (long long)r->macs_before);
+    levels_text(b, r);
     for (int i = 0; i < r->n; i++) {
         const ElasticLayer *l = &r->layer[i];
         if (l->skipped)
@@ -299,5 +417,11 @@ void elastic_json(Buf *b, const ElasticReport *r)
                    l->skipped ? "true" : "false", (long long)l->bytes_saved,
                    (long long)l->macs_saved);
     }
-    buf_puts(b, "]}");
+    buf_puts(b, "]");
+    if (r->nlevel)
+        buf_puts(b, ", \"levels\": [");
+    for (int l = 0; l < r->nlevel; l++)
+        buf_printf(b, "%s{\"share\": %g, \"macs\": %lld}", l ? ", " : "",
+                   r->level[l], (long long)r->macs[l]);
+    buf_puts(b, r->nlevel ? "]}" : "}");
 }

@@ -20,6 +20,9 @@ typedef struct ElasticOptions {
                                    the whole model's; 0: not asked */
     int nskip;
     int *skip;                  /* layers to leave out, from 0 */
+    int nlevel;
+    double *level;              /* shares of the hidden neurons to choose
+                                   from at run time, ascending; or NULL */
 } ElasticOptions;
 
 typedef struct ElasticLayer {
@@ -33,10 +36,18 @@ typedef struct ElasticReport {
     int n, cap;
     ElasticLayer *layer;
     int64_t macs_before, macs_after;
+    int nlevel;                 /* at run time; 0: none */
+    const double *level;
+    int64_t *macs;              /* of the whole model, by level */
 } ElasticReport;
 
 /* Cuts g in place. False after a message. */
 bool elastic_slice(Graph *g, const ElasticOptions *opt, ElasticReport *r);
+/* Layers learn what they are at each of the levels (widths.c); g, quantized
+ * or not, is the model at the last one, which elastic_slice cut it to. */
+bool elastic_widths(Graph *g, const ElasticOptions *opt, ElasticReport *r);
+/* A copy of g that is cut to a level; NULL after a message. */
+Graph *elastic_at_level(Graph *g, const ElasticOptions *opt, int level);
 void elastic_text(Buf *b, const ElasticReport *r);
 void elastic_json(Buf *b, const ElasticReport *r);
 

@@ -105,6 +105,12 @@ typedef struct ModelState {     /* an input and an output: --state */
     struct ModelState *next;
 } ModelState;
 
+typedef struct ModelWidth {     /* a constant at a narrower level */
+    const char *spec;           /* LAYER:LEVEL:NAME */
+    const char *at;
+    struct ModelWidth *next;
+} ModelWidth;
+
 /* What a text that ir/print.c made says about the graph it was. */
 typedef struct ModelFacts {
     bool has_opset;
@@ -112,6 +118,8 @@ typedef struct ModelFacts {
     const char *source, *after, *plan;
     bool overlap;
     ModelState *state;
+    const char *widths;         /* "LEVELS LAYERS", or NULL */
+    ModelWidth *width;
 } ModelFacts;
 
 typedef struct Model {

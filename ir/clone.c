@@ -25,6 +25,8 @@ static Node *clone_node(Graph *to, const Node *n, Value *const *map)
     c->graph = to;
     c->prev = c->next = NULL;
     c->scratch_buf = NULL;
+    c->narrow = NULL;
+    c->whole = NULL;
     c->in = NEW_ARRAY(to->arena, Value *, n->nin);
     c->out = NEW_ARRAY(to->arena, Value *, n->nout);
     c->attr = arena_memdup(to->arena, n->attr,
@@ -60,6 +62,20 @@ static Value **clone_list(Arena *a, int n, Value *const *v, Value *const *map)
     return list;
 }
 
+static void clone_narrow(Graph *to, const Graph *g, Value *const *map)
+{
+    for (int i = 0; i < g->nvalue; i++) {
+        const Narrow *from = g->value[i]->narrow;
+        Narrow *n;
+        if (!from)
+            continue;
+        n = NEW(to->arena, Narrow);
+        n->layer = from->layer;
+        n->at = clone_list(to->arena, g->nlevel - 1, from->at, map);
+        map[i]->narrow = n;
+    }
+}
+
 Graph *graph_clone(const Graph *g)
 {
     Graph *to = NEW(g->arena, Graph);
@@ -75,6 +91,7 @@ Graph *graph_clone(const Graph *g)
     map_init(to->names, g->arena);
     for (int i = 0; i < g->nvalue; i++)
         map[i] = clone_value(to, g->value[i]);
+    clone_narrow(to, g, map);
     for EACH_NODE(n, g)
         graph_append(to, clone_node(to, n, map));
     clone_states(to, g, map);

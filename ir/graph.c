@@ -260,6 +260,8 @@ static void keep(Graph *g, bool *kept, Value **list, int *n, Value *v)
     list[(*n)++] = v;
     map_put(g->names, v->name, v);
     v->nuse = 0;
+    for (int l = 0; v->narrow && l < g->nlevel - 1; l++)
+        keep(g, kept, list, n, v->narrow->at[l]);
 }
 
 /* Live values: inputs, states, then by node its operands and results. */

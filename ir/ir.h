@@ -127,6 +127,15 @@ typedef struct Quant {
     const int32_t *zero_point;  /* [n], in the range of the dtype */
 } Quant;
 
+enum { MAX_WIDTHS = 64 };       /* levels of width at run time */
+
+/* What a constant is in a narrower build of its elastic layer (widths.c). */
+typedef struct Narrow {
+    int layer;
+    Value **at;                 /* constants, by level, the last one (the
+                                   value itself) left out */
+} Narrow;
+
 struct Value {
     int id;                     /* dense: graph->value[id] */
     const char *name;           /* unique in the graph, never empty */
@@ -137,6 +146,8 @@ struct Value {
     int def_index;              /* which of its outputs */
     const void *data;           /* constant: dense row-major; else NULL */
     const Quant *quant;         /* of integers, or NULL */
+    const Narrow *narrow;       /* of a constant that depends on a width
+                                   chosen at run time, or NULL */
     bool is_input, is_output;   /* of the graph */
     int nuse, capuse;
     Node **use;                 /* a node stands once per operand slot */
@@ -199,6 +210,11 @@ struct Node {
     const char *island;         /* why it computes in floats in a quantized
                                    model; NULL: it does not, or unknown */
     bool backward;              /* its kernel writes the last unit first */
+    Node **narrow;              /* by level, the last left out: the step as
+                                   it is then (widths_attach); NULL: the
+                                   same at every width */
+    int layer;                  /* with narrow: the layer that decides */
+    const Node *whole;          /* of a narrow one: what it is cut from */
     Region *region;             /* innermost loop around it, or NULL */
     signed char walk[REGION_DEPTH];     /* axis of the first result that the
                                    loop of this depth goes along; -1: none,
@@ -229,6 +245,8 @@ struct Graph {
     const char *after;          /* the last pass that ran; NULL: none */
     int64_t model_order_bound;  /* Plan.lower_bound of the model's own order
                                    of steps; 0: not compared with another */
+    int nlevel, nlayer;         /* widths to choose from at run time, and
+                                   layers that have them; 0: none */
     bool overlap;               /* results may lie over operands that die
                                    with them, as far as kernels allow */
     int64_t order_bound;        /* no order of steps needs less, as proved by
@@ -275,6 +293,23 @@ void graph_tidy(Graph *g);
 /* A copy with the same ids, which shares constant data and the arenas; g has
  * no plan. */
 Graph *graph_clone(const Graph *g);
+/* widths.c: layers whose width is chosen at run time (--elastic runtime=).
+ * The graph is the widest; constants know what they are at other levels. */
+
+/* The graph at one level per layer, a copy with the same ids and no levels;
+ * NULL after a message. */
+Graph *graph_at_width(Graph *g, const int *level);
+Graph *graph_at_level(Graph *g, int level);     /* the same for all layers */
+/* The other way: g's constants learn what they are at other levels from
+ * graphs that must be node by node the same but for those. False after a
+ * message. */
+bool graph_join_widths(Graph *g, Graph *const *narrow, int nlayer);
+/* node->narrow of every node; with a plan its values lie where the widest
+ * ones do. The graphs they are of, by level; NULL after a message. */
+Graph **widths_attach(Graph *g);
+/* Operand i of a narrow node has the first indices of this one, of the widest
+ * step; NULL: it has not, or n is not narrow. */
+const Value *whole_operand(const Node *n, int i);
 /* The last steps bring every new state to its place; where the state was
  * updated in place they are views, and no code. */
 void graph_add_commits(Graph *g);
@@ -488,7 +523,8 @@ typedef struct Plan {
                                    arena: this one's state begins at, all
                                    end at; else 0 and state_bytes */
     bool is_shared;             /* arena_bytes may be another model's need */
-    int64_t reserve;            /* of them not cleared by NAME_reset */
+    int64_t reserve;            /* of them not states: the weights' address
+                                   and the widths (reserved_bytes) */
     int64_t lower_bound;        /* of the class that this plan is of */
     int peak_step;              /* node index: most bytes live */
     int64_t peak_bytes;         /* of this order without overlaps: most bytes

@@ -371,6 +371,28 @@ static void put_states(Buf *b, const State *s)
     put_quoted(b, s->out->name);
 }
 
+/* Constants of layers whose width is chosen at run time: the layer, then
+ * the constants that they are at the narrower levels. */
+static void put_narrow(Printer *p)
+{
+    Buf *b = p->b;
+    const Graph *g = p->g;
+
+    if (g->nlevel)
+        buf_printf(b, ",\n    \"mcufc.widths\": \"%d %d\"", g->nlevel,
+                   g->nlayer);
+    for (int i = 0; i < g->nvalue; i++) {
+        const Narrow *n = g->value[i]->narrow;
+        for (int l = 0; n && l < g->nlevel - 1; l++) {
+            buf_puts(b, ",\n    ");
+            put_quoted(b, arena_printf(b->arena, "mcufc.width:%d:%d:%s",
+                                       n->layer, l, g->value[i]->name));
+            buf_puts(b, ": ");
+            put_quoted(b, n->at[l]->name);
+        }
+    }
+}
+
 static void put_header(Printer *p)
 {
     Buf *b = p->b;
@@ -389,6 +411,7 @@ static void put_header(Printer *p)
     if (g->overlap)
         buf_puts(b, ",\n    \"mcufc.overlap\": \"yes\"");
     put_states(b, g->state);
+    put_narrow(p);
     if (shows_places(p) && g->plan)
         put_plan(b, g->plan);
     buf_puts(b, "\n  ]\n>\n");

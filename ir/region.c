@@ -228,7 +228,16 @@ static int uncut_slot(const Node *n)
 
 bool node_can_tile(const Node *n)
 {
-    return !n->region || uncut_slot(n) == n->nin;
+    if (!n->region)
+        return true;
+    for (int l = 0; n->narrow && l < n->graph->nlevel - 1; l++) {
+        Node w = *n->narrow[l];
+        w.region = n->region;
+        memcpy(w.walk, n->walk, sizeof w.walk);
+        if (uncut_slot(&w) != w.nin)
+            return false;
+    }
+    return uncut_slot(n) == n->nin;
 }
 
 bool node_tiles(const Node *n)

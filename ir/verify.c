@@ -27,6 +27,10 @@ static bool check_value(Graph *g, const Value *v)
     if (v->def && (v->def_index >= v->def->nout ||
                    v->def->out[v->def_index] != v))
         return broken(g, "value whose maker does not know it", v->name);
+    for (int l = 0; v->narrow && l < g->nlevel - 1; l++)
+        if (!v->data || !value_is_const(v->narrow->at[l]) ||
+            v->narrow->layer < 0 || v->narrow->layer >= g->nlayer)
+            return broken(g, "width of no constant, or no layer", v->name);
     for (int i = 0; i < v->nuse; i++)
         if (!count_uses(v, v->use[i]))
             return broken(g, "use list names a stranger", v->name);

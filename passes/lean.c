@@ -8,8 +8,12 @@
 
 enum { MANY = 300 };            /* more than this are not tried one by one */
 
+/* The kernels without scratch read weights as they stand: not a part of a
+ * wider layer's. */
 static int64_t *lean_of(const Node *n)
 {
+    if (n->narrow)
+        return NULL;
     return n->op == OP_QConv ? &ATTRS(qconv, n)->lean
            : n->op == OP_QMatMul ? &ATTRS(qmatmul, n)->lean : NULL;
 }

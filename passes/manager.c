@@ -96,11 +96,64 @@ static bool from_on(const PassInfo *p, const char *name)
     return p >= q;
 }
 
+/* A pass that shapes computations runs on the model at every width; what
+ * comes out is one graph again. */
+static bool run_at_widths(const PassInfo *p, Graph *g,
+                          const PassOptions *opt, bool *changed)
+{
+    int n = g->nlevel - 1, nlayer = g->nlayer;
+    Graph **at = NEW_ARRAY(g->arena, Graph *, n + 1);
+    bool other;
+
+    for (int l = 0; l < n; l++)
+        if (!(at[l] = graph_at_level(g, l)))
+            return false;
+    for (int i = 0; i < g->nvalue; i++)
+        g->value[i]->narrow = NULL;
+    g->nlevel = g->nlayer = 0;
+    graph_tidy(g);
+    if (!p->run(g, opt, changed))
+        return false;
+    for (int l = 0; l < n; l++) {
+        graph_tidy(at[l]);
+        if (!p->run(at[l], opt, &other))
+            return false;
+    }
+    return graph_join_widths(g, at, nlayer);
+}
+
+/* From the order of steps on only the widest model counts; the others lie in
+ * its places, which is checked for each. */
+static bool run_widest(const PassInfo *p, Graph *g, const PassOptions *opt,
+                       bool *changed)
+{
+    Graph **at;
+
+    if (!p->run(g, opt, changed))
+        return false;
+    at = widths_attach(g);
+    for (int l = 0; at && g->plan && l < g->nlevel - 1; l++)
+        if (!plan_check(at[l]))
+            return false;
+    return at != NULL;
+}
+
+static bool run_pass(const PassInfo *p, Graph *g, const PassOptions *opt,
+                     bool *changed)
+{
+    if (!g->nlevel)
+        return p->run(g, opt, changed);
+    return from_on(p, "schedule") ? run_widest(p, g, opt, changed)
+                                  : run_at_widths(p, g, opt, changed);
+}
+
 bool passes_run(Graph *g, const PassOptions *opt)
 {
     int nth = 0;
 
     graph_tidy(g);
+    if (g->nlevel && !widths_attach(g))
+        return false;
     for (const PassInfo *p = first_pass(g); p->name; p++) {
         double start = seconds();
         bool changed = false;
@@ -109,7 +162,7 @@ bool passes_run(Graph *g, const PassOptions *opt)
         if (!wanted(p, opt, nth))
             continue;
         nth += !p->required;
-        if (!p->run(g, opt, &changed))
+        if (!run_pass(p, g, opt, &changed))
             return p->run == pass_plan && !g->placed ? broken(opt, p) : false;
         g->after = p->name;
         graph_tidy(g);

@@ -98,8 +98,8 @@ static void enumerate(const Reads *r, int64_t *forward, int64_t *backward)
     }
 }
 
-bool overlap_shifts(const Node *n, int k, int64_t *forward,
-                    int64_t *backward)
+static bool node_shifts(const Node *n, int k, int64_t *forward,
+                        int64_t *backward)
 {
     int unit_axes = node_unit_axes(n);
     Reads r;
@@ -112,6 +112,22 @@ bool overlap_shifts(const Node *n, int k, int64_t *forward,
         return false;
     *forward = *backward = -(type_bytes(r.x) + type_bytes(r.y));
     enumerate(&r, forward, backward);
+    return true;
+}
+
+/* Safe at every width that the step may have. */
+bool overlap_shifts(const Node *n, int k, int64_t *forward,
+                    int64_t *backward)
+{
+    if (!node_shifts(n, k, forward, backward))
+        return false;
+    for (int l = 0; n->narrow && l < n->graph->nlevel - 1; l++) {
+        int64_t f, b;
+        if (!node_shifts(n->narrow[l], k, &f, &b))
+            return false;
+        *forward = larger(*forward, f);
+        *backward = larger(*backward, b);
+    }
     return true;
 }
 

@@ -238,7 +238,7 @@ static Plan *plan_new(Graph *g, const Storage *s, const PassOptions *opt)
         if (!placed_give(g, text))
             return NULL;
     }
-    p->reserve = align_up(opt->state_reserve, PLAN_ALIGN);
+    p->reserve = reserved_bytes(g, opt);
     p->state_bytes = p->reserve;
     placed_states(p);
     for (int i = 0; i < p->nbuf; i++) {

@@ -244,9 +244,15 @@ Storage *storage_new(Graph *g, const PassOptions *opt)
     return s;
 }
 
+int64_t reserved_bytes(const Graph *g, const PassOptions *opt)
+{
+    return rounded(opt->state_reserve) +
+           rounded(g->nlevel ? g->nlayer : 0);
+}
+
 int64_t state_bytes(const Graph *g, const PassOptions *opt)
 {
-    int64_t bytes = rounded(opt->state_reserve);
+    int64_t bytes = reserved_bytes(g, opt);
 
     for (const State *st = g->state; st; st = st->next)
         bytes += rounded(type_bytes(&st->in->type));

@@ -59,6 +59,9 @@ typedef struct Storage {
 /* Numbers the nodes and asks for scratch sizes. Memory: g->scratch. */
 Storage *storage_new(Graph *g, const PassOptions *opt);
 
+/* Bytes at the arena's start for a pointer (--weights-file), then one byte
+ * per layer for its width, before the states. */
+int64_t reserved_bytes(const Graph *g, const PassOptions *opt);
 /* Bytes at the arena's start that no step frees: states and the reserve. */
 int64_t state_bytes(const Graph *g, const PassOptions *opt);
 

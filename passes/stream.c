@@ -79,7 +79,7 @@ bool pass_stream(Graph *g, const PassOptions *opt, bool *changed)
     if (graph_has_regions(g) || g->placed || opt->npool)
         return true;
     trial = graph_clone(g);
-    if (!search(trial, opt, &best))
+    if ((g->nlevel && !widths_attach(trial)) || !search(trial, opt, &best))
         return false;
     if (!best || plan_arena(best, opt) >= plan_arena(g, opt))
         return true;

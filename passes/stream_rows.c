@@ -71,6 +71,8 @@ static Node *copy_node(Rows *r, const Node *n)
     c->attr = arena_memdup(r->g->arena, n->attr,
                            (size_t)op_info(n->op)->attr_bytes);
     c->island = n->island;
+    c->narrow = n->narrow;
+    c->layer = n->layer;
     c->out[0]->type = n->out[0]->type;
     c->out[0]->quant = n->out[0]->quant;
     graph_insert(r->g, r->at, c);

@@ -139,6 +139,63 @@ static void plan_build(Build *b)
     b->g->plan = p;
 }
 
+static bool bad_width(Build *b, const char *what, const char *why)
+{
+    return diag_error(b->g->diag, "mcufc.width%s%s: %s", *what ? ":" : "s",
+                      what, why);
+}
+
+/* LAYER:LEVEL:NAME and the constant's name at that level. */
+static bool add_width(Build *b, const ModelWidth *w)
+{
+    Graph *g = b->g;
+    int layer, level, end = 0;
+    Value *v, *at;
+    Narrow *n;
+
+    if (sscanf(w->spec, "%d:%d:%n", &layer, &level, &end) != 2 || !end)
+        return bad_width(b, w->spec, "LAYER:LEVEL:NAME is expected");
+    if (layer < 0 || layer >= g->nlayer || level < 0 ||
+        level >= g->nlevel - 1)
+        return bad_width(b, w->spec, "there is no such layer or level");
+    v = find(b, w->spec + end);
+    at = find(b, w->at);
+    if (!value_is_const(v) || !value_is_const(at) || at->narrow)
+        return bad_width(b, w->spec, "two constants are expected");
+    if (v->narrow && v->narrow->layer != layer)
+        return bad_width(b, w->spec, "it is of another layer");
+    if (!v->narrow) {
+        n = NEW(g->arena, Narrow);
+        n->layer = layer;
+        n->at = NEW_ARRAY(g->arena, Value *, g->nlevel);
+        v->narrow = n;
+    }
+    v->narrow->at[level] = at;
+    return true;
+}
+
+static bool widths_build(Build *b)
+{
+    const ModelFacts *f = &b->m->facts;
+    Graph *g = b->g;
+
+    if (!f->widths)
+        return !f->width || bad_width(b, "", "is missing");
+    if (sscanf(f->widths, "%d %d", &g->nlevel, &g->nlayer) != 2 ||
+        g->nlevel < 2 || g->nlevel > MAX_WIDTHS || g->nlayer < 1 ||
+        g->nlayer > 65536)
+        return bad_width(b, "", "a number of levels (2 to 64) and of layers "
+                         "is expected");
+    for (const ModelWidth *w = f->width; w; w = w->next)
+        if (!add_width(b, w))
+            return false;
+    for (int i = 0; i < g->nvalue; i++)
+        for (int l = 0; g->value[i]->narrow && l < g->nlevel - 1; l++)
+            if (!g->value[i]->narrow->at[l])
+                return bad_width(b, g->value[i]->name, "a level is missing");
+    return true;
+}
+
 bool facts_build(Build *b)
 {
     for (const ModelState *s = b->m->facts.state; s; s = s->next)
@@ -146,5 +203,5 @@ bool facts_build(Build *b)
             return false;
     place_inputs(b, b->m->graph.in, b->m->graph.nin);
     plan_build(b);
-    return true;
+    return widths_build(b);
 }

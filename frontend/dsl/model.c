@@ -102,10 +102,20 @@ static bool is_quiet_key(const char *key)
     return false;
 }
 
+static void read_width(Text *t, Model *m, const Pair *p, const char *spec)
+{
+    ModelWidth *w = NEW(t->arena, ModelWidth);
+
+    w->spec = spec;
+    w->at = p->s;
+    w->next = m->facts.width;
+    m->facts.width = w;
+}
+
 /* Facts that --dump-after and -o FILE.mcu add, see ir/print.c. */
 static void read_fact(Text *t, Model *m, const Pair *p)
 {
-    static const char state[] = "mcufc.state:";
+    static const char state[] = "mcufc.state:", width[] = "mcufc.width:";
     unsigned long long h;
 
     if (strncmp(p->key, "mcufc.", 6) || !p->s)
@@ -124,6 +134,10 @@ static void read_fact(Text *t, Model *m, const Pair *p)
         m->facts.overlap = true;
     } else if (!strcmp(p->key, "mcufc.plan")) {
         m->facts.plan = p->s;
+    } else if (!strcmp(p->key, "mcufc.widths")) {
+        m->facts.widths = p->s;
+    } else if (!strncmp(p->key, width, sizeof width - 1)) {
+        read_width(t, m, p, p->key + sizeof width - 1);
     } else if (!strncmp(p->key, state, sizeof state - 1)) {
         ModelState *s = NEW(t->arena, ModelState);
         ModelState **link = &m->facts.state;

@@ -123,7 +123,7 @@ KERNEL void mcu_qconv8_T_I(const int32_t *g, const T *const *row,
         mcu_qwindows_T(g, row, at, m, step, s);
         for (j = 0; j < g[8]; j++)
             mcu_qcols_I(m, k, mg, s + j * step, g[8] * step,
-                        w + j * mg * k,
+                        w + j * mg * k, k,
                         bias ? bias + j * mg : NULL,
                         mult + (g[18] ? j * mg : 0), g + 14,
                         y + at * all + j * mg, all);

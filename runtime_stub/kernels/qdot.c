@@ -289,10 +289,10 @@ KERNEL void mcu_qdot1_T(int k, int wide, int n, const int16_t *a, const T *w,
 #endif
 }
 
-/* m (4 or 1) rows of a times all n rows of w, requantized into rows of y;
+/* m (4 or 1) rows of a times n rows of w, `row` apart, requantized into rows of y;
  * a is 0 from k up to a multiple of 16, and w may be read so far */
 KERNEL void mcu_qcols_I(int m, int k, int n, const int16_t *a, int step,
-                        const int8_t *w, const int32_t *bias,
+                        const int8_t *w, int row, const int32_t *bias,
                         const int32_t *mult, const int32_t *q, I *y,
                         int y_step)
 {
@@ -304,9 +304,9 @@ KERNEL void mcu_qcols_I(int m, int k, int n, const int16_t *a, int step,
         const int wide = n - j < 32 ? n - j : 32;
 
         if (m == 4)
-            mcu_qdot4_s8(k, full, wide, a, step, w + j * k, k, c);
+            mcu_qdot4_s8(k, full, wide, a, step, w + j * row, row, c);
         else
-            mcu_qdot1_s8(k, full, wide, a, w + j * k, k, c);
+            mcu_qdot1_s8(k, full, wide, a, w + j * row, row, c);
         for (i = 0; i < m; i++)
             mcu_qput_I(q, wide, c + 32 * i, bias ? bias + j : NULL, 0,
                        mult + (q[4] ? j : 0), y + i * y_step + j);
@@ -314,7 +314,7 @@ KERNEL void mcu_qcols_I(int m, int k, int n, const int16_t *a, int step,
 }
 
 /* y = x w^T. g: rows, k, n, zero point of x, rows of a block (4 or 1),
- * 1 to walk backwards, then q. s: block rows, each k rounded up to a multiple
+ * 1 to walk backwards, then q, then (12) what is from a row of w to the next. s: block rows, each k rounded up to a multiple
  * of 16. Stack: 640 bytes */
 KERNEL void mcu_qmatmul_T_I(const int32_t *g, const T *x, const int8_t *w,
                             const int32_t *bias, const int32_t *mult,
@@ -329,7 +329,8 @@ KERNEL void mcu_qmatmul_T_I(const int32_t *g, const T *x, const int8_t *w,
         m = rows - i < g[4] ? 1 : g[4];
         at = g[5] ? rows - i - m : i;
         mcu_qrowsin_T(m, k, step, x + at * k, g[3], s);
-        mcu_qcols_I(m, k, n, s, step, w, bias, mult, g + 6, y + at * n, n);
+        mcu_qcols_I(m, k, n, s, step, w, g[12], bias, mult, g + 6,
+                    y + at * n, n);
     }
 }
 

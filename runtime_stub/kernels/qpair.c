@@ -161,18 +161,20 @@ KERNEL void mcu_qpair(int m, int pairs, int width, int cols,
 #endif
 }
 
-/* as mcu_qcols_I; rows of a are followed by a zero where k is odd */
+/* as mcu_qcols_I; rows of a are followed by a zero where k is odd. w has
+ * `terms` >= k rows and `all` >= n columns. */
 KERNEL void mcu_qpanels_I(int m, int k, int n, const int16_t *a, int step,
-                          const int8_t *w, const int32_t *bias,
-                          const int32_t *mult, const int32_t *q, I *y,
-                          int y_step)
+                          const int8_t *w, int terms, int all,
+                          const int32_t *bias, const int32_t *mult,
+                          const int32_t *q, I *y, int y_step)
 {
     const int pairs = (k + 1) / 2;
     int32_t c[4 * 32];
     int i, j;
 
-    for (j = 0; j < n; j += 16, w += 32 * pairs) {
-        const int cols = n - j < 16 ? n - j : 16, width = cols > 8 ? 16 : 8;
+    for (j = 0; j < n; j += 16, w += (terms + 1) / 2 * 32) {
+        const int cols = n - j < 16 ? n - j : 16;
+        const int width = all - j > 8 ? 16 : 8;
 
         mcu_qpair(m, pairs, width, cols, a, step, w, c);
         for (i = 0; i < m; i++)
@@ -181,7 +183,8 @@ KERNEL void mcu_qpanels_I(int m, int k, int n, const int16_t *a, int step,
     }
 }
 
-/* mcu_qmatmul_T_I with weights in panels. Stack: 640 bytes */
+/* mcu_qmatmul_T_I with weights in panels; g[12], g[13]: terms and columns
+ * that they have, of which k and n are the first. Stack: 640 bytes */
 KERNEL void mcu_qmatmul2_T_I(const int32_t *g, const T *x, const int8_t *w,
                              const int32_t *bias, const int32_t *mult,
                              int16_t *s, I *y)
@@ -195,7 +198,8 @@ KERNEL void mcu_qmatmul2_T_I(const int32_t *g, const T *x, const int8_t *w,
         m = rows - i < g[4] ? rows - i : g[4];
         at = g[5] ? rows - i - m : i;
         mcu_qrowsin_T(m, k, step, x + at * k, g[3], s);
-        mcu_qpanels_I(m, k, n, s, step, w, bias, mult, g + 6, y + at * n, n);
+        mcu_qpanels_I(m, k, n, s, step, w, g[12], g[13], bias, mult, g + 6,
+                      y + at * n, n);
     }
 }
 
@@ -214,7 +218,7 @@ KERNEL void mcu_qconv2_T_I(const int32_t *g, const T *const *row,
         m = ow - i < g[11] ? ow - i : g[11];
         at = g[12] ? ow - i - m : i;
         mcu_qwindows_T(g, row, at, m, step, s);
-        mcu_qpanels_I(m, k, n, s, step, w, bias, mult, g + 14, y + at * n,
-                      n);
+        mcu_qpanels_I(m, k, n, s, step, w, k, n, bias, mult, g + 14,
+                      y + at * n, n);
     }
 }
