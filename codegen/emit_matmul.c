@@ -31,7 +31,6 @@ typedef struct Mul {
     bool packed;
     int64_t whole_n, whole_depth;       /* b is the beginning of a wider
                                    matrix of so many columns and rows; 0 */
-    bool turned;
 } Mul;
 
 void emit_act(Emit *e, const Node *n, const char *act, float alpha,
@@ -89,7 +88,6 @@ static void turn(Mul *m)
     const char *a = m->a;
     int64_t row = m->bias.row;
 
-    m->turned = true;
     s->m = t.n;
     s->n = t.m;
     s->a_row = t.b_col;
@@ -167,16 +165,19 @@ static void pack_right(Emit *e, Mul *m)
 
 /* The matrix of the widest step, packed, where n is that step at a smaller
  * width: its first columns, or its first rows. */
+static bool is_part(const Mul *m)
+{
+    return dtype_is_float(m->dt) && whole_operand(m->n, 1) &&
+           m->n->whole->in[1]->type.rank == 2 && problem(m->n->whole).s.n > 1;
+}
+
 static bool pack_whole(Emit *e, Mul *m)
 {
     Mul w;
 
-    if (m->turned || !whole_operand(m->n, 1) ||
-        m->n->whole->in[1]->type.rank != 2)
+    if (!is_part(m))
         return false;
     w = problem(m->n->whole);
-    if (w.s.n == 1)
-        return false;
     pack_right(e, &w);
     m->b = w.b;
     m->whole_n = w.s.n;
@@ -348,7 +349,7 @@ void emit_matmul(Emit *e, const Node *n)
 
     if (!type_elems(&n->out[0]->type))
         return;
-    if (m.s.n == 1 && m.s.m > 1)
+    if (m.s.n == 1 && m.s.m > 1 && !is_part(&m))
         turn(&m);
     if (dtype_is_float(m.dt)) {
         scale_addend(e, &m);

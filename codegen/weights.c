@@ -38,7 +38,7 @@ struct Weights {
     bool parts;                 /* the beginning of an array may be another */
 };
 
-enum { START = 8 };
+enum { START = 4 };
 
 Weights *weights_new(Arena *arena, const char *prefix, const char *upper,
                      ConstForm form)

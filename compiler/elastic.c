@@ -262,8 +262,12 @@ bool elastic_apply(Compile *c, Graph *g)
     if (o->level && g->nlevel)
         return diag_error(c->diag, "--elastic runtime=: this text has widths "
                           "to choose from already");
+    if (!elastic_slice(g, o, &c->elastic))
+        return false;
+    for (int i = 0; i < c->elastic.n; i++)
+        o->nlayer += !c->elastic.layer[i].skipped;
     c->levels = o->level ? o : NULL;
-    return elastic_slice(g, o, &c->elastic);
+    return true;
 }
 
 Graph *elastic_runtime(Compile *c, Graph *g)

@@ -38,6 +38,11 @@ bool calibration_load(Compile *c, Graph *g, Samples *s)
     return check_finite(c, g, s);
 }
 
+static Graph *narrow_model(const void *levels, Graph *g, int level)
+{
+    return elastic_at_level(g, levels, level);
+}
+
 static PtqOptions options_of(Compile *c, const Samples *s)
 {
     const char *w = c->opt->weights, *r = c->opt->residual;
@@ -47,6 +52,11 @@ static PtqOptions options_of(Compile *c, const Samples *s)
     for (int k = 0; k < s->n; k++)
         list[k] = s->list[k].in;
     o.sample = list;
+    if (c->levels) {
+        o.nnarrow = c->levels->nlevel - 1;
+        o.narrow = narrow_model;
+        o.user = c->levels;
+    }
     o.weights = !w || !strcmp(w, "int8") ? PTQ_INT8
                 : !strcmp(w, "int4") ? PTQ_INT4 : PTQ_FLOAT;
     o.compare = c->opt->report != NULL;

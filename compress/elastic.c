@@ -340,21 +340,26 @@ static bool measure_levels(Graph *g, const ElasticOptions *opt,
     return true;
 }
 
+/* The layers in what became of the graph, which has all levels. */
+static bool find_again(Graph *g, const ElasticOptions *opt, Ffns *all)
+{
+    ffns_find(g, g->arena, all);
+    if (all->n != opt->nlayer)
+        return diag_error(g->diag, "--elastic runtime: %d of %d feed-forward "
+                          "layers are found again for quantization", all->n,
+                          opt->nlayer);
+    for (int i = 0; i < all->n; i++)
+        if (!check_levels(&all->layer[i], i, opt))
+            return false;
+    return true;
+}
+
 bool elastic_widths(Graph *g, const ElasticOptions *opt, ElasticReport *r)
 {
     Ffns all = { 0, 0, NULL };
-    int want = 0;
 
-    for (int i = 0; i < r->n; i++)
-        want += !r->layer[i].skipped;
-    ffns_find(g, g->arena, &all);
-    if (all.n != want)
-        return diag_error(g->diag, "--elastic runtime: %d of %d feed-forward "
-                          "layers are found again after quantization", all.n,
-                          want);
-    for (int i = 0; i < all.n; i++)
-        if (!check_levels(&all.layer[i], i, opt))
-            return false;
+    if (!find_again(g, opt, &all))
+        return false;
     for (int i = 0; i < all.n; i++)
         narrow_layer(g, &all.layer[i], i, opt);
     g->nlevel = opt->nlevel;
@@ -368,11 +373,11 @@ Graph *elastic_at_level(Graph *g, const ElasticOptions *opt, int level)
     Graph *to = graph_clone(g);
     Ffns all = { 0, 0, NULL };
 
-    ffns_find(to, to->arena, &all);
+    if (!find_again(to, opt, &all))
+        return NULL;
     for (int i = 0; i < all.n; i++) {
         Ffn *f = &all.layer[i];
-        if (!check_levels(f, i, opt) ||
-            !cut(to, f, level_width(opt, f->hidden, level)))
+        if (!cut(to, f, level_width(opt, f->hidden, level)))
             return NULL;
     }
     return to;

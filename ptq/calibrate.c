@@ -107,12 +107,44 @@ static void observe_constants(Ptq *p)
     }
 }
 
+/* Values of a narrower model; the moments are those of the widest. */
+static void narrow_walk(void *user, const Node *n, const Tensor *const *in,
+                        Tensor *const *out)
+{
+    Walk *w = user;
+
+    (void)in;
+    for (int i = 0; i < n->nout; i++)
+        if (n->out[i])
+            observe(w->p, n->out[i], out[i]);
+}
+
+/* The model at its smaller widths; false after a message. */
+static bool narrow_models(Ptq *p, Graph **list)
+{
+    for (int l = 0; l < p->opt->nnarrow; l++) {
+        list[l] = p->opt->narrow(p->opt->user, p->g, l);
+        if (!list[l])
+            return false;
+    }
+    return true;
+}
+
+static bool run_narrow(Graph *g, const Tensor *in, EvalHook *hook, Walk *w,
+                       Arena *run)
+{
+    Tensor *out = NEW_ARRAY(run, Tensor, g->nout);
+
+    return graph_eval(g, in, out, run, hook, w);
+}
+
 bool calibrate_ranges(Ptq *p)
 {
     Walk w = { .p = p, .arena = arena_child(p->arena) };
+    Graph **narrow = NEW_ARRAY(p->arena, Graph *, p->opt->nnarrow + 1);
     Arena *run = arena_child(p->arena);
     Graph *g = p->g;
-    bool ok = true;
+    bool ok = narrow_models(p, narrow);
 
     index_products(&w);
     clear_moments(p);
@@ -121,6 +153,9 @@ bool calibrate_ranges(Ptq *p)
         for (int i = 0; i < g->nin; i++)
             observe(p, g->in[i], &p->opt->sample[k][i]);
         ok = run_sample(p, k, false, first_walk, &w, NULL, run);
+        for (int l = 0; ok && !w.bad && l < p->opt->nnarrow; l++)
+            ok = run_narrow(narrow[l], p->opt->sample[k], narrow_walk, &w,
+                            run);
         arena_reset(run);
         if (ok && w.bad)
             ok = node_error(w.bad, "its result is not finite for sample %d "
@@ -286,15 +321,19 @@ bool calibrate_choose(Ptq *p)
     Walk w = { .p = p, .arena = arena_child(p->arena) };
     Arena *run = arena_child(p->arena);
     Tensor *out = NEW_ARRAY(p->arena, Tensor, p->g->nout);
-    int n = samples_for(p, MAX_CHOICES, 16);
-    bool ok = true;
+    int n = samples_for(p, MAX_CHOICES, 16), nnarrow = p->opt->nnarrow;
+    Graph **narrow = NEW_ARRAY(p->arena, Graph *, nnarrow + 1);
+    bool ok = narrow_models(p, narrow);
 
     for (int i = 0; i < p->nvalue; i++)
         if (p->class[i].active)
             hist_choices(&p->class[i]);
     for (int k = 0; ok && k < n; k++) {
-        ok = run_sample(p, (int)((int64_t)k * p->opt->nsample / n), false,
-                        second_walk, &w, out, run);
+        int at = (int)((int64_t)k * p->opt->nsample / n);
+        ok = run_sample(p, at, false, second_walk, &w, out, run);
+        if (ok && nnarrow)      /* the widths in turn */
+            ok = run_narrow(narrow[k % nnarrow], p->opt->sample[at],
+                            second_walk, &w, run);
         if (ok)
             judge_outputs(p, out);
         arena_reset(run);

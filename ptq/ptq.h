@@ -19,6 +19,11 @@ typedef struct PtqOptions {
     PtqWeights weights;
     PtqResidual residual;
     bool compare;                       /* report both residual choices */
+    /* Models of several widths that shall share their scales: level l of
+     * nnarrow is a copy of g with the same ids; g itself is the widest. */
+    int nnarrow;
+    Graph *(*narrow)(const void *user, Graph *g, int level);
+    const void *user;
 } PtqOptions;
 
 /* How far one tensor of the quantized model is from the float model's, over

@@ -54,6 +54,7 @@ suite share tests/e2e/share.sh "$build"
 suite html tests/e2e/html.sh "$build"
 suite arena tests/e2e/arena.sh "$build"
 suite elastic tests/e2e/elastic.sh "$build"
+suite widths tests/e2e/widths.sh "$build"
 suite boards tests/e2e/boards.sh "$build" ${long:+long}
 suite integer tests/e2e/integer.sh "$build"
 suite ops tests/e2e/ops.sh "$build" ${long:+long}
