@@ -4,14 +4,22 @@
 
 #include "codegen.h"
 
-typedef struct Residents Residents;
+typedef struct Residents {
+    const Graph *g;
+    Arena *arena;
+    int *start;                 /* [nbuf + 1]: first row of each buffer */
+    const Value **list;
+} Residents;
 
 /* The values of every buffer, in the order in which they come to life. */
 Residents *residents_new(Arena *arena, const Graph *g);
 /* `"kind": ..., "values": [...]` of one buffer */
 void json_residents(Buf *b, const Residents *r, const Buffer *buf);
-/* `"decisions": {...}`: what reuse, sharing and the order are worth */
+int resident_last_step(const Graph *g, const Value *v);
+/* report_decisions.c: what reuse, sharing, order and overlaps are worth, as
+ * `"decisions": {...}` and as a table */
 void json_decisions(Buf *b, const Residents *r);
+void text_decisions(Buf *b, const Residents *r);
 /* report_islands.c: has g integer ops or Q and DQ? Why does n compute in
  * floats there; NULL: it does not. */
 bool report_is_quantized(const Graph *g);

@@ -134,6 +134,7 @@ static void text_model(Buf *b, const ReportInfo *info)
     text_io(b, cg, g->in, g->nin, "input");
     text_io(b, cg, g->out, g->nout, "output");
     text_bounds(b, g);
+    text_decisions(b, residents_new(b->arena, g));
     text_peak(b, p);
     text_steps(b, g);
     text_regions(b, g);

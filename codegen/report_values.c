@@ -7,14 +7,8 @@
 #include "../ir/region.h"
 #include "report.h"
 
-struct Residents {
-    const Graph *g;
-    Arena *arena;
-    int *start;                 /* [nbuf + 1]: first row of each buffer */
-    const Value **list;
-};
 
-static int last_step(const Graph *g, const Value *v)
+int resident_last_step(const Graph *g, const Value *v)
 {
     return v->is_output || (v->buf->is_state && !v->def)
                ? g->plan->nsteps : value_last_step(v);
@@ -139,7 +133,8 @@ static void json_value(Buf *b, const Graph *g, const Value *v)
     buf_printf(b, ", \"bytes\": %lld, \"at\": %lld, \"first_step\": %d, "
                "\"last_step\": %d, \"how\": \"%s\"",
                (long long)value_stored_bytes(v), (long long)v->delta,
-               value_first_step(v), last_step(g, v), how(v));
+               value_first_step(v),
+               resident_last_step(g, v), how(v));
     if (over) {
         buf_puts(b, ", \"of\": ");
         buf_quote(b, over->name);
@@ -161,58 +156,4 @@ void json_residents(Buf *b, const Residents *r, const Buffer *buf)
         json_value(b, r->g, r->list[i]);
     }
     buf_putc(b, ']');
-}
-
-static int64_t rounded(int64_t bytes)
-{
-    return (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
-}
-
-typedef struct Unshared {
-    int64_t apart;              /* every value in memory of its own */
-    int64_t *change;            /* of live bytes when step t - 1 begins */
-} Unshared;
-
-static void unshared_add(Unshared *u, int64_t bytes, int first, int last)
-{
-    u->apart += rounded(bytes);
-    u->change[first + 1] += rounded(bytes);
-    u->change[last + 2] -= rounded(bytes);
-}
-
-/* No plan is smaller in which no two values share a buffer. */
-static int64_t unshared_peak(const Unshared *u, const Plan *p)
-{
-    int64_t live = 0, peak = 0;
-
-    for (int t = 0; t < p->nsteps + 2; t++) {
-        live += u->change[t];
-        if (live > peak)
-            peak = live;
-    }
-    return peak > p->lower_bound ? peak : p->lower_bound;
-}
-
-void json_decisions(Buf *b, const Residents *r)
-{
-    const Plan *p = r->g->plan;
-    Unshared u = { 0, NEW_ARRAY(r->arena, int64_t, p->nsteps + 3) };
-
-    for (int i = 0; i < p->nbuf; i++) {
-        if (p->buf[i]->is_scratch)
-            unshared_add(&u, p->buf[i]->bytes, p->buf[i]->first,
-                         p->buf[i]->last);
-        for (int k = r->start[i]; k < r->start[i + 1]; k++)
-            unshared_add(&u, value_stored_bytes(r->list[k]),
-                         value_first_step(r->list[k]),
-                         last_step(r->g, r->list[k]));
-    }
-    buf_printf(b, "  \"decisions\": {\"apart\": %lld, \"unshared_bound\": "
-               "%lld, \"model_order_bound\": ", (long long)u.apart,
-               (long long)unshared_peak(&u, p));
-    if (r->g->model_order_bound)
-        buf_printf(b, "%lld", (long long)r->g->model_order_bound);
-    else
-        buf_puts(b, "null");
-    buf_printf(b, ", \"order_bound\": %lld},\n", (long long)p->lower_bound);
 }

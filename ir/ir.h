@@ -247,6 +247,8 @@ struct Graph {
                                    of steps; 0: not compared with another */
     int nlevel, nlayer;         /* widths to choose from at run time, and
                                    layers that have them; 0: none */
+    int64_t whole_arena;        /* what it takes without the loops that the
+                                   compiler made; 0: it made none */
     bool overlap;               /* results may lie over operands that die
                                    with them, as far as kernels allow */
     int64_t order_bound;        /* no order of steps needs less, as proved by

@@ -75,15 +75,18 @@ static void graph_become(Graph *g, Graph *from)
 bool pass_stream(Graph *g, const PassOptions *opt, bool *changed)
 {
     Graph *trial, *best = NULL;
+    int64_t whole;
 
     if (graph_has_regions(g) || g->placed || opt->npool)
         return true;
     trial = graph_clone(g);
     if ((g->nlevel && !widths_attach(trial)) || !search(trial, opt, &best))
         return false;
-    if (!best || plan_arena(best, opt) >= plan_arena(g, opt))
+    whole = plan_arena(g, opt);
+    if (!best || plan_arena(best, opt) >= whole)
         return true;
     graph_become(g, best);
+    g->whole_arena = whole;
     *changed = true;
     graph_number(g);
     return regions_verify(g);

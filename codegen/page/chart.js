@@ -20,6 +20,7 @@ function measure()
 {
     const box = $("chart"), narrow = box.clientWidth < 560;
 
+    view.client = box.clientWidth;
     view.gutter = narrow ? 64 : RIGHT;
     view.width = Math.max(120, box.clientWidth - LEFT - view.gutter) *
         view.zoomX;
@@ -75,6 +76,18 @@ function tickX(s, t, text)
         text: text }));
 }
 
+/* A bar per loop, the outer ones above: under the live bytes. */
+function loopBars(s, base)
+{
+    for (const r of plan.regions) {
+        const depth = loopsAt(r.first_step).indexOf(r);
+        s.append(svg("rect", { class: "loop", x: xOf(r.first_step) + 0.5,
+            y: base + 1.5 + 3 * Math.max(0, depth), height: 2,
+            width: Math.max(1, (r.last_step - r.first_step + 1) * view.col -
+                1) }, svg("title", { text: "loop " + loopText(r) })));
+    }
+}
+
 /* Live bytes of each column, and the numbers of the steps. */
 function axisX()
 {
@@ -89,6 +102,7 @@ function axisX()
     });
     s.append(svg("path", { class: "profile", d: d + `V${base}Z` }),
         svg("path", { class: "rule", d: `M0 ${base}H${view.width}` }));
+    loopBars(s, base);
     for (let t = 0; t < END; t += step)
         tickX(s, t, t);
     if (view.col > 36) {
@@ -189,10 +203,12 @@ function label(g, box, x, width, name, size)
 /* Each value that takes the whole buffer over is named where it begins. */
 function labels(g, b, box)
 {
+    const over = b.overlaps.some(o => byName.get(o.with) &&
+        byName.get(o.with) !== b);
     const list = b.values.filter((v, i) => !i || v.how === "in_place" ||
         v.how === "commit");
     const start = list.map((v, i) => i ? xOf(v.first_step) + overWidth()
-        : box.x);
+        : box.x + (over ? overWidth() : 0));
 
     if (!list.length)
         label(g, box, box.x, box.w, shortName(b.name), b.bytes);
@@ -229,6 +245,20 @@ function residents(g, b)
     }
 }
 
+/* Bytes of another buffer that dies where this one begins. */
+function overDying(g, b)
+{
+    for (const o of b.overlaps) {
+        const x = byName.get(o.with);
+        if (!x || x === b)
+            continue;
+        const y = yOf(Math.min(b.offset + b.bytes, x.offset + x.bytes));
+        g.append(svg("rect", { class: "over", x: xOf(o.step), y: y,
+            height: Math.max(yOf(Math.max(b.offset, x.offset)) - y, 1.5),
+            width: overWidth() }));
+    }
+}
+
 /* Input and output have a thick edge on the caller's side: the kind shows
  * without its colour too. */
 function edges(g, b, box)
@@ -258,6 +288,7 @@ function drawBuffer(b)
 
     if (b.values.length > 1)
         residents(g, b);
+    overDying(g, b);
     edges(g, b, box);
     labels(g, b, box);
     shapeOf[b.id] = g;
@@ -302,7 +333,15 @@ function plotArea(list)
     return s;
 }
 
+/* What is drawn may bring a scroll bar, and then there is less room. */
 function drawChart()
+{
+    drawOnce();
+    if ($("chart").clientWidth !== view.client)
+        drawOnce();
+}
+
+function drawOnce()
 {
     const list = (measure(), lines());
 
@@ -333,11 +372,14 @@ function drawLegend()
             edges(g, { kind: k }, { x: 1, y: 1, w: 16, h: 12 });
             add(KINDS[k], g);
         }
-    if (has("in_place"))
-        add("written over in place", svg("rect", { class: "over", x: 4,
+    if (has("in_place") || overlaps().length)
+        add("written over what dies", svg("rect", { class: "over", x: 4,
             y: 1, width: 10, height: 12 }));
     if (has("view"))
         add("view begins", svg("path", { class: "part", d: "M9 0V14" }));
+    if (plan.regions.length)
+        add("loop over tiles", svg("rect", { class: "loop", x: 1, y: 6,
+            width: 16, height: 2 }));
     add("peak step", svg("rect", { class: "peak", x: 5, y: 1, width: 8,
         height: 12 }));
 }

@@ -118,6 +118,23 @@ function stepName(t)
         : `step ${t}, ${steps[t].op}`;
 }
 
+/* the loops around a step, outermost first */
+function loopsAt(t)
+{
+    const list = [];
+
+    for (let r = steps[t] ? steps[t].region : null; r !== null;
+        r = plan.regions[r].parent)
+        list.unshift(plan.regions[r]);
+    return list;
+}
+
+function loopText(r)
+{
+    return `${r.name}: ${count(r.extent)} by ${count(r.tile)}, steps ` +
+        `${r.first_step} to ${r.last_step}`;
+}
+
 function liveAt(t)
 {
     return buffers.filter(b => b.first_step <= t && t <= b.last_step);
@@ -134,7 +151,18 @@ function shortName(name)
 
 function typeOf(v)
 {
-    return `${v.dtype}[${v.shape.join(", ")}]`;
+    return `${v.dtype}[${v.shape.join(", ")}]` +
+        (v.tile ? `, a tile [${v.tile.join(", ")}] at a time` : "");
+}
+
+const byName = new Map(buffers.map(b => [b.name, b]));
+
+/* [result, operand, bytes]: buffers that lie over another's dying bytes */
+function overlaps()
+{
+    return buffers.flatMap(b => b.overlaps.map(o => byName.get(o.with))
+        .filter(x => x && x !== b).map(x => [b, x, Math.min(b.offset +
+            b.bytes, x.offset + x.bytes) - Math.max(b.offset, x.offset)]));
 }
 
 /* Live bytes of every column, and the rows of the keyboard's order. */
@@ -144,6 +172,8 @@ buffers.forEach((b, i) => {
     for (let t = b.first_step; t <= b.last_step; t++)
         live[t + 1] += b.bytes;
 });
+/* what lies over dying bytes is counted once */
+steps.forEach(s => { live[s.index + 1] = s.live_bytes; });
 const inOrder = buffers.slice().sort((a, b) =>
     a.first_step - b.first_step || a.offset - b.offset || a.id - b.id);
 inOrder.forEach((b, i) => { b.rank = i; });

@@ -283,12 +283,10 @@ function start()
     drawSteps();
     drawChart();
     tellPlan();
-    let width = innerWidth;
-    addEventListener("resize", () => {
-        if (innerWidth !== width)
+    new ResizeObserver(() => {
+        if ($("chart").clientWidth !== view.client)
             drawChart();
-        width = innerWidth;
-    });
+    }).observe($("chart"));
 }
 
 start();

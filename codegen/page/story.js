@@ -139,6 +139,8 @@ function tellStep(t)
         term(list, "Node", s.node);
         term(list, "MACs", `${count(s.macs)}, ` +
             percent(s.macs, totalMacs));
+        for (const r of loopsAt(t))
+            term(list, "Loop", loopText(r));
     }
     show(
         el("h3", {

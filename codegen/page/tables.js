@@ -16,6 +16,14 @@ function meter()
     }, el("i", { style: `width: ${used}%` }));
 }
 
+/* The class of plans that this one is of. */
+function ownClass()
+{
+    const own = arena.bounds.filter(b => b.bound === arena.lower_bound);
+
+    return own.length ? own[own.length - 1].class : "this order";
+}
+
 function drawTiles()
 {
     const gap = arena.bytes - arena.lower_bound, f = plan.flash;
@@ -25,9 +33,9 @@ function drawTiles()
         (arena.budget ? `, ${percent(arena.bytes, arena.budget)} of ` +
             `${short(arena.budget)}` : ", no budget given"),
         arena.budget ? meter() : null);
-    tile("Lower bound of this order", short(arena.lower_bound),
+    tile("Lower bound", short(arena.lower_bound),
         gap ? `gap ${bytes(gap)}, ${percent(gap, arena.lower_bound)}`
-            : "reached: no smaller plan for this order");
+            : `reached: no smaller plan, ${ownClass()}`);
     tile("Peak", peak ? `Step ${peak.index}` : arena.peak_step < 0
         ? "Inputs" : "Outputs", peak ? `${peak.op}, ${peak.node}`
         : "handed over " + (arena.peak_step < 0 ? "by" : "to") +
@@ -58,7 +66,7 @@ function savedRow(name, n, scale, now)
 
 function orderLine(d)
 {
-    const saved = d.model_order_bound - d.order_bound;
+    const saved = d.model_order_bound - (d.whole_arena || d.order_bound);
 
     if (d.model_order_bound === null)
         return "The order of steps is the model's own.";
@@ -66,6 +74,23 @@ function orderLine(d)
         return "Other orders of steps were tried: the model's own is kept.";
     return `The steps are in another order than the model's: at least ` +
         `${bytes(saved)} less.`;
+}
+
+/* Results that lie over another buffer's dying bytes. */
+function overlapLine()
+{
+    const list = overlaps(), sum = list.reduce((n, o) => n + o[2], 0);
+
+    return list.length ? "Over dying operands, byte by byte: " +
+        `${plural(list.length, "result")}, ${bytes(sum)} shared. ` : "";
+}
+
+function loopLine()
+{
+    const sum = plan.regions.reduce((n, r) => n + r.bytes_saved, 0);
+
+    return plan.regions.length ? `${plural(plan.regions.length, "loop")} ` +
+        `over tiles: ${bytes(sum)} of values are never stored whole.` : "";
 }
 
 function inPlaceTable(list)
@@ -90,7 +115,7 @@ function drawDecisions()
 {
     const d = plan.decisions, over = [];
     let views = 0, sum = 0;
-    const most = Math.max(d.apart, arena.bytes);
+    const most = Math.max(d.apart, arena.bytes, d.whole_arena);
     const scale = arena.budget <= 1.6 * most ? Math.max(most, arena.budget)
         : most;
 
@@ -106,16 +131,23 @@ function drawDecisions()
         a[1].first_step - b[1].first_step);
     savedRow("Every value in memory of its own", d.apart, scale);
     savedRow("Memory reused over time (at least)", d.unshared_bound, scale);
-    if (d.model_order_bound > d.order_bound)
-        savedRow("with views and in-place results, the model's order",
-            d.model_order_bound, scale);
-    savedRow("with views and in-place results: lower bound", d.order_bound,
-        scale);
+    if (d.model_order_bound > (d.whole_arena || d.order_bound))
+        savedRow("with views and in-place results, the model's order " +
+            "(at least)", d.model_order_bound, scale);
+    savedRow("with views and in-place results, this order (at least)",
+        d.order_bound, scale);
+    if (d.overlap_bound !== null)
+        savedRow("with results over dying operands (at least)",
+            d.overlap_bound, scale);
+    if (d.whole_arena !== null)
+        savedRow("A plan of whole tensors, without loops", d.whole_arena,
+            scale);
     savedRow("This plan", arena.bytes, scale, true);
     $("inplace").append(el("p", {}, el("br", {}), orderLine(d) + " ",
         over.length ? `In place, over an operand that dies: ` +
             `${plural(over.length, "result")}, ${bytes(sum)} in all. ` : "",
-        views ? `${plural(views, "view")}: no code and no bytes.` : ""));
+        views ? `${plural(views, "view")}: no code and no bytes. ` : "",
+        overlapLine(), loopLine()));
     if (over.length)
         $("inplace").append(el("details", {}, el("summary",
             { text: `In-place results, ${over.length}` }),

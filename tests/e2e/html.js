@@ -27,6 +27,12 @@ function testDrawing()
 
     want("a rectangle per buffer", $("buffers").children.length ===
         buffers.length);
+    want("the chart fits its box", $("chart").scrollWidth <=
+        $("chart").clientWidth);
+    want("a hatched rectangle per overlap", document.querySelectorAll(
+        "#buffers .over").length >= overlaps().length);
+    want("a bar per loop", document.querySelectorAll(".axis-x .loop")
+        .length === plan.regions.length);
     for (const b of buffers) {
         const box = boxOf(b);
         want(`'${b.name}' is inside the chart`, box.w > 0 && box.h > 0 &&

@@ -116,6 +116,8 @@ page state "$out/state.mcu" --state h=g --keep-inputs
 page apart "$out/state.mcu" --no-reuse --arena 100K
 page names "$out/names.mcu"
 page many "$out/many.mcu" --arena 600K
+page loops tests/golden/region/heads.mcu
+page overlap tests/golden/overlap/backward.mcu --arena 4K
 page vit examples/vit-mnist/vit_mnist.onnx --arena 64K
 "$build/mcufc" -q "$out/one.mcu" --report --report-format html \
     >"$out/stdout.html"
