@@ -66,14 +66,19 @@ static double seconds(void)
  * which the text has as annotations, is always made anew. */
 static const PassInfo *first_pass(const Graph *g)
 {
-    if (graph_has_regions(g))   /* scheduled by hand: only planned */
-        return &pass_list[sizeof pass_list / sizeof pass_list[0] - 2];
-    for (const PassInfo *p = pass_list; g->after && p->name; p++)
-        if (!strcmp(p->name, g->after) && strcmp(p->name, "plan"))
-            return p + 1;
-        else if (!strcmp(p->name, g->after))
-            return p;
-    return pass_list;
+    const PassInfo *p = pass_list, *last, *loops = NULL;
+
+    for (last = p; last[1].name; last++)
+        if (!strcmp(last->name, "stream"))
+            loops = last;
+    while (g->after && p->name && strcmp(p->name, g->after))
+        p++;
+    if (!g->after || !p->name)
+        p = pass_list;
+    else if (p != last)
+        p++;
+    /* loops by hand: nothing before them can be run any more */
+    return graph_has_regions(g) && p <= loops ? last : p;
 }
 
 /* A bug of ours: what was found has been said. */
