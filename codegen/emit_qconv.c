@@ -125,6 +125,19 @@ static bool is_lean(const Node *n, const QConv *c)
     return ATTRS(qconv, n)->lean && c->w->type.dt == DT_I8;
 }
 
+/* of one group */
+static QLean lean_of(const Node *n, const QConv *c)
+{
+    const Window *w = &c->s.win;
+    bool point = !c->planar;
+
+    for (int i = 0; i < 2; i++)
+        point = point && w->kernel[i] == 1 && w->stride[i] == 1 &&
+                !w->pad[i] && !w->pad_end[i];
+    return q_lean(ATTRS(qconv, n)->lean, w->out[1],
+                  point ? c->s.cg : 0, c->x.dt, c->s.mg, c->y.dt);
+}
+
 int64_t scratch_qconv(const Node *n)
 {
     int64_t pixels, k;
@@ -134,7 +147,8 @@ int64_t scratch_qconv(const Node *n)
         type_elems(&n->out[0]->type) == 0)
         return 0;
     if (is_lean(n, &c))
-        return pixel_room(n, c.s.group * c.s.mg);
+        return c.s.group == 1 ? lean_of(n, &c).bytes
+                              : pixel_room(n, c.s.group * c.s.mg);
     if (way(&c) == WAY_DEPTHWISE)
         return pixel_room(n, c.s.group);
     k = window_terms(&c);
@@ -213,11 +227,23 @@ static void emit_lean(Emit *e, const Node *n, const QConv *c)
 {
     int64_t m = c->s.group * c->s.mg;
     int32_t g[NUMBERS];
-    const char *name, *bias, *mult;
+    const char *name, *w, *bias, *mult;
+    QLean l = lean_of(n, c);
 
     numbers(n, &c->s, c->planar, c->x.zero, g);
     q_numbers(&c->rq, g + 14);
+    g[11] = l.rows;
     name = open_rows(e, n, &c->s, g);
+    if (c->s.group == 1) {
+        w = q_panels(e, c->w, m, window_terms(c));
+        bias = q_bias(e, n, c->bias, m);
+        mult = q_mult(e, &c->rq);
+        emit_call(e, "qlean2_T_I", c->x.dt, c->y.dt,
+                  "%s, row, %s, %s, %s%s, y", name, w, bias, mult,
+                  q_lean_room(e, &l, c->x.dt, c->y.dt));
+        close_rows(e, &c->s);
+        return;
+    }
     bias = q_bias(e, n, c->bias, m);
     mult = q_mult(e, &c->rq);
     emit_call(e, "qlean_T_I", c->x.dt, c->y.dt, "%s, row, x1, %s, %s, %s, y",

@@ -59,6 +59,33 @@ const char *q_weights(Emit *e, const Node *n, const Value *w, int64_t k)
     return emit_const(e, w->name, DT_I8, wide, copy);
 }
 
+QLean q_lean(int64_t level, int64_t rows, int64_t k, DType x, int64_t n,
+             DType y)
+{
+    QLean l = { level == 1 && rows > 1 ? BLOCK : 1, false, 0 };
+    int64_t row = n * dtype_bytes(y);
+
+    if (l.rows > rows && rows)
+        l.rows = (int)rows;
+    if (n <= FEW)               /* one panel: written when all is read */
+        return l;
+    if (k && k * dtype_bytes(x) < row) {
+        l.in = true;
+        row = k * dtype_bytes(x);
+    }
+    l.bytes = l.rows * row;
+    return l;
+}
+
+const char *q_lean_room(Emit *e, const QLean *l, DType x, DType y)
+{
+    if (!l->bytes)
+        return ", NULL, NULL";
+    return arena_printf(e->arena, l->in ? ", (%s *)(void *)s, NULL"
+                                        : ", NULL, (%s *)(void *)s",
+                        dtype_ctype(l->in ? x : y));
+}
+
 void q_numbers(const Requant *r, int32_t *q)
 {
     q[0] = r->shift;
@@ -175,10 +202,10 @@ static bool is_lean(const Node *n, const QMatMul *q)
            n->in[1]->type.dt == DT_I8;
 }
 
-/* room for a row of more results than qlean.c makes at once */
-static int64_t row_room(const Node *n, const QMatMul *q)
+static QLean lean_of(const Node *n, const QMatMul *q)
 {
-    return q->s.n > 32 ? q->s.n * dtype_bytes(n->out[0]->type.dt) : 0;
+    return q_lean(ATTRS(qmatmul, n)->lean, q->rows, q->s.depth, q->a.dt,
+                  q->s.n, q->y.dt);
 }
 
 int64_t scratch_qmatmul(const Node *n)
@@ -190,7 +217,7 @@ int64_t scratch_qmatmul(const Node *n)
     if (!qmatmul_get(n, &q, a) || type_elems(&n->out[0]->type) == 0)
         return 0;
     if (is_lean(n, &q))
-        return row_room(n, &q);
+        return lean_of(n, &q).bytes;
     rows = q.weights ? q.rows : q.s.m;
     k = n->whole && q.weights && q.groups == 1
             ? whole_weights(n)->type.dim[1] : q.s.depth;
@@ -262,20 +289,20 @@ static void emit_operand(Emit *e, const Node *n, const QMatMul *q)
 /* A row of pixels, a convolution of 1 x 1. */
 static void emit_lean(Emit *e, const Node *n, const QMatMul *q)
 {
+    QLean l = lean_of(n, q);
     int32_t g[25] = { (int32_t)q->rows, (int32_t)q->rows, 1, 1, 1, 1, 0,
                       (int32_t)q->s.depth, 1, (int32_t)q->s.n,
-                      (int32_t)q->a.zero, 1, n->backward };
-    const char *table, *bias, *mult;
+                      (int32_t)q->a.zero, l.rows, n->backward };
+    const char *table, *w, *bias, *mult;
 
     q_numbers(&q->rq, g + 14);
     table = q_table(e, 25, g);
+    w = q_panels(e, n->in[1], q->s.n, q->s.depth);
     bias = q_bias(e, n, q->bias, q->s.n);
     mult = q_mult(e, &q->rq);
     e_line(e, "const %s *const row[1] = { x0 };", dtype_ctype(q->a.dt));
-    emit_call(e, "qlean_T_I", q->a.dt, q->y.dt, "%s, row, x1, %s, %s, %s, y0",
-              table, bias, mult,
-              row_room(n, q) ? arena_printf(e->arena, "(%s *)(void *)s",
-                                            dtype_ctype(q->y.dt)) : "NULL");
+    emit_call(e, "qlean2_T_I", q->a.dt, q->y.dt, "%s, row, %s, %s, %s%s, y0",
+              table, w, bias, mult, q_lean_room(e, &l, q->a.dt, q->y.dt));
 }
 
 void emit_qmatmul(Emit *e, const Node *n)

@@ -17,6 +17,19 @@ const char *q_panels(Emit *e, const Value *w, int64_t cols, int64_t k);
 /* q of runtime_stub/kernels/qdot.c: five numbers; of == 0: one multiplier */
 void q_numbers(const Requant *r, int32_t *q);
 const char *q_mult(Emit *e, const Requant *r);
+/* A kernel of qlean.c: rows (pixels) of a block and what it stages of them:
+ * inputs or outputs, whichever are fewer bytes. */
+typedef struct QLean {
+    int rows;
+    bool in;                    /* stages inputs */
+    int64_t bytes;              /* of scratch */
+} QLean;
+/* level: the attribute `lean`: 1 blocks of rows, 2 single ones; k: terms of
+ * a row that may be staged, 0: none may; n results */
+QLean q_lean(int64_t level, int64_t rows, int64_t k, DType x, int64_t n,
+             DType y);
+/* ", in, out" of such a kernel */
+const char *q_lean_room(Emit *e, const QLean *l, DType x, DType y);
 /* a table of numbers; how many: n */
 const char *q_table(Emit *e, int n, const int32_t *v);
 /* int4 rows of `groups` groups of k terms, packed as qdot4.c reads them */

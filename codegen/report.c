@@ -189,7 +189,9 @@ static void json_steps(Buf *b, const Graph *g)
                    codegen_has_step(n) ? "true" : "false");
         buf_puts(b, ", \"outputs\": [");
         json_names(b, n->out, n->nout);
-        buf_printf(b, "]%s", node_is_lean(n) ? ", \"lean\": true" : "");
+        buf_puts(b, "]");
+        if (node_lean(n))
+            buf_printf(b, ", \"lean\": %d", node_lean(n));
         if (n->region)
             buf_printf(b, ", \"region\": %d", n->region->id);
         else

@@ -247,6 +247,7 @@ bool parse_pools(Compile *c)
 static PassOptions pass_options(Compile *c)
 {
     return (PassOptions){
+        .budget = c->opt->arena > 0 ? c->opt->arena : 0,
         .io = io_wanted(c->opt),
         .keep_inputs = c->opt->keep_inputs,
         .no_reuse = c->opt->no_reuse,

@@ -140,7 +140,9 @@ static bool load_steps(PlanFile *f)
                                 op_name(n->op), n->in[k]->name);
         done[n->index] = true;
         lean = json_get(step, "lean");
-        node_set_lean(n, lean && lean->kind == JSON_BOOL && lean->number);
+        node_set_lean(n, !lean || lean->kind != JSON_INT ? 0
+                         : lean->number > 1                 ? 2
+                         : lean->number > 0);
         node_move(n, NULL);     /* index stays that of the model's order */
     }
     if (steps->n != total)

@@ -331,12 +331,12 @@ static int64_t *lean_field(const Node *n)
                ? (int64_t *)(void *)((char *)n->attr + a->offset) : NULL;
 }
 
-bool node_is_lean(const Node *n)
+int node_lean(const Node *n)
 {
-    return lean_field(n) && *lean_field(n);
+    return lean_field(n) ? (int)*lean_field(n) : 0;
 }
 
-void node_set_lean(Node *n, bool lean)
+void node_set_lean(Node *n, int lean)
 {
     if (lean_field(n))
         *lean_field(n) = lean;

@@ -316,9 +316,9 @@ const Value *whole_operand(const Node *n, int i);
  * updated in place they are views, and no code. */
 void graph_add_commits(Graph *g);
 bool node_is_commit(const Node *n);     /* one of them */
-/* The attribute `lean`: the kernel that needs no scratch. */
-bool node_is_lean(const Node *n);
-void node_set_lean(Node *n, bool lean); /* nothing where there is none */
+/* The attribute `lean`: 0 the fastest kernel, more: less scratch. */
+int node_lean(const Node *n);
+void node_set_lean(Node *n, int lean); /* nothing where there is none */
 Value *graph_find(Graph *g, const char *name);
 
 static inline Value *node_in(const Node *n, int i)

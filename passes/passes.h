@@ -15,6 +15,7 @@ typedef struct PassOptions {
     double plan_time;           /* seconds; 0: node limits only */
     int npool;                  /* --pool, fast ones first; 0: one arena */
     const MemPool *pool;        /* names and limits */
+    int64_t budget;             /* --arena; 0: none */
     int64_t state_reserve;      /* bytes at the arena's start (8: pointer) */
     const char *skip;           /* comma-separated names */
     const char *only;           /* --passes: exactly these, REQUIRED kept */

@@ -10,14 +10,12 @@
 #endif
 #include "kernel.h"
 
-/* c[32 i + j] for m <= 4 rows a and `cols` columns of a panel that is `width`
- * columns wide; c has room for four rows of the panel */
+/* c[16 i + j] += for m <= 4 rows a and `cols` <= 16 columns of a panel that
+ * is `width` columns wide; c has four rows */
 KERNEL void mcu_qpair(int m, int pairs, int width, int cols,
                       const int16_t *a, int step, const int8_t *w,
                       int32_t *c)
 {
-    int i, j;
-
 #if defined(__AVX2__) && defined(__GNUC__)
     typedef int32_t v8si __attribute__((vector_size(32)));
     typedef int16_t v16hi __attribute__((vector_size(32)));
@@ -39,39 +37,67 @@ KERNEL void mcu_qpair(int m, int pairs, int width, int cols,
     x = (v16hi)(none + two);                                              \
     MCU_MADD(s, x, p);                                                    \
     MCU_MADD(t, x, q)
+#define MCU_BOTH                                                          \
+    memcpy(&wi, w, 16);                                                   \
+    p = MCU_WIDEN(wi);                                                    \
+    if (width > 8) {                                                      \
+        memcpy(&wi, w + 16, 16);                                          \
+        q = MCU_WIDEN(wi);                                                \
+    }
     const int16_t *b = m > 1 ? a + step : a, *d = m > 2 ? b + step : a;
     const int16_t *e = m > 3 ? d + step : a;
     const v8si none = { 0 };
+    v8si s0, s1, s2, s3, t0, t1, t2, t3;
+    v16hi p, q = (v16hi)none, x;
+    int32_t two;
+    v16 wi;
+    int i;
 
-    for (j = 0; j < cols; j += 16) {
-        v8si s0 = none, s1 = none, s2 = none, s3 = none;
-        v8si t0 = none, t1 = none, t2 = none, t3 = none;
-
-        for (i = 0; i < pairs; i++, w += 2 * width) {
-            int32_t two;
-            v16 wi;
-            v16hi p, q = (v16hi)none, x;
-
-            memcpy(&wi, w, 16);
-            p = MCU_WIDEN(wi);
-            if (width > 8) {
-                memcpy(&wi, w + 16, 16);
-                q = MCU_WIDEN(wi);
-            }
+    (void)cols;
+    memcpy(&s0, c, 32);
+    memcpy(&t0, c + 8, 32);
+    if (m == 1) {               /* even and odd terms in two sums each */
+        s1 = t1 = none;
+        for (i = 0; i + 1 < pairs; i++, w += 2 * width) {
+            MCU_BOTH
             MCU_ROW(a, s0, t0);
-            MCU_ROW(b, s1, t1);
-            MCU_ROW(d, s2, t2);
-            MCU_ROW(e, s3, t3);
+            i++;
+            w += 2 * width;
+            MCU_BOTH
+            MCU_ROW(a, s1, t1);
         }
+        if (i < pairs) {
+            MCU_BOTH
+            MCU_ROW(a, s0, t0);
+        }
+        s0 += s1;
+        t0 += t1;
         memcpy(c, &s0, 32);
-        memcpy(c + 32, &s1, 32);
-        memcpy(c + 64, &s2, 32);
-        memcpy(c + 96, &s3, 32);
         memcpy(c + 8, &t0, 32);
-        memcpy(c + 40, &t1, 32);
-        memcpy(c + 72, &t2, 32);
-        memcpy(c + 104, &t3, 32);
+        return;
     }
+    memcpy(&s1, c + 16, 32);
+    memcpy(&t1, c + 24, 32);
+    memcpy(&s2, c + 32, 32);
+    memcpy(&t2, c + 40, 32);
+    memcpy(&s3, c + 48, 32);
+    memcpy(&t3, c + 56, 32);
+    for (i = 0; i < pairs; i++, w += 2 * width) {
+        MCU_BOTH
+        MCU_ROW(a, s0, t0);
+        MCU_ROW(b, s1, t1);
+        MCU_ROW(d, s2, t2);
+        MCU_ROW(e, s3, t3);
+    }
+    memcpy(c, &s0, 32);
+    memcpy(c + 16, &s1, 32);
+    memcpy(c + 32, &s2, 32);
+    memcpy(c + 48, &s3, 32);
+    memcpy(c + 8, &t0, 32);
+    memcpy(c + 24, &t1, 32);
+    memcpy(c + 40, &t2, 32);
+    memcpy(c + 56, &t3, 32);
+#undef MCU_BOTH
 #undef MCU_ROW
 #undef MCU_WIDEN
 #undef MCU_MADD
@@ -87,12 +113,20 @@ KERNEL void mcu_qpair(int m, int pairs, int width, int cols,
     const int16_t *b = m > 1 ? a + step : a, *d = m > 2 ? b + step : a;
     const int16_t *e = m > 3 ? d + step : a;
     const v4si none = { 0 };
+    int i, j;
 
     for (j = 0; j < cols; j += 8) {
         const int8_t *at = w + 2 * j;
-        v4si s0 = none, s1 = none, s2 = none, s3 = none;
-        v4si t0 = none, t1 = none, t2 = none, t3 = none;
+        v4si s0, s1, s2, s3, t0, t1, t2, t3;
 
+        memcpy(&s0, c + j, 16);
+        memcpy(&t0, c + j + 4, 16);
+        memcpy(&s1, c + j + 16, 16);
+        memcpy(&t1, c + j + 20, 16);
+        memcpy(&s2, c + j + 32, 16);
+        memcpy(&t2, c + j + 36, 16);
+        memcpy(&s3, c + j + 48, 16);
+        memcpy(&t3, c + j + 52, 16);
         for (i = 0; i < pairs; i++, at += 2 * width) {
             int32_t two;
             v8qi u, v;
@@ -103,26 +137,30 @@ KERNEL void mcu_qpair(int m, int pairs, int width, int cols,
             p = __builtin_convertvector(u, v8hi);
             q = __builtin_convertvector(v, v8hi);
             MCU_ROW(a, s0, t0);
+            if (m == 1)
+                continue;
             MCU_ROW(b, s1, t1);
             MCU_ROW(d, s2, t2);
             MCU_ROW(e, s3, t3);
         }
         memcpy(c + j, &s0, 16);
         memcpy(c + j + 4, &t0, 16);
-        memcpy(c + j + 32, &s1, 16);
-        memcpy(c + j + 36, &t1, 16);
-        memcpy(c + j + 64, &s2, 16);
-        memcpy(c + j + 68, &t2, 16);
-        memcpy(c + j + 96, &s3, 16);
-        memcpy(c + j + 100, &t3, 16);
+        memcpy(c + j + 16, &s1, 16);
+        memcpy(c + j + 20, &t1, 16);
+        memcpy(c + j + 32, &s2, 16);
+        memcpy(c + j + 36, &t2, 16);
+        memcpy(c + j + 48, &s3, 16);
+        memcpy(c + j + 52, &t3, 16);
     }
 #undef MCU_ROW
 #else
+    int i, j;
+
     if (m < 4) {
-        for (; m > 0; m--, a += step, c += 32)
+        for (; m > 0; m--, a += step, c += 16)
             for (j = 0; j < cols; j += 2) {
                 const int8_t *p = w + 2 * j;
-                int32_t s = 0, t = 0;
+                int32_t s = c[j], t = c[j + 1];
 
                 for (i = 0; i < 2 * pairs; i += 2, p += 2 * width) {
                     s += a[i] * p[0] + a[i + 1] * p[1];
@@ -136,8 +174,9 @@ KERNEL void mcu_qpair(int m, int pairs, int width, int cols,
     for (j = 0; j < cols; j += 2) {
         const int16_t *b = a + step, *d = b + step, *e = d + step;
         const int8_t *p = w + 2 * j;
-        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-        int32_t t0 = 0, t1 = 0, t2 = 0, t3 = 0;
+        int32_t s0 = c[j], s1 = c[j + 16], s2 = c[j + 32], s3 = c[j + 48];
+        int32_t t0 = c[j + 1], t1 = c[j + 17], t2 = c[j + 33];
+        int32_t t3 = c[j + 49];
 
         for (i = 0; i < 2 * pairs; i += 2, p += 2 * width) {
             s0 += a[i] * p[0] + a[i + 1] * p[1];
@@ -150,13 +189,13 @@ KERNEL void mcu_qpair(int m, int pairs, int width, int cols,
             t3 += e[i] * p[2] + e[i + 1] * p[3];
         }
         c[j] = s0;
-        c[j + 32] = s1;
-        c[j + 64] = s2;
-        c[j + 96] = s3;
+        c[j + 16] = s1;
+        c[j + 32] = s2;
+        c[j + 48] = s3;
         c[j + 1] = t0;
-        c[j + 33] = t1;
-        c[j + 65] = t2;
-        c[j + 97] = t3;
+        c[j + 17] = t1;
+        c[j + 33] = t2;
+        c[j + 49] = t3;
     }
 #endif
 }
@@ -169,22 +208,23 @@ KERNEL void mcu_qpanels_I(int m, int k, int n, const int16_t *a, int step,
                           const int32_t *q, I *y, int y_step)
 {
     const int pairs = (k + 1) / 2;
-    int32_t c[4 * 32];
+    int32_t c[4 * 16];
     int i, j;
 
     for (j = 0; j < n; j += 16, w += (terms + 1) / 2 * 32) {
         const int cols = n - j < 16 ? n - j : 16;
         const int width = all - j > 8 ? 16 : 8;
 
+        memset(c, 0, sizeof c);
         mcu_qpair(m, pairs, width, cols, a, step, w, c);
         for (i = 0; i < m; i++)
-            mcu_qput_I(q, cols, c + 32 * i, bias ? bias + j : NULL, 0,
+            mcu_qput_I(q, cols, c + 16 * i, bias ? bias + j : NULL, 0,
                        mult + (q[4] ? j : 0), y + i * y_step + j);
     }
 }
 
 /* mcu_qmatmul_T_I with weights in panels; g[12], g[13]: terms and columns
- * that they have, of which k and n are the first. Stack: 640 bytes */
+ * that they have, of which k and n are the first. Stack: 384 bytes */
 KERNEL void mcu_qmatmul2_T_I(const int32_t *g, const T *x, const int8_t *w,
                              const int32_t *bias, const int32_t *mult,
                              int16_t *s, I *y)
@@ -203,7 +243,7 @@ KERNEL void mcu_qmatmul2_T_I(const int32_t *g, const T *x, const int8_t *w,
     }
 }
 
-/* mcu_qconv8_T_I of one group with weights in panels. Stack: 640 bytes */
+/* mcu_qconv8_T_I of one group with weights in panels. Stack: 384 bytes */
 KERNEL void mcu_qconv2_T_I(const int32_t *g, const T *const *row,
                            const int8_t *w, const int32_t *bias,
                            const int32_t *mult, int16_t *s, I *y)

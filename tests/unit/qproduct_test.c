@@ -69,6 +69,13 @@ typedef struct Filter {
     bool whole;                 /* the window is the image */
 } Filter;
 
+/* how much scratch the kernel takes */
+static void lean(Random *r, Node *n)
+{
+    if (one_in(r, 2))
+        node_set_lean(n, between(r, 1, 2));
+}
+
 static Node *make_conv(Random *r, const Filter *f)
 {
     Axis a[2] = { axis(r, one_in(r, 6) ? 1 : f->kernel),
@@ -92,6 +99,7 @@ static Node *make_conv(Random *r, const Filter *f)
     in[2] = scales(r, 1, one_in(r, 3) ? 1 : m, 1);
     in[3] = bias(r, m);
     n = node(r, OP_QConv, 4, in);
+    lean(r, n);
     q = n->attr;
     set_window(r, a, &q->kernel_shape, &q->strides, &q->dilations, &q->pads);
     q->group = f->group;
@@ -179,6 +187,7 @@ static Node *make_weights(Random *r, DType dt, bool grouped)
                            : scales(r, 1, m, 1);
     in[3] = bias(r, m);
     n = node(r, OP_QMatMul, 4, in);
+    lean(r, n);
     ATTRS(qmatmul, n)->transB = 1;
     matmul_numbers(r, n, k, (double)((const float *)in[2]->data)[0]);
     return n;
@@ -216,6 +225,7 @@ static Node *make_operand(Random *r, bool trans)
     in[2] = scales(r, 1, 1, 1);
     in[3] = bias(r, cols);
     n = node(r, OP_QMatMul, 4, in);
+    lean(r, n);
     q = n->attr;
     q->transB = trans;
     q->b_zp = zero_point(r, in[1]->type.dt);
