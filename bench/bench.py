@@ -3,7 +3,7 @@
 
 usage: bench.py BUILD MODEL.onnx... [--cc gcc] [--cflags "-O3 -march=native"]
                 [--seconds S] [--core N] [--flags "options of mcufc"] [--steps]
-                [--int8]
+                [--int8 | --int4]
 
 One thread, one core, both in one process: the two run in turn and the least
 time of each counts, so that a busy machine slows both alike. Prints
@@ -12,7 +12,7 @@ milliseconds, billion float operations per second and the ratio of times
 outputs. Without ONNX Runtime it prints the generated C's own times and says
 so. --steps also times each step of the model (least of all runs). --int8
 compares the model, quantized with random samples, with its float form instead
-of ONNX Runtime.
+of ONNX Runtime; --int4 does with int4 weights.
 """
 import argparse
 import ctypes
@@ -183,7 +183,8 @@ def bench_int8(model, a):
             n: np.concatenate([rng.randn(*x.shape).astype(x.dtype)
                                for _ in range(4)]) for n, x in feed.items()})
         code = Compiled(model, a, dq,
-                        ['--quantize', 'int8', '--calib', 'calib.npz'])
+                        ['--quantize', 'int8', '--calib', 'calib.npz',
+                         '--weights', 'int4' if a.int4 else 'int8'])
         codes = {t['name']: rng.randint(0, 100, t['shape']).astype(t['dtype'])
                  for t in code.report['inputs']}
         best = [1e9, 1e9]
@@ -193,9 +194,10 @@ def bench_int8(model, a):
             best[1] = min(best[1], real.run(feed))
         flops = 2e-9 * sum(s['macs'] for s in code.report['steps'])
         islands = sum(bool(s['float_island']) for s in code.report['steps'])
-        print('%-24s int8 %9.3f ms %6.1f Gop/s  float %9.3f ms %6.1f GF/s  '
+        print('%-24s %s %9.3f ms %6.1f Gop/s  float %9.3f ms %6.1f GF/s  '
               'ratio %5.2f  (%d float islands)' %
-              (os.path.basename(model)[:-5], 1e3 * best[0], flops / best[0],
+              (os.path.basename(model)[:-5], 'int4' if a.int4 else 'int8',
+               1e3 * best[0], flops / best[0],
                1e3 * best[1], flops / best[1], best[0] / best[1], islands),
               flush=True)
         if a.steps:
@@ -213,13 +215,14 @@ def main():
     p.add_argument('--core', type=int)
     p.add_argument('--steps', action='store_true')
     p.add_argument('--int8', action='store_true')
+    p.add_argument('--int4', action='store_true')
     a = p.parse_args()
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[-1] if a.core is None else a.core})
     print('%s %s, one thread%s' % (a.cc, a.cflags,
-          '' if onnxruntime or a.int8 else '; no ONNX Runtime here to compare with'))
+          '' if onnxruntime or a.int8 or a.int4 else '; no ONNX Runtime here to compare with'))
     for m in a.model:
-        (bench_int8 if a.int8 else bench)(m, a)
+        (bench_int8 if a.int8 or a.int4 else bench)(m, a)
 
 
 main()

@@ -167,7 +167,9 @@ void emit_qproduct(Emit *e, const Node *n, const QProduct *p)
     int64_t k = all == n->in[1] ? p->k : all->type.dim[1];
     int64_t cols = all == n->in[1] ? p->cols : all->type.dim[0];
     int32_t g[14] = { (int32_t)p->rows, (int32_t)p->k, (int32_t)p->cols,
-                      (int32_t)p->x->zero, (int32_t)qblock(k), n->backward };
+                      (int32_t)p->x->zero,
+                      (int32_t)(p->rows < BLOCK ? 1 : qblock(k)),
+                      n->backward };
     const char *w = NULL, *tail = "", *table, *bias, *mult;
 
     panels = p->groups == 1 && q_in_panels(all, p->rows, k);

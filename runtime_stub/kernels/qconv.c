@@ -142,7 +142,7 @@ KERNEL void mcu_qconv4_T_I(const int32_t *g, const T *const *row,
     for (i = 0; i < ow; i += m) {
         int at;
 
-        m = ow - i < g[11] ? 1 : g[11];
+        m = ow - i < g[11] ? ow - i : g[11];
         at = g[12] ? ow - i - m : i;
         mcu_qwindows_T(g, row, at, m, step, s);
         for (j = 0; j < g[8]; j++)

@@ -11,32 +11,113 @@
 #endif
 #include "kernel.h"
 
-/* as mcu_qdot4_T; rows of w are `row` bytes apart */
-KERNEL void mcu_qdot4_nibble(int k, int n, const int16_t *a, int step,
-                             const uint8_t *w, int row, int32_t *c)
+/* c[32 i + j] for m <= 4 rows of a, `step` apart, and n rows of w, `row` bytes
+ * apart */
+KERNEL void mcu_qnibbles(int m, int k, int n, const int16_t *a, int step,
+                         const uint8_t *w, int row, int32_t *c)
 {
-    const int16_t *b = a + step, *d = b + step, *e = d + step;
     const int h = (k + 1) / 2, pairs = k / 2;
-    int i, j;
+    int i, j, r;
+
+#if defined(__SSE2__) && defined(__GNUC__)
+#if defined(__AVX2__)
+    enum { LANES = 16 };
+#define MCU_MADD __builtin_ia32_pmaddwd256
+#else
+    enum { LANES = 8 };
+#define MCU_MADD __builtin_ia32_pmaddwd128
+#endif
+    typedef int32_t words __attribute__((vector_size(2 * LANES)));
+    typedef int16_t halves __attribute__((vector_size(2 * LANES)));
+    typedef uint16_t counts __attribute__((vector_size(2 * LANES)));
+    typedef uint8_t bytes __attribute__((vector_size(LANES)));
+    const int16_t *b = m > 1 ? a + step : a, *d = m > 2 ? b + step : a;
+    const int16_t *e = m > 3 ? d + step : a;
+    const words none = { 0 };
+#define MCU_ROW(row, s)                                                   \
+    memcpy(&x, row + i, sizeof x);                                        \
+    s += (words)MCU_MADD(x, u);                                           \
+    memcpy(&x, row + h + i, sizeof x);                                    \
+    s += (words)MCU_MADD(x, v)
 
     for (j = 0; j < n; j++, w += row) {
+        words s0 = none, s1 = none, s2 = none, s3 = none;
+        int32_t sum[4] = { 0, 0, 0, 0 };
+
+        for (i = 0; i + LANES <= pairs; i += LANES) {
+            bytes wi;
+            counts p;
+            halves u, v, x;
+
+            memcpy(&wi, w + i, LANES);
+#if defined(__AVX2__) && !defined(__clang__)
+            {
+                typedef char v16 __attribute__((vector_size(16)));
+                p = (counts)__builtin_ia32_pmovzxbw256((v16)wi);
+            }
+#else
+            p = __builtin_convertvector(wi, counts);
+#endif
+            u = (halves)(p & 15) - 8;
+            v = (halves)(p >> 4) - 8;
+            MCU_ROW(a, s0);
+            MCU_ROW(b, s1);
+            MCU_ROW(d, s2);
+            MCU_ROW(e, s3);
+        }
+#if defined(__AVX2__)
+        {
+            const words t = __builtin_ia32_phaddd256(
+                __builtin_ia32_phaddd256(s0, s1),
+                __builtin_ia32_phaddd256(s2, s3));
+
+            for (r = 0; r < 4; r++)
+                sum[r] = t[r] + t[r + 4];
+        }
+#else
+        for (r = 0; r < LANES / 2; r++) {
+            sum[0] += s0[r];
+            sum[1] += s1[r];
+            sum[2] += s2[r];
+            sum[3] += s3[r];
+        }
+#endif
+        for (; i < pairs; i++) {
+            const int u = (w[i] & 15) - 8, v = (w[i] >> 4) - 8;
+
+            sum[0] += a[i] * u + a[h + i] * v;
+            sum[1] += b[i] * u + b[h + i] * v;
+            sum[2] += d[i] * u + d[h + i] * v;
+            sum[3] += e[i] * u + e[h + i] * v;
+        }
+        if (h > pairs) {
+            const int u = (w[pairs] & 15) - 8;
+
+            sum[0] += a[pairs] * u;
+            sum[1] += b[pairs] * u;
+            sum[2] += d[pairs] * u;
+            sum[3] += e[pairs] * u;
+        }
+        for (r = 0; r < m; r++)
+            c[j + 32 * r] = sum[r];
+    }
+#undef MCU_ROW
+#undef MCU_MADD
+#else
+    for (j = 0; m == 4 && j < n; j++, w += row) {
+        const int16_t *b = a + step, *d = b + step, *e = d + step;
         int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
 
         for (i = 0; i < pairs; i++) {
-            const int16_t u = (int16_t)((w[i] & 15) - 8);
-            const int16_t v = (int16_t)((w[i] >> 4) - 8);
+            const int u = (w[i] & 15) - 8, v = (w[i] >> 4) - 8;
 
-            s0 += a[i] * u;
-            s1 += b[i] * u;
-            s2 += d[i] * u;
-            s3 += e[i] * u;
-            s0 += a[h + i] * v;
-            s1 += b[h + i] * v;
-            s2 += d[h + i] * v;
-            s3 += e[h + i] * v;
+            s0 += a[i] * u + a[h + i] * v;
+            s1 += b[i] * u + b[h + i] * v;
+            s2 += d[i] * u + d[h + i] * v;
+            s3 += e[i] * u + e[h + i] * v;
         }
         if (h > pairs) {
-            const int16_t u = (int16_t)((w[pairs] & 15) - 8);
+            const int u = (w[pairs] & 15) - 8;
 
             s0 += a[pairs] * u;
             s1 += b[pairs] * u;
@@ -48,28 +129,18 @@ KERNEL void mcu_qdot4_nibble(int k, int n, const int16_t *a, int step,
         c[j + 64] = s2;
         c[j + 96] = s3;
     }
-}
+    for (j = 0; m < 4 && j < n; j++, w += row)
+        for (r = 0; r < m; r++) {
+            const int16_t *x = a + r * step, *z = x + h;
+            int32_t s = 0;
 
-KERNEL void mcu_qdot1_nibble(int k, int n, const int16_t *a,
-                             const uint8_t *w, int row, int32_t *c)
-{
-    const int h = (k + 1) / 2, pairs = k / 2;
-    int i, j;
-
-    for (j = 0; j < n; j++, w += row) {
-        int32_t s = 0;
-
-        for (i = 0; i < pairs; i++) {
-            const int16_t u = (int16_t)((w[i] & 15) - 8);
-            const int16_t v = (int16_t)((w[i] >> 4) - 8);
-
-            s += a[i] * u;
-            s += a[h + i] * v;
+            for (i = 0; i < pairs; i++)
+                s += x[i] * ((w[i] & 15) - 8) + z[i] * ((w[i] >> 4) - 8);
+            if (h > pairs)
+                s += x[pairs] * ((w[pairs] & 15) - 8);
+            c[j + 32 * r] = s;
         }
-        if (h > pairs)
-            s += a[pairs] * ((w[pairs] & 15) - 8);
-        c[j] = s;
-    }
+#endif
 }
 
 /* c += factor p for m rows of n columns */
@@ -102,10 +173,7 @@ KERNEL void mcu_qcols4_I(int m, int k, int n, const int16_t *a, int step,
             int32_t *const t = factor ? p : c;
             const uint8_t *v = w + j * row + g * bytes;
 
-            if (m == 4)
-                mcu_qdot4_nibble(kg, wide, a + g * kg, step, v, row, t);
-            else
-                mcu_qdot1_nibble(kg, wide, a + g * kg, v, row, t);
+            mcu_qnibbles(m, kg, wide, a + g * kg, step, v, row, t);
             if (factor)
                 mcu_qgroup(m, wide, p, factor + g * n + j, c);
         }
@@ -126,7 +194,7 @@ KERNEL void mcu_qmatmul4_T_I(const int32_t *g, const T *x, const uint8_t *w,
     for (i = 0; i < rows; i += m) {
         int at;
 
-        m = rows - i < g[4] ? 1 : g[4];
+        m = rows - i < g[4] ? rows - i : g[4];
         at = g[5] ? rows - i - m : i;
         mcu_qwiden_T(m * k, x + at * k, g[3], s);
         mcu_qcols4_I(m, k, n, s, k, w, bias, mult, g + 6, y + at * n, n,
