@@ -13,7 +13,7 @@ EmitFn emit_qconv, emit_qmaxpool, emit_qaveragepool, emit_qreducemean;
 ScratchFn scratch_qconv, scratch_qmaxpool, scratch_qaveragepool,
     scratch_qreducemean;
 
-enum { NUMBERS = 25, CHANNELS = 32, TAPS = 32 };
+enum { NUMBERS = 27, CHANNELS = 32, TAPS = 32 };
 
 /* the table g of qconv.c, without q */
 static void numbers(const Node *n, const ConvShape *s, bool planar,
@@ -25,7 +25,7 @@ static void numbers(const Node *n, const ConvShape *s, bool planar,
         w->dilation[1], w->pad[1], s->group * s->cg, s->group, s->mg, zero, 1,
         n->backward, planar ? w->in[0] * w->in[1] : 0, 0, 0, 0, 0, 0,
         w->in[0], w->stride[0], w->dilation[0], w->pad[0], w->pad_end[0],
-        w->pad_end[1]
+        w->pad_end[1], window_elems(w) * s->cg, s->mg
     };
 
     for (int i = 0; i < NUMBERS; i++)

@@ -292,14 +292,20 @@ static void emit_operand(Emit *e, const Node *n, const QMatMul *q)
 static void emit_lean(Emit *e, const Node *n, const QMatMul *q)
 {
     QLean l = lean_of(n, q);
-    int32_t g[25] = { (int32_t)q->rows, (int32_t)q->rows, 1, 1, 1, 1, 0,
+    const Value *all = whole_weights(n);
+    bool cut = all != n->in[1];
+    int64_t k = cut ? all->type.dim[1] : q->s.depth;
+    int64_t cols = cut ? all->type.dim[0] : q->s.n;
+    int32_t g[27] = { (int32_t)q->rows, (int32_t)q->rows, 1, 1, 1, 1, 0,
                       (int32_t)q->s.depth, 1, (int32_t)q->s.n,
                       (int32_t)q->a.zero, l.rows, n->backward };
     const char *table, *w, *bias, *mult;
 
     q_numbers(&q->rq, g + 14);
-    table = q_table(e, 25, g);
-    w = q_panels(e, n->in[1], q->s.n, q->s.depth);
+    g[25] = (int32_t)k;
+    g[26] = (int32_t)cols;
+    table = q_table(e, 27, g);
+    w = q_panels(e, all, cols, k);
     bias = q_bias(e, n, q->bias, q->s.n);
     mult = q_mult(e, &q->rq);
     e_line(e, "const %s *const row[1] = { x0 };", dtype_ctype(q->a.dt));

@@ -7,7 +7,9 @@
  * 5 dilation, 6 padding (columns), 7 channels, 8 groups, 9 outputs of a
  * group, 10 zero point of x, 11 pixels of a block (4 or 1), 12 walk
  * backwards, 13 elements from channel to channel (0: they are adjacent),
- * 14-18 q (qdot.c), 19 height, 20 stride, 21 dilation, 22 padding (rows).
+ * 14-18 q (qdot.c), 19 height, 20 stride, 21 dilation, 22 padding (rows),
+ * 23, 24 padding at the ends (rows, columns), 25 terms and 26 outputs that the
+ * weights have (qlean.c).
  */
 #ifndef T                       /* for this file as it stands */
 #define T int8_t
@@ -225,6 +227,51 @@ KERNEL void mcu_qtaps_T(int taps, int n, const T *const *x,
         memcpy(c + k + 8, &q, 32);
     }
     if (n >= 16)
+        return;
+#elif defined(__SSE2__) && defined(__GNUC__)
+    typedef int32_t v4si __attribute__((vector_size(16)));
+    typedef int16_t v8hi __attribute__((vector_size(16)));
+    typedef T v8 __attribute__((vector_size(8)));
+    typedef int8_t v8s __attribute__((vector_size(8)));
+#if defined(__clang__)
+#define MCU_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define MCU_HIGH(a, b)                                                      \
+    __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#else
+#define MCU_LOW(a, b) __builtin_ia32_punpcklwd128(a, b)
+#define MCU_HIGH(a, b) __builtin_ia32_punpckhwd128(a, b)
+#endif
+    const v8hi none = { 0 }, z = none + (int16_t)zero;
+
+    for (j = 0; n >= 8 && j < n; j += 8) {
+        const int k = j + 8 > n ? n - 8 : j;
+        v4si lo = { 0 }, hi = { 0 };
+
+        for (t = 0; t < taps; t += 2) {
+            const int u = t + 1 < taps ? t + 1 : t;
+            v8 x0, x1;
+            v8s w0, w1;
+            v8hi a, b, d, e;
+
+            memcpy(&x0, x[t] + from + k, 8);
+            memcpy(&x1, x[u] + from + k, 8);
+            memcpy(&w0, w + at[t] + from + k, 8);
+            memcpy(&w1, w + at[u] + from + k, 8);
+            a = __builtin_convertvector(x0, v8hi) - z;
+            b = __builtin_convertvector(x1, v8hi) - z;
+            d = __builtin_convertvector(w0, v8hi);
+            e = u > t ? __builtin_convertvector(w1, v8hi) : none;
+            lo += (v4si)__builtin_ia32_pmaddwd128(MCU_LOW(a, b),
+                                                  MCU_LOW(d, e));
+            hi += (v4si)__builtin_ia32_pmaddwd128(MCU_HIGH(a, b),
+                                                  MCU_HIGH(d, e));
+        }
+        memcpy(c + k, &lo, 16);
+        memcpy(c + k + 4, &hi, 16);
+    }
+#undef MCU_LOW
+#undef MCU_HIGH
+    if (n >= 8)
         return;
 #endif
     for (j = 0; j < n; j++)

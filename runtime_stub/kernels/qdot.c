@@ -66,6 +66,51 @@ KERNEL void mcu_qput_I(const int32_t *q, int n, int32_t *c,
         r = __builtin_convertvector(a, v8);
         memcpy(y + first, &r, sizeof r);
     }
+#elif defined(__SSE2__) && defined(__GNUC__)
+    typedef int32_t v4si __attribute__((vector_size(16)));
+    typedef uint32_t v4su __attribute__((vector_size(16)));
+    typedef uint64_t v2du __attribute__((vector_size(16)));
+    typedef int16_t v8hi __attribute__((vector_size(16)));
+    typedef I v4 __attribute__((vector_size(4 * sizeof(I))));
+    const v4si none = { 0 };
+    const v2du half = (v2du)none + 0x80000000u;
+
+    /* unsigned products of acc + 2^31, less m 2^31 */
+    for (; first + 4 <= n; first += 4) {
+        v4si a, b = none, m = none + one;
+        v2du even, odd;
+        v4si most, least;
+
+        memcpy(&a, c + first, 16);
+        if (bias)
+            memcpy(&b, bias + first, 16);
+        if (q[4])
+            memcpy(&m, mult + first, 16);
+        a = (v4si)(((v4su)(a + b + add) << shift) ^ 0x80000000u);
+        even = (v2du)__builtin_ia32_pmuludq128(a, m) + half -
+               ((v2du)m << 32 >> 1);
+        a = (v4si)((v2du)a >> 32);
+        odd = (v2du)__builtin_ia32_pmuludq128(a, (v4si)((v2du)m >> 32)) +
+              half - ((v2du)m >> 32 << 31);
+        a = (v4si)(even >> 32 | odd >> 32 << 32) + zero;
+        most = (v4si)(a > hi);
+        a = (a & ~most) | (most & hi);
+        least = (v4si)(a < lo);
+        a = (a & ~least) | (least & lo);
+        if (sizeof(I) == 1) {   /* lo and hi fit I */
+            const v8hi h = (v8hi)__builtin_ia32_packssdw128(a, a);
+
+            if ((I)-1 < 0)
+                a = (v4si)__builtin_ia32_packsswb128(h, h);
+            else
+                a = (v4si)__builtin_ia32_packuswb128(h, h);
+            memcpy(y + first, &a, 4);
+        } else {
+            const v4 r = __builtin_convertvector(a, v4);
+
+            memcpy(y + first, &r, sizeof r);
+        }
+    }
 #endif
     if (bias)
         for (j = first; j < n; j++)

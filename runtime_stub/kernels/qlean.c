@@ -76,7 +76,8 @@ KERNEL const T *mcu_qflat_T(const int32_t *g, const T *const *row, int ox)
     return bare && row[0] ? row[0] + ox * g[4] * g[7] : NULL;
 }
 
-/* A row of outputs of one group, weights in panels. `in`: room for the
+/* A row of outputs of one group, weights in panels of g[25] terms, g[26]
+ * columns in all, of which k and n are the first. `in`: room for the
  * windows of a block, else NULL; `out`: for its outputs, or NULL where they
  * are 16 at most or `in` is there. Fewer rows take more terms at a time.
  * Stack: 640 bytes */
@@ -90,7 +91,6 @@ KERNEL void mcu_qlean2_T_I(const int32_t *g, const T *const *row,
     int i, j, m, r, from, most;
 
     for (i = 0; i < ow; i += m) {
-        const int8_t *v = w;
         const T *flat;
         int at;
         I *to;
@@ -104,7 +104,8 @@ KERNEL void mcu_qlean2_T_I(const int32_t *g, const T *const *row,
             flat = memcpy(in, flat, (size_t)(m * k) * sizeof *in);
         for (j = 0; j < n; j += 16) {
             const int cols = n - j < 16 ? n - j : 16;
-            const int width = cols > 8 ? 16 : 8;
+            const int width = g[26] - j > 8 ? 16 : 8;
+            const int8_t *v = w + (g[25] + 1) / 2 * 2 * j;
 
             memset(c, 0, sizeof c);
             for (from = 0; from < k; from += most) {
