@@ -95,6 +95,8 @@ include tests/Makefile.inc
 help:
 	@echo "make            build/mcufc and build/mcufc-plan"
 	@echo "make demo       compile the bundled vision transformer and run it"
+	@echo "make demo-matvit, demo-mcuformer   the same for nested widths,"
+	@echo "                and for layers of low rank"
 	@echo "make check      all tests (under 20 minutes on two cores)"
 	@echo "make check-long fuzzing and sweeps"
 	@echo "make bench      speed against ONNX Runtime, where it is installed"
@@ -110,6 +112,10 @@ deps-check:
 demo: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@examples/vit-mnist/demo.sh $(BUILD)
+
+demo-matvit demo-mcuformer: demo-%: deps
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@examples/$*/demo.sh $(BUILD)
 
 check: deps-check
 	@$(MAKE) --no-print-directory -j$$(nproc) all
@@ -155,7 +161,7 @@ install: all $(BUILD)/mcufc.1
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all help deps deps-check bench demo check check-long layers install clean
+.PHONY: all help deps deps-check bench demo demo-matvit demo-mcuformer check check-long layers install clean
 .SUFFIXES:
 -include $(LIB_SRC:%.c=$(BUILD)/%.d) $(BUILD)/compiler/main.d \
 	$(BUILD)/compiler/plan_main.d

@@ -170,7 +170,8 @@ static bool check_totals(const PlanFile *f)
 {
     const Plan *p = f->g->plan;
     const Json *arena = json_get(f->root, "arena");
-    int64_t state = p->reserve;
+    int64_t state = (f->c->opt->weights_file ? 8 : 0) +
+                    (f->g->nlevel ? align_up(f->g->nlayer) : 0);
 
     for (int i = 0; i < p->nbuf; i++)
         if (p->buf[i]->is_state)

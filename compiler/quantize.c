@@ -60,6 +60,7 @@ static PtqOptions options_of(Compile *c, const Samples *s)
     o.weights = !w || !strcmp(w, "int8") ? PTQ_INT8
                 : !strcmp(w, "int4") ? PTQ_INT4 : PTQ_FLOAT;
     o.compare = c->opt->report != NULL;
+    o.keep_factors = pass_skipped(c->opt->skip, "fold_products");
     o.residual = !r || !strcmp(r, "auto") ? PTQ_RESIDUAL_AUTO
                  : !strcmp(r, "int8") ? PTQ_RESIDUAL_INT8
                                       : PTQ_RESIDUAL_INT16;

@@ -44,6 +44,11 @@ bool passes_known(const char *names, Diag *diag)
     return true;
 }
 
+bool pass_skipped(const char *skip, const char *name)
+{
+    return listed(skip, name);
+}
+
 static bool wanted(const PassInfo *p, const PassOptions *opt, int nth)
 {
     if (p->required)

@@ -44,6 +44,8 @@ extern const PassInfo pass_list[];      /* ends with a NULL name */
 
 /* False after a message. */
 bool passes_run(Graph *g, const PassOptions *opt);
+/* Is the pass in the list of --skip? */
+bool pass_skipped(const char *skip, const char *name);
 bool passes_known(const char *names, Diag *diag);
 
 #define PASS(name, kind, help) PassFn pass_##name;

@@ -176,16 +176,19 @@ static bool run_passes(Graph *g, PassFn *const *pass)
     return true;
 }
 
-bool ptq_prepare(Graph *g)
+bool ptq_prepare(Graph *g, bool keep_factors)
 {
     static PassFn *const before[] = {
         pass_dce, pass_fold, pass_cse, pass_canon, pass_fuse_norm,
         pass_fuse_gelu, pass_fuse_matmul, NULL
     };
     static PassFn *const after[] = {
-        pass_canon, pass_fuse_matmul, pass_fuse_attention, pass_fold_affine,
-        pass_canon, NULL
+        pass_fuse_attention, pass_fold_affine, pass_canon, NULL
     };
+    static PassFn *const products[] = {
+        pass_canon, pass_fuse_matmul, NULL
+    };
+    static PassFn *const chains[] = { pass_fold_products, NULL };
 
     graph_tidy(g);
     if (!normalize_model(g))
@@ -195,7 +198,8 @@ bool ptq_prepare(Graph *g)
         return false;
     normalize_products(g);
     graph_tidy(g);
-    if (!run_passes(g, after))
+    if (!run_passes(g, products) ||
+        (!keep_factors && !run_passes(g, chains)) || !run_passes(g, after))
         return false;
     for EACH_NODE_SAFE(n, g)
         plain_arithmetic(g, n);

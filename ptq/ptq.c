@@ -49,7 +49,7 @@ bool ptq_quantize(Graph *g, const PtqOptions *opt, PtqReport *report)
     if (q)
         return node_error(q, "the model is quantized already: --quantize "
                           "with --calib takes a float model");
-    if (!ptq_prepare(g))
+    if (!ptq_prepare(g, opt->keep_factors))
         return false;
     classes_build(&p);
     if (nothing_to_do(&p))

@@ -19,6 +19,8 @@ typedef struct PtqOptions {
     PtqWeights weights;
     PtqResidual residual;
     bool compare;                       /* report both residual choices */
+    bool keep_factors;                  /* chains of constant matrices are
+                                           not multiplied out */
     /* Models of several widths that shall share their scales: level l of
      * nnarrow is a copy of g with the same ids; g itself is the widest. */
     int nnarrow;

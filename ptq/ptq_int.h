@@ -107,7 +107,7 @@ bool is_inner(const Value *y);
 bool is_float_value(const Value *v);
 
 /* prepare.c: fusions and rewrites that leave only what roles.c knows */
-bool ptq_prepare(Graph *g);
+bool ptq_prepare(Graph *g, bool keep_factors);
 /* normalize.c: before the fusions; between matmul and attention */
 bool normalize_model(Graph *g);
 void normalize_products(Graph *g);

@@ -259,6 +259,34 @@ law()           # model, options...
     done
 }
 model 100 71 >"$out/full.mcu"
+truth "weights in a file" "$mcufc" -q "$out/full.mcu" --verify \
+    --elastic runtime=0.125,0.5,1 --weights-file "$out/w.bin"
+truth "constants as lists" "$mcufc" -q "$out/full.mcu" --verify \
+    --elastic runtime=0.125,0.5,1 --constants list
+truth "in pools" "$mcufc" -q "$out/full.mcu" --verify \
+    --elastic runtime=0.125,0.5,1 --pool a=512 --pool b=64K
+truth "every buffer apart" "$mcufc" -q "$out/full.mcu" --verify \
+    --elastic runtime=0.125,0.5,1 --no-reuse
+truth "no passes" "$mcufc" -q "$out/full.mcu" --verify --passes dce \
+    --elastic runtime=0.125,0.5,1
+"$mcufc" -q "$out/full.mcu" --elastic runtime=0.125,0.5,1 \
+    --report="$out/plan.json" -o "$out/m.c"
+truth "the plan" "$mcufc" -q "$out/full.mcu" \
+    --elastic runtime=0.125,0.5,1 --check-plan "$out/plan.json"
+truth "proved" "$mcufc" -q "$out/full.mcu" --prove \
+    --elastic runtime=0.125,0.5,1
+# three trained factors: fewer weights, also as codes
+factors()
+{
+    for s in "" "--skip fold_products"; do
+        # shellcheck disable=SC2086
+        "$mcufc" -q examples/mcuformer/mcuformer.onnx --quantize int8 $s \
+            --input-norm 125.3:123:113.9,63:62.1:66.7 --input-layout nhwc \
+            --calib examples/matvit/calib.npz -o "$out/m.c" --report |
+            sed -n 's/^flash *\([0-9]*\).*/\1/p'
+    done | { read -r a && read -r b && [ $((a + 50000)) -lt "$b" ]; }
+}
+truth "factors fold before quantization" factors
 law "$out/full.mcu"
 law "$out/codes.onnx" --io quantized
 
