@@ -292,6 +292,17 @@ static bool check_io(const PlanFile *f, const char *key, Value *const *v,
     return true;
 }
 
+/* Narrower widths lie in the same places. */
+static bool check_widths(Graph *g)
+{
+    Graph **at = g->nlevel ? widths_attach(g) : NULL;
+
+    for (int l = 0; at && l < g->nlevel - 1; l++)
+        if (!plan_check(at[l]))
+            return false;
+    return at || !g->nlevel;
+}
+
 bool plan_file_rules(PlanFile *f)
 {
     const Plan *p = f->g->plan;
@@ -310,5 +321,5 @@ bool plan_file_rules(PlanFile *f)
         !plan_bounds(f))
         return false;
     f->c->diag->file = f->path;
-    return plan_check(f->g);
+    return plan_check(f->g) && check_widths(f->g);
 }
