@@ -304,7 +304,8 @@ static void emit_query(const Attend *t, const AttendSource *k,
     emit_mask(t, from, to);
     fill_outside(t, (double)-INFINITY, 2);
     keep(t, 2);
-    emit_call(t->e, "attn_softmax_T", t->dt, DT_NONE,
+    emit_call(t->e, a->nan_rows ? "attn_softmax_nan_T" : "attn_softmax_T",
+              t->dt, DT_NONE,
               t->ranged ? "row + from, (size_t)(to - from)" : "row, %su",
               total);
     fill_outside(t, 0, 3);

@@ -56,7 +56,8 @@ static bool mask_fits(const Type *mask, int rank, int64_t keys)
            mask->dim[mask->rank - 1] == keys;
 }
 
-/* Attention gives zeros for a query that sees no key, Softmax gives NaN. */
+/* Attention gives zeros for a query that sees no key, Softmax gives NaN:
+ * rewrite() says so to a mask that is known at run time only. */
 static bool hides_all_keys(const Value *mask)
 {
     int64_t keys, elems;
@@ -139,6 +140,7 @@ static void rewrite(Graph *g, const Match *m)
     t.dim[3] = in[2]->type.dim[3];
     n = insert_op(g, end, OP_Attention, end->name, m->mask ? 4 : 3, in, t);
     ATTRS(attention, n)->scale = (float)m->scale;
+    ATTRS(attention, n)->nan_rows = m->mask && !value_is_const(m->mask);
     if (end->out[0]->type.rank == 4) {
         take_result(g, n, end);
         return;

@@ -493,6 +493,15 @@ static void add_opset(Save *s, Onnx__ModelProto *m, const char *domain,
     m->opset_import[m->n_opset_import++] = p;
 }
 
+/* Attributes of ours on an op of ONNX's have no place in a file. */
+static bool can_say(const Graph *g)
+{
+    for EACH_NODE(n, g)
+        if (n->op == OP_Attention && ATTRS(attention, n)->nan_rows)
+            return node_error(n, "nan_rows is no attribute of ONNX's");
+    return true;
+}
+
 bool onnx_save(Graph *g, Buf *out)
 {
     Save s = { .g = g, .opset = OPSET };
@@ -501,6 +510,8 @@ bool onnx_save(Graph *g, Buf *out)
     size_t n;
     bool ok;
 
+    if (!can_say(g))
+        return false;
     s.a = arena_child(out->arena);
     map_init(&s.names, s.a);
     save_graph(&s);

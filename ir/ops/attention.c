@@ -1,6 +1,7 @@
 /* attention.c - Attention (ONNX 23 to 25). A query sees the keys [from, to)
  * that causality, window and cache length leave, minus the masked ones; a
- * query that sees none gives a row of zeros. */
+ * query that sees none gives a row of zeros. Our attribute nan_rows says that
+ * the node was a Softmax between products, where such a row is NaN. */
 #include "attention.h"
 
 #include <math.h>
@@ -221,6 +222,7 @@ static bool read_numbers(const Node *n, const Attr_attention *at, Attn *a)
                           (long long)at->right_window_size);
     a->scale = at->scale != 0 ? at->scale : (float)(1 / sqrt((double)a->dk));
     a->softcap = at->softcap;
+    a->nan_rows = at->nan_rows != 0;
     a->qk_mode = (int)at->qk_matmul_output_mode;
     a->causal = at->is_causal != 0;
     a->left = at->left_window_size;
@@ -355,14 +357,14 @@ static void keep(const Run *r, int mode, int64_t row)
                (size_t)r->a.total * sizeof *r->qk);
 }
 
-static void softmax(double *x, int64_t n)
+static void softmax(double *x, int64_t n, bool nan_rows)
 {
     double max = -INFINITY, sum = 0;
 
     for (int64_t j = 0; j < n; j++)
         max = x[j] > max ? x[j] : max;
     for (int64_t j = 0; j < n; j++) {
-        if (x[j] == -INFINITY && max == -INFINITY)
+        if (x[j] == -INFINITY && max == -INFINITY && !nan_rows)
             x[j] = 0;
         else
             x[j] = exp(x[j] - max);
@@ -397,8 +399,8 @@ static void attend(const Run *r, int64_t b, int64_t h, int64_t i)
     for (int64_t j = 0; j < a->total; j++)
         s[j] += r->bias[j];
     keep(r, 2, row);
-    if (any)
-        softmax(s, a->total);
+    if (any || a->nan_rows)
+        softmax(s, a->total, a->nan_rows);
     else
         memset(s, 0, (size_t)a->total * sizeof *s);
     keep(r, 3, row);

@@ -28,6 +28,7 @@ typedef struct Attn {
     bool has_mask, bool_mask, has_past, has_lens, causal;
     int64_t left, right;        /* window around the diagonal; -1: none */
     float scale, softcap;       /* softcap 0: none */
+    bool nan_rows;              /* a query that sees no key: NaN, not 0 */
     int qk_mode;
 } Attn;
 

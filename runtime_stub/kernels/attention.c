@@ -53,6 +53,23 @@ KERNEL void mcu_attn_softmax_T(T *x, size_t n)
         x[i] *= f;
 }
 
+/* The same as Softmax has it: a row of -infinity gives NaN. */
+KERNEL void mcu_attn_softmax_nan_T(T *x, size_t n)
+{
+    const T top = mcu_vec_top_T(x, n);
+    size_t i;
+    T f;
+
+    if (top <= T_LOWEST) {
+        for (i = 0; i < n; i++)
+            x[i] = top - top;
+        return;
+    }
+    f = (T)1 / mcu_vec_expsum_T(x, x, n, top);
+    for (i = 0; i < n; i++)
+        x[i] *= f;
+}
+
 /* y += sum over keys of p[j] * value j */
 KERNEL void mcu_attn_mix_T(T *restrict y, const T *restrict p,
                            const T *restrict v, size_t keys, size_t d,
