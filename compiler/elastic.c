@@ -1,6 +1,6 @@
 /* elastic.c - --elastic: reads what it asks for and has compress/ cut the
  * model's nested feed-forward layers. Each use of the option says one thing:
- * ffn=, list=, csv=, mixnmatch=, skip=, runtime=.
+ * ffn=, list=, csv=, mixnmatch=, skip=, heads=, runtime=.
  */
 #include <ctype.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@ static bool bad(Compile *c, const char *spec, const char *what)
 {
     diag_error(c->diag, "--elastic %s: %s", spec, what);
     diag_hint(c->diag, "ffn=0.5, list=2,2,4,4, csv=FILE:NAME, "
-              "mixnmatch=MACS, skip=3,4, runtime=0.25,0.5,1");
+              "mixnmatch=MACS, skip=3,4, heads=2, runtime=0.25,0.5,1");
     return false;
 }
 
@@ -71,6 +71,21 @@ static bool parse_levels(Parse *p, const char *spec, const char *s)
         return bad(p->c, spec, "2 to 64 widths can be chosen from; one is "
                    "ffn=");
     return true;
+}
+
+static bool parse_heads(Parse *p, const char *spec, const char *s)
+{
+    for (int cap = 0;;) {
+        char *end;
+        int64_t x = strtol(s, &end, 10);
+        if (end == s || x < 1 || x > 100000 || (*end && *end != ','))
+            return bad(p->c, spec, "numbers of heads from 1 with commas are "
+                       "expected, one or one per attention layer");
+        PUSH(p->c->arena, p->o->heads, p->o->nheads, cap, x);
+        if (!*end)
+            return true;
+        s = end + 1;
+    }
 }
 
 static bool parse_skips(Parse *p, const char *spec, const char *s)
@@ -232,6 +247,7 @@ static bool parse_one(Parse *p, const char *spec)
         { "ffn=", parse_share }, { "list=", parse_ratios },
         { "csv=", parse_csv }, { "mixnmatch=", parse_budget },
         { "skip=", parse_skips }, { "runtime=", parse_levels },
+        { "heads=", parse_heads },
     };
 
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
@@ -262,6 +278,7 @@ bool elastic_apply(Compile *c, Graph *g)
     if (o->level && g->nlevel)
         return diag_error(c->diag, "--elastic runtime=: this text has widths "
                           "to choose from already");
+    o->only_heads = o->nheads && !widths && !o->nskip;
     if (!elastic_slice(g, o, &c->elastic))
         return false;
     for (int i = 0; i < c->elastic.n; i++)

@@ -1,5 +1,5 @@
 /* elastic.c - see elastic.h. */
-#include "ffn.h"
+#include "heads.h"
 
 #include <math.h>
 #include <string.h>
@@ -11,7 +11,7 @@ static const double granularity[] = { 0.125, 0.25, 0.5, 1 };
 enum { NGRANULARITY = sizeof granularity / sizeof *granularity };
 
 /* The first m indices along an axis, in fresh memory. */
-static Value *prefix(Graph *g, const Value *v, int axis, int64_t m)
+Value *constant_prefix(Graph *g, const Value *v, int axis, int64_t m)
 {
     Type t = v->type;
     int64_t outer = type_span(&t, 0, axis), bits = dtype_bits(t.dt);
@@ -72,7 +72,8 @@ static bool cut(Graph *g, Ffn *f, int64_t m)
         const Value *v = c->n->in[c->in];
         node_set_input(c->n, c->in,
                        c->axis == CUT_LENGTH ? with_length(g, v, m)
-                                             : prefix(g, v, c->axis, m));
+                                             : constant_prefix(g, v, c->axis,
+                                                      m));
     }
     for (int i = 0; i < f->nnode; i++)
         if (!node_infer(g, f->node[i]))
@@ -259,8 +260,12 @@ bool elastic_slice(Graph *g, const ElasticOptions *opt, ElasticReport *r)
     bool changed, ok;
 
     r->macs_before = graph_macs(g);
+    if (opt->nheads && !heads_slice(g, opt->nheads, opt->heads)) {
+        arena_free(arena);
+        return false;
+    }
     ffns_find(g, arena, &all);
-    ok = all.n || diag_error(g->diag, "--elastic: this model has no "
+    ok = all.n || opt->only_heads || diag_error(g->diag, "--elastic: this model has no "
                              "feed-forward layer (E -> F -> E features, added "
                              "to the stream it reads)");
     ok = ok && check_skips(g, opt, all.n) && slice(g, &all, opt, r) &&
@@ -319,7 +324,8 @@ static void narrow_layer(Graph *g, const Ffn *f, int layer,
         for (int l = 0; l < opt->nlevel - 1; l++) {
             int64_t m = level_width(opt, f->hidden, l);
             n->at[l] = c->axis == CUT_LENGTH ? with_length(g, own, m)
-                                             : prefix(g, own, c->axis, m);
+                                             : constant_prefix(g, own, c->axis,
+                                                          m);
         }
         own->narrow = n;
     }

@@ -20,6 +20,10 @@ typedef struct ElasticOptions {
                                    the whole model's; 0: not asked */
     int nskip;
     int *skip;                  /* layers to leave out, from 0 */
+    int nheads;
+    int64_t *heads;             /* first heads that attention layers keep:
+                                   one for all, or one per layer; or NULL */
+    bool only_heads;            /* nothing else is asked for */
     int nlevel;
     double *level;              /* shares of the hidden neurons to choose
                                    from at run time, ascending; or NULL */

@@ -45,6 +45,11 @@ static bool is_product(const Node *n, int *w, int *in_axis, int *out_axis)
            n->in[*w]->type.rank == 2 && !is_constant(n->in[0]);
 }
 
+bool product_axes(const Node *n, ProductAxes *p)
+{
+    return is_product(n, &p->operand, &p->in, &p->out);
+}
+
 typedef struct Walk {
     Arena *arena;
     Ffn *f;

@@ -29,6 +29,15 @@ typedef struct Ffns {
     Ffn *layer;
 } Ffns;
 
+/* A product by a constant matrix: operand, and its axes for the input's
+ * features and the output's. False: n is none. */
+typedef struct ProductAxes {
+    int operand, in, out;
+} ProductAxes;
+bool product_axes(const Node *n, ProductAxes *p);
+/* elastic.c: the first m indices along an axis of a constant */
+Value *constant_prefix(Graph *g, const Value *v, int axis, int64_t m);
+
 /* In schedule order, in `arena`. */
 void ffns_find(Graph *g, Arena *arena, Ffns *out);
 /* The other operand of a sum where one side comes from the other, which is

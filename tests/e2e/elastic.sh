@@ -52,19 +52,21 @@ model()
 }
 
 # Both run the same inputs in the interpreter and in C; outputs are bytes.
-same()          # name of hand-cut model, options for the full one...
+full=$out/full.mcu
+same()          # name of hand-cut model, options for $full...
 {
     hand=$1
     shift
     "$build/mcufc" -q "$hand" -o "$out/hand.c" --name m --selftest &&
-    "$build/mcufc" -q "$out/full.mcu" "$@" -o "$out/cut.c" --name m \
+    "$build/mcufc" -q "$full" "$@" -o "$out/cut.c" --name m \
         --selftest || return 1
     for f in hand cut; do       # without file name, hash, copies' names
         sed -e '1,/\*\//d' -e 's/\([bcdgu][12]\)\(_[0-9]\)*/\1/g' \
+            -e 's/\([ow]\|w[012]\|sh\|sp\|back\)\(_[0-9]\)*\([. ]\)/\1\3/g' \
             "$out/$f.c" >"$out/$f.body"
     done
     "$build/mcufc" -q "$hand" --verify || return 1
-    "$build/mcufc" -q "$out/full.mcu" "$@" --verify || return 1
+    "$build/mcufc" -q "$full" "$@" --verify || return 1
     cmp "$out/hand.body" "$out/cut.body"
 }
 
@@ -107,6 +109,126 @@ bad "two choices" 'one of them' "$f" --elastic ffn=0.5 --elastic list=1,1
 bad "budget too small" 'needs .* MACs' "$f" --elastic mixnmatch=10
 bad "no layers" 'no feed-forward layer' tests/golden/low_rank/list.mcu \
     --elastic ffn=0.5
+
+# Attention of $1 heads of 4 in 12 features; $2 is how queries, keys and
+# values are made: three products, or one; rows of heads from $3 on are 0 in
+# the last product, so that those heads do not count.
+attention()
+{
+    awk -v heads="$1" -v form="$2" -v live="$3" '
+        function w(k, i, j) { return sin(k * 7.1 + i * 3.3 + j * 1.7) }
+        function entry(k, i, j) {
+            if (k == 9)
+                return i < 4 * live ? w(k, i, j) : 0
+            if (k == 8)         # parts of 12 columns each, whatever heads
+                return w(int(j / all), i, j % all)
+            return w(k, i, j)
+        }
+        function matrix(name, k, rows, cols,    i, j, s) {
+            s = sprintf("float[%d,%d] %s = {", rows, cols, name)
+            for (i = 0; i < rows; i++) for (j = 0; j < cols; j++)
+                s = s sprintf("%s%.6f", i + j ? ", " : "", entry(k, i, j))
+            return s "}"
+        }
+        function part(name, i) {
+            print name "h = Reshape(" name ", sh)"
+            print name "t = Transpose <perm = [" \
+                (i == 1 ? "0, 2, 3, 1" : "0, 2, 1, 3") "]> (" name "h)"
+        }
+        BEGIN {
+            all = 4 * heads
+            print "<ir_version: 10, opset_import: [\"\" : 21]>"
+            print "m (float[1,7,12] x) => (float[1,7,12] y) <"
+            if (form == "one") {
+                print matrix("w", 8, 12, 3 * all) ", "
+                print "int64[5] sh = {1, 7, 3, " heads ", 4},"
+                for (i = 0; i < 3; i++)
+                    print "int64 i" i " = {" i "}, "
+            } else if (form == "split") {
+                print matrix("w", 8, 12, 3 * all) ", "
+                print "int64[3] sp = {" all ", " all ", " all "},"
+            } else {
+                for (i = 0; i < 3; i++)
+                    print matrix("w" i, i, 12, all) ", "
+            }
+            if (form != "one")
+                print "int64[4] sh = {1, 7, " heads ", 4},"
+            print matrix("o", 9, all, 12) ", int64[3] back = {1, 7, " all "}"
+            print ", float f = {0.5}> {"
+            if (form == "one") {
+                print "a = MatMul(x, w) b = Reshape(a, sh)"
+                print "c = Transpose <perm = [2, 0, 3, 1, 4]> (b)"
+                print "qt = Gather(c, i0) kg = Gather(c, i1)"
+                print "vt = Gather(c, i2)"
+                print "kt = Transpose <perm = [0, 1, 3, 2]> (kg)"
+            } else {
+                if (form == "split") {
+                    print "a = MatMul(x, w)"
+                    print "q, k, v = Split <axis = 2> (a, sp)"
+                } else {
+                    print "q = MatMul(x, w0) k = MatMul(x, w1)"
+                    print "v = MatMul(x, w2)"
+                }
+                part("q", 0); part("k", 1); part("v", 2)
+            }
+            print "s = MatMul(qt, kt) sf = Mul(s, f) p = Softmax(sf)"
+            print "r = MatMul(p, vt)"
+            print "rt = Transpose <perm = [0, 2, 1, 3]> (r)"
+            print "rr = Reshape(rt, back) e = MatMul(rr, o)"
+            print "y = Add(x, e) }"
+        }'
+}
+
+bytes_of()      # model, options: what the interpreter makes of in.npy
+{
+    "$build/mcufc" -q "$@" --run "$out/in.npy" -o "$out/o.npy" &&
+        od -An -tx1 "$out/o.npy" | sed 1,8d
+}
+
+alike()         # model, and the same with options: equal outputs
+{
+    m=$1
+    shift
+    bytes_of "$m" >"$out/a.hex" && bytes_of "$m" "$@" >"$out/b.hex" &&
+        cmp "$out/a.hex" "$out/b.hex"
+}
+
+python3 - "$out/in.npy" "$out/calib.npy" <<'END' || exit 1
+import math, struct, sys
+for name, n in ((sys.argv[1], 4), (sys.argv[2], 40)):
+    head = "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, 7, 12), }"
+    head = head % n + ' ' * 40
+    head += ' ' * (63 - (10 + len(head)) % 64) + '\n'
+    with open(name, 'wb') as f:
+        f.write(b'\x93NUMPY\x01\x00' + struct.pack('<H', len(head)))
+        f.write(head.encode())
+        f.write(b''.join(struct.pack('<f', 2 * math.sin(i * i * 0.37 + i))
+                         for i in range(n * 84)))
+END
+full=$out/three.mcu
+for form in three one split; do
+    attention 3 $form 3 >"$out/three.mcu"
+    attention 2 $form 2 >"$out/heads.mcu"
+    truth "two of three heads, $form" same "$out/heads.mcu" --elastic heads=2
+    attention 1 $form 1 >"$out/heads.mcu"
+    truth "one of three heads, $form" "$build/mcufc" -q "$full" \
+        --elastic heads=1 --verify
+    attention 3 $form 2 >"$out/live.mcu"
+    truth "heads of no effect, $form" alike "$out/live.mcu" \
+        --elastic heads=2
+    "$build/mcufc" -q "$out/live.mcu" --quantize int8 \
+        --calib "$out/calib.npy" -o "$out/live.onnx"
+    truth "the same as codes, $form" alike "$out/live.onnx" \
+        --elastic heads=2
+    truth "codes in C, $form" "$build/mcufc" -q "$out/live.onnx" \
+        --elastic heads=2 --verify
+done
+bad "more heads than there are" 'asks for 4 heads in attention layer 0' \
+    "$full" --elastic heads=4
+bad "heads of other layers" 'has 2 entries, the model has 1 attention' \
+    "$full" --elastic heads=1,2
+bad "no number of heads" 'from 1' "$full" --elastic heads=0
+bad "no heads" 'no attention' "$out/full.mcu" --elastic heads=1
 
 layers()        # model, layers it has
 {
