@@ -215,7 +215,7 @@ static void any_overlap(Storage *s)
 void plan_certify(Graph *g, Storage *s, int64_t proved,
                   const PassOptions *opt)
 {
-    bool overlap = g->overlap && !opt->no_reuse && !opt->npool;
+    bool overlap = g->overlap && !opt->no_reuse;
 
     this_order(g, proved);
     if (s)

@@ -245,6 +245,13 @@ void overlap_find(Graph *g, OverlapPairs *list)
     }
 }
 
+int64_t overlap_common(const OverlapPair *p)
+{
+    int64_t in = rounded(p->in->bytes), out = rounded(p->out->bytes);
+
+    return in + out - least_bytes(in, out, p->forward, p->backward);
+}
+
 int64_t overlap_saves(Node *n)
 {
     OverlapPairs list = { 0, 0, NULL };
@@ -252,9 +259,8 @@ int64_t overlap_saves(Node *n)
 
     node_pairs(n, &list);
     for (int i = 0; i < list.n; i++) {
-        const OverlapPair *p = &list.pair[i];
-        int64_t in = rounded(p->in->bytes), out = rounded(p->out->bytes);
-        sum += in + out - least_bytes(in, out, p->forward, p->backward);
+        int64_t out = rounded(list.pair[i].out->bytes);
+        sum += overlap_common(&list.pair[i]);
         if (sum > out)          /* operands are apart from each other */
             sum = out;
     }

@@ -34,6 +34,8 @@ typedef struct OverlapPairs {
 /* Bytes, rounded, that n's result can at most have in common with the buffers
  * that die with it. */
 int64_t overlap_saves(Node *n);
+/* Bytes, rounded, that the two can at most have in common. */
+int64_t overlap_common(const OverlapPair *p);
 /* All pairs of a graph with buffers and live ranges. */
 void overlap_find(Graph *g, OverlapPairs *list);
 /* After placing: which way each node walks. */

@@ -267,7 +267,6 @@ static bool lay_out(Graph *g, Plan *p, const PassOptions *opt, int64_t *bound)
 
     if (opt->npool) {
         pools_lay_out(g, opt);
-        p->apart_bytes = p->arena_bytes;
         *bound = 0;
         return true;
     }

@@ -7,7 +7,9 @@
  * the least worthy of those that stand out of the pool are put off to the
  * next one. When the last pool overflows, a buffer of the overflowing step
  * moves to the front of the queue, so that it gets faster memory than it
- * deserves, and all is done anew: fitting comes before speed.
+ * deserves, and all is done anew: fitting comes before speed. Where kernels
+ * allow it, all of this is tried with results over dying operands of the same
+ * pool too, and kept if less is left for the last pool.
  */
 #include "pools.h"
 
@@ -15,6 +17,7 @@
 #include <string.h>
 
 #include "dsa.h"
+#include "overlap.h"
 
 enum { INPUT_TIME = -1, POOL_NODES = 20000, MAX_RETRIES = 100 };
 
@@ -36,6 +39,8 @@ typedef struct Pools {
     Item *item;                 /* in the order in which they choose */
     int64_t *live;              /* by time: bytes in the pool being filled */
     Item **in;                  /* scratch: those in one pool */
+    OverlapPairs over;          /* none: nothing is declared */
+    int *where;                 /* by buffer id: its item */
 } Pools;
 
 static int64_t align_up(int64_t n)
@@ -113,18 +118,61 @@ static void make_items(Pools *s)
     }
 }
 
-static bool has_room(const Pools *s, const Item *x, int64_t limit)
+/* What x and a buffer of the same pool have in common at the step at which
+ * one begins over the other, at most. */
+static void add_common(const Pools *s, const Item *x, int k, int sign)
 {
+    for (int i = 0; x->buf && i < s->over.n; i++) {
+        const OverlapPair *p = &s->over.pair[i];
+        const Buffer *o = p->in == x->buf ? p->out
+                        : p->out == x->buf ? p->in : NULL;
+        if (o && s->item[s->where[o->id]].pool == k)
+            s->live[p->node->index - INPUT_TIME] +=
+                sign * overlap_common(p);
+    }
+}
+
+static bool has_room(const Pools *s, const Item *x, int k, int64_t limit)
+{
+    bool room = true;
+
+    add_common(s, x, k, -1);
     for (int t = x->first; t <= x->last; t++)
-        if (s->live[t - INPUT_TIME] + x->bytes > limit)
-            return false;
-    return true;
+        room = room && s->live[t - INPUT_TIME] + x->bytes <= limit;
+    add_common(s, x, k, 1);
+    return room;
 }
 
 static void add_live(Pools *s, const Item *x, int64_t bytes)
 {
     for (int t = x->first; t <= x->last; t++)
         s->live[t - INPUT_TIME] += bytes;
+}
+
+/* Apart is always allowed. */
+static int64_t at_most(int64_t shift, int64_t size)
+{
+    return shift < size ? shift : size;
+}
+
+/* What the allocator may lay over what among the n items of s->in. */
+static void declare(const Pools *s, DsaProblem *d)
+{
+    DsaOverlap *o = NEW_ARRAY(s->g->scratch, DsaOverlap, s->over.n + 1);
+    int *at = NEW_ARRAY(s->g->scratch, int, s->p->nbuf + 1);
+
+    for (int i = 0; i < d->nbuf; i++)
+        at[s->in[i]->buf->id] = i + 1;
+    for (int i = 0; i < s->over.n; i++) {
+        const OverlapPair *p = &s->over.pair[i];
+        int out = at[p->out->id] - 1, in = at[p->in->id] - 1;
+        if (out >= 0 && in >= 0)
+            o[d->noverlap++] = (DsaOverlap){
+                out, in, at_most(p->forward, d->buf[out].size),
+                at_most(p->backward, d->buf[in].size),
+            };
+    }
+    d->overlap = o;
 }
 
 /* Offsets of the items of pool k; returns its height. State comes first. */
@@ -148,6 +196,7 @@ static int64_t place(Pools *s, int k, int *count)
         d.buf[d.nbuf++] = (DsaBuf){ x->first, x->last + 1, x->bytes,
                                     PLAN_ALIGN, -1, 0 };
     }
+    declare(s, &d);
     dsa_solve(&d, &options, s->g->scratch, &result);
     for (int i = 0; i < d.nbuf; i++)
         s->in[i]->offset = d.buf[i].offset + base;
@@ -177,8 +226,9 @@ static void fill_pool(Pools *s, int k, int64_t limit)
         s->live[t - INPUT_TIME] = 0;
     for (int i = 0; i < s->n; i++) {
         Item *x = &s->item[i];
-        if (x->pool >= 0 || !has_room(s, x, limit))
+        if (x->pool >= 0 || !has_room(s, x, k, limit))
             continue;
+        add_common(s, x, k, -1);
         x->pool = k;
         add_live(s, x, x->bytes);
     }
@@ -191,8 +241,11 @@ static void fill_all(Pools *s)
     Plan *p = s->p;
     int n;
 
-    for (int i = 0; i < s->n; i++)
+    for (int i = 0; i < s->n; i++) {
         s->item[i].pool = -1;
+        if (s->item[i].buf)
+            s->where[s->item[i].buf->id] = i;
+    }
     for (int k = 0; k + 1 < p->npool; k++) {
         fill_pool(s, k, p->pool[k].limit);
         p->pool[k].bytes = align_up(place(s, k, &n));
@@ -289,12 +342,35 @@ static void add_up(Plan *p)
     }
 }
 
+/* Tries until all fits; returns the bytes that the last pool needs. */
+static int64_t fill(Pools *s, MemPool *best)
+{
+    Plan *p = s->p;
+    int64_t least = INT64_MAX;
+
+    for (int i = 0; i < s->n; i++)
+        s->item[i].urgent = 0;
+    if (s->n)
+        qsort(s->item, (size_t)s->n, sizeof *s->item, by_worth);
+    for (int retry = 1; retry <= MAX_RETRIES; retry++) {
+        fill_all(s);
+        if (p->pool[p->npool - 1].bytes < least) {
+            least = p->pool[p->npool - 1].bytes;
+            keep(s, best);
+        }
+        if (fits(p) || !move_up(s, retry))
+            break;
+    }
+    return least;
+}
+
 void pools_lay_out(Graph *g, const PassOptions *opt)
 {
     Plan *p = g->plan;
     Pools s = { .g = g, .p = p, .opt = opt };
     MemPool *best = NEW_ARRAY(g->arena, MemPool, opt->npool);
-    int64_t least = INT64_MAX;
+    OverlapPairs pairs = { 0, 0, NULL };
+    int64_t apart;
 
     p->npool = opt->npool;
     p->pool = NEW_ARRAY(g->arena, MemPool, opt->npool);
@@ -302,17 +378,26 @@ void pools_lay_out(Graph *g, const PassOptions *opt)
     make_items(&s);
     s.live = NEW_ARRAY(g->scratch, int64_t, p->nsteps + 3);
     s.in = NEW_ARRAY(g->scratch, Item *, s.n + 1);
-    if (s.n)
-        qsort(s.item, (size_t)s.n, sizeof *s.item, by_worth);
-    for (int retry = 1; retry <= MAX_RETRIES; retry++) {
-        fill_all(&s);
-        if (p->pool[p->npool - 1].bytes < least) {
-            least = p->pool[p->npool - 1].bytes;
-            keep(&s, best);
-        }
-        if (fits(p) || !move_up(&s, retry))
-            break;
-    }
+    s.where = NEW_ARRAY(g->scratch, int, p->nbuf + 1);
+    apart = fill(&s, best);
     p->pool = best;
     add_up(p);
+    p->apart_bytes = p->arena_bytes;
+    if (g->overlap && !opt->no_reuse)
+        overlap_find(g, &pairs);
+    if (pairs.n) {
+        MemPool *other = NEW_ARRAY(g->arena, MemPool, opt->npool);
+        p->pool = NEW_ARRAY(g->arena, MemPool, opt->npool);
+        memcpy(p->pool, opt->pool, (size_t)p->npool * sizeof *p->pool);
+        s.over = pairs;
+        if (fill(&s, other) < apart) {
+            best = other;
+        } else {
+            s.over.n = 0;
+            fill(&s, best);
+        }
+        p->pool = best;
+        add_up(p);
+    }
+    overlap_walks(g, &pairs);
 }

@@ -395,15 +395,19 @@ def apart(truth, plan, order, at, reads, makes):
                 if not meets(a, b["bytes"], c, d["bytes"]):
                     continue
                 if first < t or b["kind"] == "scratch" or t >= truth.n or \
-                        d["kind"] in ("scratch", "state"):
+                        d["kind"] in ("scratch", "state") or \
+                        truth.loop[order.index(t)] is not None:
                     return f"collide at {t}"
                 outs = [v["name"] for v in b["values"]
                         if v["name"] in makes[t]]
                 ins = [v["name"] for v in d["values"] if v["name"] in
                        reads[t]]
+                # what is left of values that died before harms nobody
                 ok = [over(truth, plan, order, t, at, x, y)
-                      for x in ins for y in outs]
-                if not ok or False in ok:
+                      for x in ins for y in outs
+                      if meets(at[x], truth.value[x]["bytes"], at[y],
+                               truth.value[y]["bytes"])]
+                if False in ok:
                     return f"overwritten at {t}"
                 if None in ok:
                     unknown = UNKNOWN

@@ -55,6 +55,10 @@ model $vit --pool dtcm=16K --pool sram=64K
 model $vit --pool a=1K --pool b=20K --pool c=1M --keep-inputs
 model $vit --pool dtcm=64K --pool sram=64K --no-reuse --pool ext=4M
 model $vit --pool dtcm=16K --pool sram=64K --weights-file "$out/w.bin"
+for m in 06_mlperf_ic_resnet8_int8_qdq 08_mlperf_vww_mbv1_int8_qdq; do
+    model "$shared/models/$m.onnx" --io quantized --pool dtcm=20K \
+        --pool sram=64K
+done
 model "$shared/models/05_stories260K_step_kv256.onnx" --state auto \
     --pool dtcm=64K --pool sram=512K
 model "$shared/models/05_stories260K_step_kv256.onnx" --state auto \
