@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../ir/region.h"
 #include "board.h"
 #include "samples.h"
 
@@ -38,25 +39,61 @@ static bool on_board(const Verify *v)
     return v->c->opt->target && strcmp(v->c->opt->target, "c99") != 0;
 }
 
+/* Is result i there whole when the step has run; or when the loops around it
+ * are done, and the next step begins? */
 static bool step_writes(const Node *n, int i)
 {
-    return n->out[i] && type_bytes(&n->out[i]->type) > 0;
+    const Value *v = n->out[i];
+    const Region *r = region_at(n->region, 0);
+
+    if (!v || type_bytes(&v->type) == 0)
+        return false;
+    return !r || (!v->store && value_last_step(v) > r->last &&
+                  r->last + 1 < n->graph->plan->nsteps);
+}
+
+static void put_dump(Verify *v, Buf *b, const Node *n)
+{
+    for (int i = 0; i < n->nout; i++)
+        if (step_writes(n, i)) {
+            buf_puts(b, "        board_write(");
+            codegen_address(v->cg, b, n->out[i]);
+            buf_printf(b, ", %lldu);\n",
+                       (long long)type_bytes(&n->out[i]->type));
+        }
 }
 
 static void put_dumps(Verify *v, Buf *b)
 {
+    const Node *loop = NULL;    /* the first step of loops that are done */
+
     buf_printf(b, "static void dump(const %s_arena *a, int step)\n{\n"
                "    switch (step) {\n", v->c->name);
+    for EACH_NODE(n, v->c->g)
+        if (!n->region) {
+            buf_printf(b, "    case %d:\n", n->index);
+            put_dump(v, b, n);
+            buf_puts(b, "        break;\n");
+        }
+    buf_puts(b, "    default: break;\n    }\n}\n");
+    /* a step in a loop begins in every turn: only the first one counts */
+    buf_printf(b, "static void behind(const %s_arena *a, int step)\n{\n"
+               "    static int last;\n\n    if (step == 0)\n"
+               "        last = 0;\n    if (step <= last)\n"
+               "        return;\n    last = step;\n    switch (step) {\n",
+               v->c->name);
     for EACH_NODE(n, v->c->g) {
-        buf_printf(b, "    case %d:\n", n->index);
-        for (int i = 0; i < n->nout; i++)
-            if (step_writes(n, i)) {
-                buf_puts(b, "        board_write(");
-                codegen_address(v->cg, b, n->out[i]);
-                buf_printf(b, ", %lldu);\n",
-                           (long long)type_bytes(&n->out[i]->type));
-            }
-        buf_puts(b, "        break;\n");
+        const Region *top = loop ? region_at(loop->region, 0) : NULL;
+        if (loop && region_at(n->region, 0) != top && codegen_has_step(n)) {
+            buf_printf(b, "    case %d:\n", n->index);
+            for (; loop && region_at(loop->region, 0) == top;
+                 loop = loop->next)
+                put_dump(v, b, loop);
+            buf_puts(b, "        break;\n");
+            loop = NULL;
+        }
+        if (!loop && n->region)
+            loop = n;
     }
     buf_puts(b, "    default: break;\n    }\n}\n");
 }
@@ -147,9 +184,12 @@ static bool write_program(Verify *v)
     buf_init(&b, v->c->arena);
     buf_puts(&b, "#include \"board.h\"\n");
     if (v->c->opt->per_node) {
-        buf_printf(&b, "#define %s_STEP_END(i) dump(a, i)\n", upper);
+        buf_printf(&b, "#define %s_STEP_END(i) dump(a, i)\n"
+                   "#define %s_STEP_BEGIN(i) behind(a, i)\n", upper, upper);
         buf_printf(&b, "%s %s_arena;\nstatic void dump(const %s %s_arena *a,"
-                   " int step);\n", kind, v->c->name, kind, v->c->name);
+                   " int step);\nstatic void behind(const %s %s_arena *a, "
+                   "int step);\n", kind, v->c->name, kind, v->c->name, kind,
+                   v->c->name);
     }
     buf_puts(&b, "#include \"model.c\"\n");
     if (v->c->opt->per_node)
@@ -297,18 +337,22 @@ typedef struct PerNode {
     Verify *v;
     size_t at;
     const Node *bad;
-    int steps;
+    int steps, inside;          /* compared; seen in later ones only */
 } PerNode;
 
 static void check_node(void *user, const Node *n, const Tensor *const *in,
                        Tensor *const *out)
 {
     PerNode *p = user;
+    bool shown = n->nout == 0;
 
     (void)in;
     if (p->bad || !codegen_has_step(n))
         return;
-    p->steps++;
+    for (int i = 0; i < n->nout; i++)
+        shown |= step_writes(n, i);
+    p->inside += !shown;
+    p->steps += shown;
     for (int i = 0; i < n->nout; i++) {
         const Value *y = n->out[i];
         Tolerance tol;
@@ -330,7 +374,7 @@ static void check_node(void *user, const Node *n, const Tensor *const *in,
 static bool verify_per_node(Verify *v)
 {
     Graph *g = v->c->g;
-    PerNode p = { v, 0, NULL, 0 };
+    PerNode p = { .v = v };
     Tensor *out = NEW_ARRAY(v->c->arena, Tensor, g->nout);
 
     if (!graph_eval(g, v->samples.list[0].in, out, v->c->arena, check_node,
@@ -341,7 +385,10 @@ static bool verify_per_node(Verify *v)
         printf("first node that differs: step %d, '%s' (%s)\n", p.bad->index,
                p.bad->name, op_name(p.bad->op));
     } else {
-        printf("per node: %d steps agree with the interpreter\n", p.steps);
+        printf("per node: %d steps agree with the interpreter", p.steps);
+        if (p.inside)
+            printf("; %d in loops show in those behind them", p.inside);
+        printf("\n");
     }
     return true;
 }
