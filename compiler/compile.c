@@ -146,7 +146,9 @@ static Graph *build_widest(Compile *c)
 
 Graph *build_graph(Compile *c)
 {
-    return elastic_runtime(c, build_widest(c));
+    Graph *g = elastic_runtime(c, build_widest(c));
+
+    return g && c->is_fixed ? graph_at_width(g, c->width) : g;
 }
 
 Io io_wanted(const Options *o)
@@ -179,16 +181,20 @@ static int load(Compile *c)
     if (!parse_dims(c, &c->build.dims))
         return EXIT_USAGE;
     split_outputs(c, &c->build.outputs);
-    if (c->opt->width && !c->opt->run && !c->opt->verify) {
-        diag_error(c->diag, "--width needs --run or --verify");
-        return EXIT_USAGE;
-    }
     if (!(text ? text_load : onnx_load)(c->opt->model, c->arena, c->diag,
                                         &c->model))
         return EXIT_BAD;
     if (c->opt->info)
         return print_info(c);
     c->g = build_graph(c);
+    if (!c->g)
+        return EXIT_BAD;
+    if (!width_apply(c, c->g))
+        return EXIT_USAGE;
+    if (c->width && !c->opt->run && !c->opt->verify) {
+        c->is_fixed = true;
+        c->g = graph_at_width(c->g, c->width);
+    }
     return c->g ? EXIT_OK : EXIT_BAD;
 }
 
@@ -517,8 +523,6 @@ int compile_run(Compile *c)
     rc = load(c);
     if (rc != EXIT_OK || o->info)
         return rc;
-    if (!width_apply(c, c->g))
-        return EXIT_USAGE;
     if (o->run)
         return make_reference(c, c->g) && choose_width(c) ? run_interpreter(c)
                                                           : EXIT_BAD;

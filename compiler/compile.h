@@ -29,6 +29,7 @@ typedef struct Compile {
                                    --low-rank, or NULL */
     const ElasticOptions *levels;       /* --elastic runtime=, or NULL */
     const int *width;           /* --width: a level per layer, or NULL */
+    bool is_fixed;              /* the model has this width alone */
     LowRankReport low_rank;
     ElasticReport elastic;
 } Compile;

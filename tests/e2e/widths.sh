@@ -259,6 +259,43 @@ law()           # model, options...
     done
 }
 model 100 71 >"$out/full.mcu"
+# the widest may be a part itself, and layers may be left out
+truth "up to a half" "$mcufc" -q "$out/full.mcu" --verify \
+    --elastic runtime=0.125,0.25,0.5
+half=$("$mcufc" -q "$out/full.mcu" --elastic ffn=0.5 --report \
+    -o "$out/m.c" | grep '^flash' | cut -d, -f1)
+truth "flash up to a half" sh -c "'$mcufc' -q '$out/full.mcu' --report \
+    --elastic runtime=0.125,0.25,0.5 -o '$out/m.c' | grep -q '^$half'"
+truth "without a layer" "$mcufc" -q "$out/full.mcu" --verify \
+    --elastic runtime=0.125,0.5,1 --elastic skip=0
+sane()
+{
+    "$mcufc" -q "$out/full.mcu" --elastic runtime=0.31,0.77,1 \
+        -o "$out/all.c" --name m &&
+        run_c "$out/all.c" "$out/a.txt" "-DWIDTHS={0,0},{1,2},{2,1}" &&
+        run_c "$out/all.c" "$out/b.txt" "-DWIDTHS={0,0},{1,2},{2,1}" \
+            -fsanitize=address,undefined -fno-sanitize-recover=all -g &&
+        cmp "$out/a.txt" "$out/b.txt"
+}
+truth "sanitizers" sane
+# one width of a model that was calibrated at all
+fixed()         # levels, options...
+{
+    levels=$1
+    shift
+    "$mcufc" -q "$out/full.mcu" --elastic runtime=0.25,0.6,1 "$@" \
+        -o "$out/all.c" --name m &&
+        run_c "$out/all.c" "$out/a.txt" "-DWIDTHS={$levels}" &&
+        "$mcufc" -q "$out/full.mcu" --elastic runtime=0.25,0.6,1 "$@" \
+            --width "$levels" -o "$out/one.c" --name m &&
+        ! grep -q set_width "$out/one.c" &&
+        run_c "$out/one.c" "$out/b.txt" && cmp "$out/a.txt" "$out/b.txt"
+}
+for levels in 0,0 1,1 0,2 2,1; do
+    truth "fixed at $levels" fixed $levels
+    # shellcheck disable=SC2086
+    truth "fixed at $levels, int8" fixed $levels $calib
+done
 truth "weights in a file" "$mcufc" -q "$out/full.mcu" --verify \
     --elastic runtime=0.125,0.5,1 --weights-file "$out/w.bin"
 truth "constants as lists" "$mcufc" -q "$out/full.mcu" --verify \
@@ -320,8 +357,6 @@ bad "a level without levels" 'no widths' "$f" --width 1 --verify
 bad "no such level" 'levels from 0 to 1' "$f" --width 2 --verify \
     --elastic runtime=0.5,1
 bad "levels of other layers" 'has 3 levels' "$f" --width 1,1,1 --verify \
-    --elastic runtime=0.5,1
-bad "a level and no run" 'needs --run' "$f" --width 1 \
     --elastic runtime=0.5,1
 
 real()          # model, layers
