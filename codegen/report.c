@@ -270,7 +270,7 @@ static void json_buffers(Buf *b, const Graph *g, const Residents *r)
                    "%d, \"last_step\": %d", ll(f->offset), ll(f->bytes),
                    f->first, f->last);
         json_pool(b, p, f);
-        buf_puts(b, ", ");
+        buf_printf(b, ", \"store\": %s, ", residents_store(r, f));
         json_overlaps(b, step, f, p->nsteps);
         buf_puts(b, ",\n      ");
         json_residents(b, r, f);

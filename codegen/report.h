@@ -13,6 +13,8 @@ typedef struct Residents {
 
 /* The values of every buffer, in the order in which they come to life. */
 Residents *residents_new(Arena *arena, const Graph *g);
+/* The loop of whose turns a buffer holds tiles, or "null". */
+const char *residents_store(const Residents *r, const Buffer *buf);
 /* `"kind": ..., "values": [...]` of one buffer */
 void json_residents(Buf *b, const Residents *r, const Buffer *buf);
 int resident_last_step(const Graph *g, const Value *v);

@@ -147,6 +147,15 @@ static void json_value(Buf *b, const Graph *g, const Value *v)
     json_readers(b, v);
 }
 
+const char *residents_store(const Residents *r, const Buffer *buf)
+{
+    int at = r->start[buf->id];
+    const Region *store = at < r->start[buf->id + 1] ? r->list[at]->store
+                                                     : NULL;
+
+    return store ? arena_printf(r->arena, "%d", store->id) : "null";
+}
+
 void json_residents(Buf *b, const Residents *r, const Buffer *buf)
 {
     buf_printf(b, "\"kind\": \"%s\", \"values\": [", kind(r, buf));

@@ -17,12 +17,13 @@ rows()          # list, fields... -> { a, b, ... }, per element
     list=$1
     shift
     sed -n "/^  \"$list\": \[/,/^  \]/p" "$out/m.json" | awk -v want="$*" '
-        /"offset"/ {
+        /"offset"/ || /"index"/ {
             n = split(want, key, " "); s = "{"
             for (i = 1; i <= n; i++) {
                 v = $0
                 if (!match(v, "\"" key[i] "\": [^,}]*")) continue
                 v = substr(v, RSTART, RLENGTH); sub(/.*: /, "", v)
+                sub(/null/, "-1", v)
                 s = s " " v ","
             }
             print s " },"
@@ -37,12 +38,14 @@ program()
 static void poison(unsigned char *p, long step);
 #define M_STEP_END(i) poison(a->bytes, i)
 #include "m.c"
-typedef struct Buffer { long at, bytes, first, last; } Buffer;
+typedef struct Buffer { long at, bytes, first, last, store; } Buffer;
 typedef struct Io { long at, bytes; const char *type; } Io;
 END
     echo 'static const Buffer buffers[] = {'
-    rows buffers offset bytes first_step last_step
-    echo '{ 0, 0, 0, 0 } }; static const Io ins[] = {'
+    rows buffers offset bytes first_step last_step store
+    echo '{ 0, 0, 0, 0, 0 } }; static const struct { long loop; } steps[] = {'
+    rows steps region
+    echo '{ -1 } }; static const Io ins[] = {'
     rows inputs offset bytes dtype
     echo '{ 0, 0, "" } }; static const Io outs[] = {'
     rows outputs offset bytes dtype
@@ -55,6 +58,16 @@ static m_arena arena;
 static unsigned char dead[sizeof arena];
 static int on;
 
+/* In a loop inside that of its turns, or inside one where it is stored whole,
+ * a buffer may be read in the next turn too. */
+static int lives(const Buffer *b, long step)
+{
+    long ends = step >= 0 && steps[step].loop != b->store ? b->last + 1
+                                                          : b->last;
+
+    return b->first <= step && step < ends;
+}
+
 static void poison(unsigned char *p, long step)
 {
     size_t i;
@@ -63,7 +76,7 @@ static void poison(unsigned char *p, long step)
         return;
     memset(dead, 1, sizeof dead);
     for (i = 0; i < NBUF; i++)
-        if (buffers[i].first <= step && step < buffers[i].last)
+        if (lives(&buffers[i], step))
             memset(dead + buffers[i].at, 0, (size_t)buffers[i].bytes);
     for (i = 0; i < sizeof dead; i++)
         if (dead[i])
