@@ -124,6 +124,15 @@ function tellBuffer(b)
         if (p.name === b.pool)
             term(list, "Pool", `${p.name}, at ${count(b.offset - p.base)}`);
     term(list, "Lifetime", span(b));
+    for (const [y, x, n] of overlaps())
+        if (y === b)
+            term(list, "Lies over", `${bytes(n)} of `, link(x),
+                ", which dies then");
+        else if (x === b)
+            term(list, "Dies under", `${bytes(n)} of `, link(y));
+    if (b.store !== null)
+        term(list, "Holds", "a tile of each turn of the loop " +
+            loopText(plan.regions[b.store]));
     term(list, "At the peak", peakLine(b));
     show(el("h3", { text: b.name }),
         el("p", {}, ...begins(b), ...stays(b)), list, ...valuesOf(b));
