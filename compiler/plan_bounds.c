@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "../ir/region.h"
+#include "../support/map.h"
 
 enum { ALIGN = 8 };
 
@@ -25,6 +26,10 @@ typedef struct Claim {
     int step;
     const Node *node;           /* NULL: inputs or outputs */
     bool *before, *behind;      /* by node index, in every order */
+    bool *needed;               /* by value id: read behind the step, or left
+                                   at the end; or what shows its bytes is */
+    const Map *buffers;         /* by name */
+    Map counted;                /* names of the witness so far */
     const Json *tensors;
 } Claim;
 
@@ -75,23 +80,33 @@ static void reach(Claim *c)
                 c->behind[n->index] = true;
 }
 
-/* Is v, or what shows its bytes, read behind the step or left at the end? */
-static bool needed_behind(const Claim *c, const Value *v)
+/* All that show v's bytes are done before v itself. */
+static void find_need(Claim *c, const Value *v)
 {
+    bool need = v->is_output || (v->is_input && c->f->c->opt->keep_inputs);
     int64_t shift;
 
-    if (v->is_output || (v->is_input && c->f->c->opt->keep_inputs))
-        return true;
-    for (int i = 0; i < v->nuse; i++) {
+    for (int i = 0; i < v->nuse && !need; i++) {
         const Node *n = v->use[i];
-        if (c->behind[n->index])
-            return true;
-        for (int o = 0; o < n->nout && n->in[0] == v; o++)
-            if (n->out[o] && node_view_shift(n, o, &shift) &&
-                needed_behind(c, n->out[o]))
-                return true;
+        need = c->behind[n->index];
+        for (int o = 0; o < n->nout && n->in[0] == v && !need; o++)
+            need = n->out[o] && c->needed[n->out[o]->id] &&
+                   node_view_shift(n, o, &shift);
     }
-    return false;
+    c->needed[v->id] = need;
+}
+
+static void find_needs(Claim *c)
+{
+    const Graph *g = c->f->g;
+
+    c->needed = NEW_ARRAY(g->scratch, bool, g->nvalue + 1);
+    for (const Node *n = g->last; n; n = n->prev)
+        for (int o = 0; o < n->nout; o++)
+            if (n->out[o])
+                find_need(c, n->out[o]);
+    for (int i = 0; i < g->nin; i++)
+        find_need(c, g->in[i]);
 }
 
 static bool live_in_any(const Claim *c, const Value *v)
@@ -99,21 +114,17 @@ static bool live_in_any(const Claim *c, const Value *v)
     if (c->step < 0)
         return !v->def;
     if (!c->node)
-        return v->is_output || needed_behind(c, v);
-    return (!v->def || c->before[v->def->index]) && needed_behind(c, v);
+        return c->needed[v->id];
+    return (!v->def || c->before[v->def->index]) && c->needed[v->id];
 }
 
 /* Bytes that a line of a witness can have, or -1 after a message. */
 static int64_t buffer_bytes(const Claim *c, const Json *j, const char *name)
 {
-    const Plan *p = c->f->g->plan;
+    const Buffer *b = map_get(c->buffers, name);
 
-    for (int i = 0; i < p->nbuf; i++) {
-        const Buffer *b = p->buf[i];
-        if (!b->is_scratch && !b->is_state && !strcmp(b->name, name) &&
-            b->first <= c->step && c->step <= b->last)
-            return rounded(b->bytes);
-    }
+    if (b && b->first <= c->step && c->step <= b->last)
+        return rounded(b->bytes);
     plan_bad(c->f, j, "'%s': nothing of the name '%s' is live at step %d",
              c->name, name, c->step);
     return -1;
@@ -178,20 +189,18 @@ static const char *beside(const Claim *c, const char *name)
     return NULL;
 }
 
-static bool check_line(const Claim *c, int k, int64_t *sum)
+static bool check_line(Claim *c, const Json *j, int64_t *sum)
 {
-    const Json *j = c->tensors->item[k];
-    const char *name, *part, *other;
+    const char *name, *part;
     int64_t bytes, has;
 
     if (!plan_text(c->f, j, "name", &name) ||
         !plan_int(c->f, j, "bytes", &bytes))
         return false;
-    for (int i = 0; i < k; i++)
-        if (plan_text(c->f, c->tensors->item[i], "name", &other) &&
-            !strcmp(name, other))
-            return plan_bad(c->f, j, "'%s': '%s' is counted twice", c->name,
-                            name);
+    if (map_get(&c->counted, name))
+        return plan_bad(c->f, j, "'%s': '%s' is counted twice", c->name,
+                        name);
+    map_put(&c->counted, name, (void *)(uintptr_t)j);
     part = beside(c, name);
     has = line_bytes(c, j, part ? part : name);
     if (has < 0)
@@ -203,18 +212,6 @@ static bool check_line(const Claim *c, int k, int64_t *sum)
     return true;
 }
 
-/* Is a tensor of this name among the witness's? */
-static bool is_named(const Claim *c, const Value *v)
-{
-    const char *name;
-
-    for (int i = 0; i < c->tensors->n; i++)
-        if (plan_text(c->f, c->tensors->item[i], "name", &name) &&
-            !strcmp(name, v->name))
-            return true;
-    return false;
-}
-
 /* An elementwise result takes the place of an operand that may die there:
  * they do not add up. */
 static bool counts_in_place(const Claim *c)
@@ -222,14 +219,14 @@ static bool counts_in_place(const Claim *c)
     const Node *n = c->node;
     const Value *y = n ? node_out(n, 0) : NULL;
 
-    if (!c->any || !y || !op_has(n->op, T_MAP) || !is_named(c, y) ||
+    if (!c->any || !y || !op_has(n->op, T_MAP) || !map_get(&c->counted, y->name) ||
         c->f->c->opt->no_reuse)
         return false;
     for (int k = 0; k < n->nin; k++) {
         const Value *x = n->in[k];
         bool dies = x && !x->is_output &&
                     !(x->is_input && c->f->c->opt->keep_inputs) &&
-                    type_equal(&x->type, &y->type) && is_named(c, x);
+                    type_equal(&x->type, &y->type) && map_get(&c->counted, x->name);
         for (int i = 0; dies && i < x->nuse; i++)
             dies = x->use[i] == n;
         if (dies)
@@ -270,8 +267,10 @@ static bool check_claim(Claim *c)
         return plan_bad(c->f, w, "'%s': step %d is '%s'", c->name, c->step,
                         c->node->name);
     reach(c);
+    find_needs(c);
+    map_init(&c->counted, c->f->g->scratch);
     for (int i = 0; i < c->tensors->n; i++)
-        if (!check_line(c, i, &sum))
+        if (!check_line(c, c->tensors->item[i], &sum))
             return false;
     if (counts_in_place(c))
         return plan_bad(c->f, w, "'%s': the result of step %d takes the "
@@ -311,7 +310,9 @@ static bool name_class(Claim *c)
 bool plan_bounds(const PlanFile *f)
 {
     const Json *arena = json_get(f->root, "arena"), *rows;
+    const Plan *p = f->g->plan;
     bool found = false;
+    Map buffers;
     int64_t own;
 
     rows = json_get(arena, "bounds");
@@ -320,8 +321,12 @@ bool plan_bounds(const PlanFile *f)
     if (!plan_list(f, arena, "bounds", &rows) ||
         !plan_int(f, arena, "lower_bound", &own))
         return false;
+    map_init(&buffers, f->g->scratch);
+    for (int i = 0; i < p->nbuf; i++)
+        if (!p->buf[i]->is_scratch && !p->buf[i]->is_state)
+            map_put(&buffers, p->buf[i]->name, p->buf[i]);
     for (int i = 0; i < rows->n; i++) {
-        Claim c = { .f = f, .row = rows->item[i] };
+        Claim c = { .f = f, .row = rows->item[i], .buffers = &buffers };
         if (!plan_text(f, c.row, "class", &c.name) || !name_class(&c) ||
             !check_claim(&c))
             return false;
