@@ -62,6 +62,7 @@ suite quantize python3 tests/e2e/quantize.py "$build"
 suite windows python3 tests/e2e/windows.py "$build" --rounds ${long:+4}4
 suite malformed tests/fuzz/malformed.sh "$build" ${long:+long}
 if [ -n "$long" ]; then
+    suite demos tests/e2e/demos.sh "$build"
     suite conformance tests/e2e/conformance.sh "$build"
     [ -x tests/fuzz/text.sh ] && suite text tests/fuzz/text.sh "$build"
 fi

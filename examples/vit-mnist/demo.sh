@@ -7,8 +7,8 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "${1:-$here/../../build}" && pwd)
 out=$build/demo
-budget=16K
-small=8K
+budget=8K
+small=4K
 mkdir -p "$out"
 cd "$here"
 
