@@ -10,6 +10,7 @@ out=$build/demo
 budget=8K
 small=4K
 mkdir -p "$out"
+rm -f "$out/small.c"
 cd "$here"
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
