@@ -145,6 +145,15 @@ static bool bad_width(Build *b, const char *what, const char *why)
                       what, why);
 }
 
+static bool is_narrower(const Type *a, const Type *b)
+{
+    bool ok = a->dt == b->dt && a->rank == b->rank;
+
+    for (int i = 0; ok && i < a->rank; i++)
+        ok = a->dim[i] <= b->dim[i];
+    return ok;
+}
+
 /* LAYER:LEVEL:NAME and the constant's name at that level. */
 static bool add_width(Build *b, const ModelWidth *w)
 {
@@ -162,6 +171,9 @@ static bool add_width(Build *b, const ModelWidth *w)
     at = find(b, w->at);
     if (!value_is_const(v) || !value_is_const(at) || at->narrow)
         return bad_width(b, w->spec, "two constants are expected");
+    if (!is_narrower(&at->type, &v->type))
+        return bad_width(b, w->spec, "the constant at that level has another "
+                         "type, or more of an axis");
     if (v->narrow && v->narrow->layer != layer)
         return bad_width(b, w->spec, "it is of another layer");
     if (!v->narrow) {
