@@ -241,14 +241,14 @@ static bool check_claim(Claim *c)
     const char *proof;
     int64_t sum = 0, step, plan;
 
-    if (!w || w->kind != JSON_OBJECT ||
-        !plan_text(c->f, c->row, "proof", &proof) ||
+    if (!w || w->kind != JSON_OBJECT)
+        return plan_bad(c->f, c->row, "'%s' has no witness", c->name);
+    if (!plan_text(c->f, c->row, "proof", &proof) ||
         !plan_int(c->f, c->row, "bound", &c->bound) ||
         !plan_int(c->f, c->row, "plan", &plan) ||
         !plan_int(c->f, w, "step", &step) ||
         !plan_list(c->f, w, "tensors", &c->tensors))
-        return w ? false : plan_bad(c->f, c->row, "'%s' has no witness",
-                                    c->name);
+        return false;
     /* a plan of the class refutes a higher bound: perhaps this one */
     if ((c->overlap || !c->f->nover) && c->f->g->plan->arena_bytes < plan)
         plan = c->f->g->plan->arena_bytes;
