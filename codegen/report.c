@@ -307,10 +307,12 @@ static void json_model(Buf *b, const ReportInfo *info)
     json_options(b, &info->options);
     json_arena(b, g, info);
     buf_printf(b, "  \"stack_bytes\": %lld,\n  \"flash\": {\"weights\": %lld"
-               ", \"tables\": %lld, \"code_estimate\": %lld},\n  \"macs\": "
+               ", \"tables\": %lld, \"code_estimate\": %lld, \"codes8\": %lld"
+               ", \"codes4\": %lld},\n  \"macs\": "
                "%lld,\n  \"flash_reads\": %lld,\n", ll(s.stack),
-               ll(s.weights), ll(s.tables), ll(s.code), ll(report_macs(g)),
-               ll(s.weights));
+               ll(s.weights), ll(s.tables), ll(s.code),
+               ll(report_code_bytes(g, 8)), ll(report_code_bytes(g, 4)),
+               ll(report_macs(g)), ll(s.weights));
     json_io(b, cg, g->in, g->nin, true);
     json_io(b, cg, g->out, g->nout, false);
     json_steps(b, g);

@@ -27,7 +27,7 @@ void text_decisions(Buf *b, const Residents *r);
 bool report_is_quantized(const Graph *g);
 const char *report_island(const Node *n);
 void text_islands(Buf *b, const Graph *g);
-int64_t report_code_bytes(const Graph *g);
+int64_t report_code_bytes(const Graph *g, int bits);
 int64_t report_macs(const Graph *g);
 const Node *report_step(const Graph *g, int step);      /* NULL: none */
 /* report_regions.c: the loops, as `"regions": [...]` and as a table */

@@ -86,15 +86,15 @@ void text_islands(Buf *b, const Graph *g)
                        n->name, report_island(n));
 }
 
-/* Bytes of constants that are codes of 4 or 8 bits. */
-int64_t report_code_bytes(const Graph *g)
+/* Bytes of the graph's constants that are codes of so many bits. */
+int64_t report_code_bytes(const Graph *g, int bits)
 {
     int64_t sum = 0;
 
     for (int i = 0; i < g->nvalue; i++) {
         const Value *v = g->value[i];
         if (value_is_const(v) && v->nuse && dtype_is_int(v->type.dt) &&
-            dtype_bits(v->type.dt) <= 8)
+            dtype_bits(v->type.dt) == bits)
             sum += type_bytes(&v->type);
     }
     return sum;

@@ -128,8 +128,12 @@ static void text_model(Buf *b, const ReportInfo *info)
         buf_printf(b, "%ssaves %lld B: %s\n", i ? "        " : "advice  ",
                    ll(info->advice[i].saves), info->advice[i].text);
     buf_printf(b, "stack   at most %lld B\nflash   %lld B of constants, about"
-               " %lld B of code\nwork    %lld MACs in %d steps\n",
-               ll(s.stack), ll(s.weights), ll(s.code), ll(report_macs(g)),
+               " %lld B of code\n", ll(s.stack), ll(s.weights), ll(s.code));
+    for (int bits = 8; bits >= 4; bits -= 4)
+        if (report_code_bytes(g, bits))
+            buf_printf(b, "        %lld B of the constants are codes of %d "
+                       "bits\n", ll(report_code_bytes(g, bits)), bits);
+    buf_printf(b, "work    %lld MACs in %d steps\n", ll(report_macs(g)),
                p->nsteps);
     text_io(b, cg, g->in, g->nin, "input");
     text_io(b, cg, g->out, g->nout, "output");

@@ -271,6 +271,21 @@ static bool check_models(const Options *o, Diag *d)
     return true;
 }
 
+/* Those files hold the model's own boundary, before --io has changed it. */
+static bool check_io(const Options *o, Diag *d)
+{
+    const char *dot = o->output ? strrchr(o->output, '.') : NULL;
+
+    if (!one_of(o->io, "declared|quantized|float", "--io", d))
+        return false;
+    if (!o->io || o->run || o->dump_after || !dot ||
+        (strcmp(dot, ".mcu") && strcmp(dot, ".onnx")))
+        return true;
+    diag_error(d, "--io does not change what -o '%s' holds", o->output);
+    diag_hint(d, "give it when that file is compiled");
+    return false;
+}
+
 static bool check(const Options *o, Diag *d)
 {
     if (!check_models(o, d))
@@ -287,7 +302,7 @@ static bool check(const Options *o, Diag *d)
     }
     if (!check_quantize(o, d) || !check_plan_options(o, d))
         return false;
-    return one_of(o->io, "declared|quantized|float", "--io", d) &&
+    return check_io(o, d) &&
            one_of(o->constants, "fast|list", "--constants", d) &&
            one_of(o->report_format, "text|json|html", "--report-format", d);
 }
