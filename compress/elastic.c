@@ -265,9 +265,9 @@ bool elastic_slice(Graph *g, const ElasticOptions *opt, ElasticReport *r)
         return false;
     }
     ffns_find(g, arena, &all);
-    ok = all.n || opt->only_heads || diag_error(g->diag, "--elastic: this model has no "
-                             "feed-forward layer (E -> F -> E features, added "
-                             "to the stream it reads)");
+    ok = all.n || opt->only_heads ||
+         diag_error(g->diag, "--elastic: this model has no feed-forward layer "
+                    "(E -> F -> E features, added to the stream it reads)");
     ok = ok && check_skips(g, opt, all.n) && slice(g, &all, opt, r) &&
          pass_dce(g, &none, &changed);
     r->macs_after = graph_macs(g);

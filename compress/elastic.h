@@ -27,7 +27,7 @@ typedef struct ElasticOptions {
     int nlevel;
     double *level;              /* shares of the hidden neurons to choose
                                    from at run time, ascending; or NULL */
-    int nlayer;                 /* that are not left out, for whom it is known */
+    int nlayer;                 /* with level: layers that are not left out */
 } ElasticOptions;
 
 typedef struct ElasticLayer {

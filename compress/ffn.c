@@ -279,7 +279,8 @@ static bool find(Node *down, Arena *arena, Ffn *f)
     f->hidden = t->dim[in_axis];
     f->features = t->dim[out_axis];
     if (f->hidden < 2 || (down->op == OP_QMatMul &&
-                          down->in[2]->type.rank == 2) || !visit(&w, down->in[0]) ||
+                          down->in[2]->type.rank == 2) ||
+        !visit(&w, down->in[0]) ||
         !cut_constant(&w, down, wi, in_axis) || !is_private(f))
         return false;
     f->add = sum_of(down->out[0], 0);

@@ -334,8 +334,8 @@ KERNEL void mcu_qdot1_T(int k, int wide, int n, const int16_t *a, const T *w,
 #endif
 }
 
-/* m (4 or 1) rows of a times n rows of w, `row` apart, requantized into rows of y;
- * a is 0 from k up to a multiple of 16, and w may be read so far */
+/* m (4 or 1) rows of a times n rows of w, `row` apart, requantized into rows
+ * of y; a is 0 from k up to a multiple of 16, and w may be read so far */
 KERNEL void mcu_qcols_I(int m, int k, int n, const int16_t *a, int step,
                         const int8_t *w, int row, const int32_t *bias,
                         const int32_t *mult, const int32_t *q, I *y,
@@ -359,8 +359,8 @@ KERNEL void mcu_qcols_I(int m, int k, int n, const int16_t *a, int step,
 }
 
 /* y = x w^T. g: rows, k, n, zero point of x, rows of a block (4 or 1),
- * 1 to walk backwards, then q, then (12) what is from a row of w to the next. s: block rows, each k rounded up to a multiple
- * of 16. Stack: 640 bytes */
+ * 1 to walk backwards, then q; 12: what is from a row of w to the next. s:
+ * block rows, each k rounded up to a multiple of 16. Stack: 640 bytes */
 KERNEL void mcu_qmatmul_T_I(const int32_t *g, const T *x, const int8_t *w,
                             const int32_t *bias, const int32_t *mult,
                             int16_t *s, I *y)
