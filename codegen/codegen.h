@@ -32,8 +32,8 @@ typedef struct Codegen Codegen;
 
 /* Every op that has no emitter, one message each; false when there is one. */
 bool codegen_supported(Graph *g);
-/* node->scratch of every node, from the kernels' needs (before planning) */
-void codegen_scratch(Graph *g);
+/* n->scratch, from the kernel's needs (before planning) */
+void codegen_scratch(Node *n);
 /* Generate into memory (constants stay where they are), then write. */
 Codegen *codegen_new(Graph *g, Arena *arena, const CodegenOptions *opt);
 CodegenSizes codegen_sizes(const Codegen *cg);

@@ -328,17 +328,15 @@ static int64_t scratch_of(const Node *n)
                      : emit_fn(n->op) ? emit_scratch(n) : 0;
 }
 
-void codegen_scratch(Graph *g)
+void codegen_scratch(Node *n)
 {
-    for EACH_NODE(n, g) {
-        n->scratch = scratch_of(n);
-        for (int l = 0; n->narrow && l < g->nlevel - 1; l++) {
-            int64_t bytes = scratch_of(n->narrow[l]);
-            n->scratch = bytes > n->scratch ? bytes : n->scratch;
-        }
-        if (n->scratch <= STACK_SCRATCH && on_stack(n))
-            n->scratch = 0;
+    n->scratch = scratch_of(n);
+    for (int l = 0; n->narrow && l < n->graph->nlevel - 1; l++) {
+        int64_t bytes = scratch_of(n->narrow[l]);
+        n->scratch = bytes > n->scratch ? bytes : n->scratch;
     }
+    if (n->scratch <= STACK_SCRATCH && on_stack(n))
+        n->scratch = 0;
 }
 
 static int64_t graph_macs(const Graph *g)

@@ -252,8 +252,17 @@ bool parse_pools(Compile *c)
 
 static PassOptions pass_options(Compile *c)
 {
+    const char *how = c->opt->optimize ? c->opt->optimize : "balanced";
+    double max_macs = 0;
+
+    if (c->opt->max_macs)
+        parse_number(c->opt->max_macs, &max_macs);
     return (PassOptions){
+        .optimize = !strcmp(how, "ram")     ? OPTIMIZE_RAM
+                    : !strcmp(how, "speed") ? OPTIMIZE_SPEED
+                                            : OPTIMIZE_BALANCED,
         .budget = c->opt->arena > 0 ? c->opt->arena : 0,
+        .max_macs = max_macs,
         .io = io_wanted(c->opt),
         .keep_inputs = c->opt->keep_inputs,
         .no_reuse = c->opt->no_reuse,

@@ -93,7 +93,7 @@ static bool set(Options *o, const Row *r, const char *arg, Arena *arena,
 static bool is_outside(const char *flag)
 {
     static const char *const list[] = {
-        "-o", "--header", "--name", "--arena", "--flash", "--constants",
+        "-o", "--header", "--name", "--flash", "--constants",
         "--inline-weights", "--selftest", "--report", "--report-format",
         "--info", "--run", "--verify", "--per-node", "--list-passes",
         "--list-targets", "--time-passes", "--dump-after", "--dump-change",
@@ -242,6 +242,9 @@ static bool check_plan_options(const Options *o, Diag *d)
     if (o->plan_time && (!parse_number(o->plan_time, &x) || x == 0))
         return diag_error(d, "--plan-time takes seconds such as 0.5, not "
                           "'%s'", o->plan_time);
+    if (o->max_macs && (!parse_number(o->max_macs, &x) || x < 1))
+        return diag_error(d, "--max-macs takes a factor such as 1.2, at "
+                          "least 1, not '%s'", o->max_macs);
     return true;
 }
 
@@ -303,6 +306,7 @@ static bool check(const Options *o, Diag *d)
     if (!check_quantize(o, d) || !check_plan_options(o, d))
         return false;
     return check_io(o, d) &&
+           one_of(o->optimize, "ram|balanced|speed", "--optimize", d) &&
            one_of(o->constants, "fast|list", "--constants", d) &&
            one_of(o->report_format, "text|json|html", "--report-format", d);
 }

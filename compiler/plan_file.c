@@ -153,7 +153,8 @@ static bool load_steps(PlanFile *f)
     graph_number(f->g);
     if (!plan_loops(f, steps))
         return false;
-    codegen_scratch(f->g);
+    for EACH_NODE(n, f->g)
+        codegen_scratch(n);
     f->g->plan->nsteps = total;
     return true;
 }

@@ -7,6 +7,10 @@
 
 typedef enum Io { IO_DECLARED, IO_QUANTIZED, IO_FLOAT } Io;
 
+/* --optimize: how far to go for a small arena. */
+typedef enum Optimize { OPTIMIZE_BALANCED, OPTIMIZE_RAM,
+                        OPTIMIZE_SPEED } Optimize;
+
 /* What passes need to know of the command line and of the target. */
 typedef struct PassOptions {
     Io io;                      /* --io: the boundary of a quantized model */
@@ -15,7 +19,9 @@ typedef struct PassOptions {
     double plan_time;           /* seconds; 0: node limits only */
     int npool;                  /* --pool, fast ones first; 0: one arena */
     const MemPool *pool;        /* names and limits */
-    int64_t budget;             /* --arena; 0: none */
+    Optimize optimize;
+    int64_t budget;             /* --arena, in bytes; 0: none */
+    double max_macs;            /* --max-macs, relative; 0: not given */
     int64_t state_reserve;      /* bytes at the arena's start (8: pointer) */
     const char *skip;           /* comma-separated names */
     const char *only;           /* --passes: exactly these, REQUIRED kept */
@@ -25,8 +31,9 @@ typedef struct PassOptions {
     bool time;                  /* --time-passes */
     bool check;                 /* graph_verify after each pass */
     const char **broke;         /* set to the pass that left a broken graph */
-    /* called before planning: node->scratch from the code generator */
-    void (*scratch)(Graph *g);
+    /* called before planning: n->scratch from the code generator; NULL:
+     * they are known */
+    void (*scratch)(Node *n);
     /* called after each pass that ran; NULL: nobody listens */
     void (*after)(void *user, const char *pass, Graph *g, bool changed);
     void *user;

@@ -184,31 +184,31 @@ static DsaResult place(Graph *g, Buffer **list, int n, int64_t base,
     return result;
 }
 
-/* The step with most bytes live, less what overlaps save where that is
- * given: no plan of this order can be smaller. */
-static int64_t find_peak(Graph *g, Plan *p, const int64_t *saved)
+/* Bytes live in each step, inputs alone at INPUT_TIME: live[t - INPUT_TIME]. */
+static void count_live(const Plan *p, int64_t *live)
 {
-    int64_t *delta = NEW_ARRAY(g->scratch, int64_t, p->nsteps + 3);
-    int64_t live = 0, most = 0;
-
     for (int i = 0; i < p->nbuf; i++) {
         const Buffer *b = p->buf[i];
         if (b->is_state)
             continue;
-        delta[b->first - INPUT_TIME] += align_up(b->bytes, PLAN_ALIGN);
-        delta[b->last + 1 - INPUT_TIME] -= align_up(b->bytes, PLAN_ALIGN);
+        live[b->first - INPUT_TIME] += align_up(b->bytes, PLAN_ALIGN);
+        live[b->last + 1 - INPUT_TIME] -= align_up(b->bytes, PLAN_ALIGN);
     }
-    for (int t = INPUT_TIME; t <= p->nsteps; t++) {
-        live += delta[t - INPUT_TIME];
-        int64_t now = live;
-        if (saved && t >= 0 && t < p->nsteps)
-            now -= saved[t];
-        if (now > most) {
-            most = now;
+    for (int t = INPUT_TIME + 1; t <= p->nsteps; t++)
+        live[t - INPUT_TIME] += live[t - INPUT_TIME - 1];
+}
+
+/* The step with most bytes live: no plan of this order can be smaller. */
+static void find_peak(Graph *g, Plan *p)
+{
+    int64_t *live = NEW_ARRAY(g->scratch, int64_t, p->nsteps + 3), most = 0;
+
+    count_live(p, live);
+    for (int t = INPUT_TIME; t <= p->nsteps; t++)
+        if (live[t - INPUT_TIME] > most) {
+            most = live[t - INPUT_TIME];
             p->peak_step = t;
         }
-    }
-    return most;
 }
 
 /* A fresh plan with buffers and live ranges, state placed; NULL after a
@@ -328,31 +328,52 @@ static void find_savings(Graph *g, int64_t *saved)
         int64_t out = o->out->bytes, in = o->in->bytes, s = 0;
         if (o->forward != DSA_NEVER)
             s = out < in ? out : in;
-        if (o->forward != DSA_NEVER && o->forward > 0 &&
-            out + in - (o->forward + in) < s)
+        if (o->forward != DSA_NEVER && o->forward > 0 && out - o->forward < s)
             s = out - o->forward;
         if (s > saved[o->node->index])
             saved[o->node->index] = s;
     }
 }
 
-int64_t plan_peak(Graph *g, const PassOptions *opt, Value **live, int *n)
+int64_t plan_live(Graph *g, const PassOptions *opt, int64_t *live)
 {
-    Plan *p = plan_new(g, NULL, opt);
-    int64_t *saved = NEW_ARRAY(g->scratch, int64_t, p->nsteps + 1);
-    int64_t bytes;
+    Storage *s = graph_has_regions(g) ? NULL : storage_new(g, opt);
+    Plan *p = plan_new(g, s, opt);
+    int64_t *saved = NEW_ARRAY(g->scratch, int64_t, p->nsteps + 3);
+    int64_t *all = NEW_ARRAY(g->scratch, int64_t, p->nsteps + 3);
+    int64_t inputs;
 
     if (g->overlap && !opt->no_reuse)
         find_savings(g, saved);
-    bytes = p->state_bytes + find_peak(g, p, saved);
+    count_live(p, all);
+    inputs = all[0] + p->state_bytes;
+    for (int t = 0; t < p->nsteps; t++)
+        live[t] = all[t - INPUT_TIME] - saved[t] + p->state_bytes;
+    return inputs;
+}
+
+int64_t plan_peak(Graph *g, const PassOptions *opt, Value **list, int *n)
+{
+    int64_t *live, most;
+    int count = 0, peak = INPUT_TIME;
+
+    for EACH_NODE(node, g)
+        count++;
+    live = NEW_ARRAY(g->scratch, int64_t, count + 1);
+    most = plan_live(g, opt, live);
+    for (int t = 0; t < count; t++)
+        if (live[t] > most) {
+            most = live[t];
+            peak = t;
+        }
     *n = 0;
     for (int i = 0; i < g->nvalue; i++) {
         const Buffer *b = g->value[i]->buf;
-        if (b && b->first <= p->peak_step && p->peak_step <= b->last)
-            live[(*n)++] = g->value[i];
+        if (b && b->first <= peak && peak <= b->last)
+            list[(*n)++] = g->value[i];
     }
     forget_plan(g);
-    return bytes;
+    return most;
 }
 
 bool pass_plan(Graph *g, const PassOptions *opt, bool *changed)
@@ -367,7 +388,7 @@ bool pass_plan(Graph *g, const PassOptions *opt, bool *changed)
     p = plan_new(g, s, opt);
     if (!p || !lay_out(g, p, opt, &proved))
         return false;
-    find_peak(g, p, NULL);
+    find_peak(g, p);
     plan_certify(g, s, proved, opt);
     return plan_check(g);
 }

@@ -374,10 +374,10 @@ int region_buffers(Graph *g, const PassOptions *opt)
         g->value[i]->store = value_natural_store(g->value[i]);
     for (int i = 0; i < g->nvalue; i++)
         g->value[i]->buf = NULL;        /* a text may have told places */
-    if (opt->scratch)
-        opt->scratch(g);
     for EACH_NODE(n, g) {
         l.nsteps++;
+        if (opt->scratch)
+            opt->scratch(n);
         if (n->op == OP_Concat && !opt->no_reuse)
             host_concat(&l, n);
     }

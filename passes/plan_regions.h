@@ -4,9 +4,6 @@
 
 #include "passes.h"
 
-/* plan.c: most bytes live in one step (less what overlaps may save there), and the values that are (room for all
- * of them); leaves no plan behind. */
-int64_t plan_peak(Graph *g, const PassOptions *opt, Value **live, int *n);
 /* Gives every value its buffer and numbers the steps; returns how many. */
 int region_buffers(Graph *g, const PassOptions *opt);
 /* plan.c: a new buffer of g->plan, live in step `at` so far */

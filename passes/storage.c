@@ -220,10 +220,11 @@ Storage *storage_new(Graph *g, const PassOptions *opt)
 
     s->g = g;
     graph_number(g);
-    for EACH_NODE(n, g)
+    for EACH_NODE(n, g) {
         s->nstep++;
-    if (opt->scratch)
-        opt->scratch(g);
+        if (opt->scratch)
+            opt->scratch(n);
+    }
     s->step = NEW_ARRAY(g->scratch, Step, s->nstep ? s->nstep : 1);
     s->of = NEW_ARRAY(g->scratch, int, g->nvalue ? g->nvalue : 1);
     s->delta = NEW_ARRAY(g->scratch, int64_t, g->nvalue ? g->nvalue : 1);

@@ -68,6 +68,13 @@ int64_t state_bytes(const Graph *g, const PassOptions *opt);
 /* plan.c: bytes of the arena that the present order would get; leaves no
  * plan behind. */
 int64_t plan_arena(Graph *g, const PassOptions *opt);
+/* plan.c: most bytes live in one step, less what overlaps may save there,
+ * and the n values that are, with room for all of the graph; leaves no plan
+ * behind. */
+int64_t plan_peak(Graph *g, const PassOptions *opt, Value **list, int *n);
+/* plan.c: the bytes live in each step, counted so; returns those of the
+ * inputs. Leaves the buffers behind, without offsets. */
+int64_t plan_live(Graph *g, const PassOptions *opt, int64_t *live);
 
 typedef struct Live {
     const Storage *s;
