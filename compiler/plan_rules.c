@@ -68,9 +68,9 @@ static bool all_placed(const PlanFile *f)
  * furthest in, and must do where a value is stored further out. */
 static bool scratch_enough(const PlanFile *f)
 {
-    codegen_scratch(f->g);
     for EACH_NODE(n, f->g) {
         int64_t has = n->scratch_buf ? n->scratch_buf->bytes : 0;
+        codegen_scratch(n);
         if (n->scratch > has)
             return plan_bad(f, json_get(f->root, "buffers"), "step %d, '%s' "
                             "(%s), needs %lld B of scratch for tiles that "

@@ -190,7 +190,8 @@ void storage_overlaps(Storage *s)
  * list unless the kernel promises nothing. */
 static void add_pair(OverlapPairs *list, Node *n, Buffer *b)
 {
-    OverlapPair p = { n, n->out[0]->buf, b, INT64_MIN, INT64_MIN };
+    OverlapPair p = { n, n->out[0]->buf, b, INT64_MIN, INT64_MIN, n->index,
+                      n->index };
 
     for (int k = 0; k < n->nin; k++) {
         int64_t f, back, shift;
@@ -243,6 +244,7 @@ void overlap_find(Graph *g, OverlapPairs *list)
         node_pairs(n, list);
         settle_direction(list, first);
     }
+    overlap_regions(g, list);
 }
 
 int64_t overlap_common(const OverlapPair *p)
@@ -274,7 +276,7 @@ void overlap_walks(Graph *g, const OverlapPairs *list)
     for (int i = 0; i < list->n; i++) {
         const OverlapPair *p = &list->pair[i];
         int64_t in = p->in->offset, out = p->out->offset;
-        if (p->in->pool == p->out->pool && in < out + p->out->bytes &&
+        if (p->node && p->in->pool == p->out->pool && in < out + p->out->bytes &&
             out < in + p->in->bytes && in < out + p->forward)
             p->node->backward = true;
     }

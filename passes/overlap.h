@@ -21,9 +21,10 @@ bool overlap_shifts(const Node *n, int k, int64_t *forward,
 
 /* A result that begins where an operand's buffer may end. */
 typedef struct OverlapPair {
-    Node *node;
+    Node *node;                 /* NULL: a region does */
     Buffer *out, *in;
     int64_t forward, backward;  /* of the buffers' first bytes */
+    int first, last;            /* steps that have both */
 } OverlapPair;
 
 typedef struct OverlapPairs {
@@ -38,6 +39,8 @@ int64_t overlap_saves(Node *n);
 int64_t overlap_common(const OverlapPair *p);
 /* All pairs of a graph with buffers and live ranges. */
 void overlap_find(Graph *g, OverlapPairs *list);
+/* overlap_regions.c: those of regions; overlap_find calls it */
+void overlap_regions(Graph *g, OverlapPairs *list);
 /* After placing: which way each node walks. */
 void overlap_walks(Graph *g, const OverlapPairs *list);
 /* Fills in every step's list of what its result may lie over. */

@@ -3,6 +3,8 @@
  * values in one byte at one time above all, is the text's mistake. */
 #include "placed.h"
 
+#include "dsa.h"
+
 #include <stdlib.h>
 
 /* Far more than any arena, and no sum of two overflows. */
@@ -169,7 +171,8 @@ static bool may_overlap(const OverlapPairs *pairs, const Buffer *a,
         const OverlapPair *p = &pairs->pair[i];
         if (((p->out == a && p->in == b) || (p->out == b && p->in == a)) &&
             (p->in->offset >= p->out->offset + p->forward ||
-             p->out->offset >= p->in->offset + p->backward))
+             (p->backward != DSA_NEVER &&
+              p->out->offset >= p->in->offset + p->backward)))
             return true;
     }
     return false;

@@ -330,8 +330,8 @@ static void find_savings(Graph *g, int64_t *saved)
             s = out < in ? out : in;
         if (o->forward != DSA_NEVER && o->forward > 0 && out - o->forward < s)
             s = out - o->forward;
-        if (s > saved[o->node->index])
-            saved[o->node->index] = s;
+        for (int t = o->first; t <= o->last; t++)
+            saved[t] = s > saved[t] ? s : saved[t];
     }
 }
 

@@ -6,6 +6,7 @@
  */
 #include "stream.h"
 
+#include "../support/map.h"
 #include "plan_regions.h"
 #include "storage.h"
 
@@ -35,35 +36,6 @@ static bool attack(Graph *g, Value *v)
     return stream_value(g, v);
 }
 
-/* Move after move at the peak; *best gets a copy of the graph where the peak
- * was lowest, NULL: as it was. */
-static bool search(Graph *g, const PassOptions *opt, Graph **best)
-{
-    Value **live = NULL;
-    int64_t least = INT64_MAX;
-    int n;
-
-    for (int i = 0; i < MOST_MOVES; i++) {
-        bool moved = false, skip;
-        int64_t peak;
-        live = NEW_ARRAY(g->scratch, Value *, g->nvalue + 1);
-        peak = plan_peak(g, opt, live, &n);
-        if (peak < least) {
-            least = peak;
-            *best = i ? graph_clone(g) : NULL;
-        }
-        sort_values(live, n);
-        for (int k = 0; k < n && !moved; k++)
-            moved = attack(g, live[k]);
-        if (!moved)
-            break;
-        if (!pass_dce(g, opt, &skip))
-            return false;
-        graph_tidy(g);
-    }
-    return true;
-}
-
 /* g becomes what `from` is. */
 static void graph_become(Graph *g, Graph *from)
 {
@@ -72,20 +44,85 @@ static void graph_become(Graph *g, Graph *from)
         n->graph = g;
 }
 
+typedef struct Search {
+    Graph *g, *best;
+    const PassOptions *opt;
+    int64_t peak, least;
+    Value **live;               /* at the peak, the largest first */
+    int n;
+    Map tried;                  /* names of values whose move made it worse */
+} Search;
+
+static void look(Search *s)
+{
+    Graph *g = s->g;
+
+    s->live = NEW_ARRAY(g->scratch, Value *, g->nvalue + 1);
+    s->peak = plan_peak(g, s->opt, s->live, &s->n);
+    sort_values(s->live, s->n);
+}
+
+/* One value at the peak out of it; true when there was one. What makes the
+ * peak higher is taken back. */
+static bool move(Search *s)
+{
+    bool skip;
+
+    for (int k = 0; k < s->n; k++) {
+        const char *name = s->live[k]->name;
+        int64_t peak = s->peak;
+        Graph *before;
+        if (map_get(&s->tried, name))
+            continue;
+        before = graph_clone(s->g);
+        if (!attack(s->g, s->live[k]))
+            continue;
+        pass_dce(s->g, s->opt, &skip);
+        graph_tidy(s->g);
+        look(s);
+        if (s->peak <= peak)
+            return true;
+        map_put(&s->tried, name, s);
+        graph_become(s->g, before);
+        look(s);
+        return true;
+    }
+    return false;
+}
+
+/* Move after move at the peak; s->best is a copy of the graph where the peak
+ * was lowest, NULL: as it was. */
+static void search(Search *s)
+{
+    int i = 0;
+
+    look(s);
+    s->least = s->peak;
+    while (i++ < MOST_MOVES && move(s)) {
+        if (s->peak < s->least) {
+            s->least = s->peak;
+            s->best = graph_clone(s->g);
+        }
+    }
+}
+
 bool pass_stream(Graph *g, const PassOptions *opt, bool *changed)
 {
-    Graph *trial, *best = NULL;
+    Search s = { .opt = opt };
     int64_t whole;
 
     if (graph_has_regions(g) || g->placed || opt->npool)
         return true;
-    trial = graph_clone(g);
-    if ((g->nlevel && !widths_attach(trial)) || !search(trial, opt, &best))
+    s.g = graph_clone(g);
+    if (g->nlevel && !widths_attach(s.g))
         return false;
+    s.g->overlap = true;        /* loops promise, whether kernels do or not */
+    map_init(&s.tried, g->scratch);
+    search(&s);
     whole = plan_arena(g, opt);
-    if (!best || plan_arena(best, opt) >= whole)
+    if (!s.best || plan_arena(s.best, opt) >= whole)
         return true;
-    graph_become(g, best);
+    graph_become(g, s.best);
     g->whole_arena = whole;
     *changed = true;
     graph_number(g);

@@ -236,19 +236,47 @@ void rows_grow(Rows *r, Node *n)
     }
 }
 
-/* The first axis along which both v's maker and its reader go by points. */
+/* Bytes of n's operands of which a turn reads a part only. */
+static int64_t parted_bytes(Node *n, Region *region, int axis)
+{
+    Region *was = n->region;
+    signed char walk = n->walk[0];
+    Cut cut[REGION_DEPTH];
+    int64_t bytes = 0;
+
+    n->region = region;
+    n->walk[0] = (signed char)axis;
+    for (int i = 0; i < n->nin; i++)
+        if (n->in[i] && !value_is_const(n->in[i]) &&
+            node_cuts(n, i, cut) && cut[0].axis >= 0)
+            bytes += type_bytes(&n->in[i]->type);
+    n->region = was;
+    n->walk[0] = walk;
+    return bytes;
+}
+
+/* The axis along which both v's maker and its reader go by points; of
+ * several, one that takes the maker's operands apart, too: they may end with
+ * the loop, part by part, and constants are read in one piece. */
 static int common_axis(Graph *g, Value *v)
 {
     Node *n = v->def, *u = v->use[0];
+    int64_t most = -1;
     int found = -1;
 
-    for (int a = 0; a < v->type.rank && found < 0; a++) {
+    for (int a = 0; a < v->type.rank; a++) {
         Region trial = { .name = "", .extent = v->type.dim[a], .tile = 1 };
         Rows r = { g, &trial, NULL, NULL, 0 };
         Cut cut[REGION_DEPTH] = { { a, 1 } };
-        if (trial.extent > 1 && may_enter(&r, n, cut) &&
-            join_axis(&r, u, v, cut) >= 0)
+        int64_t bytes;
+        if (trial.extent < 2 || !may_enter(&r, n, cut) ||
+            join_axis(&r, u, v, cut) < 0)
+            continue;
+        bytes = parted_bytes(n, &trial, a);
+        if (bytes > most) {
+            most = bytes;
             found = a;
+        }
     }
     return found;
 }
