@@ -70,7 +70,7 @@ static void go_back(Graph *g, const PassOptions *opt, Leaner *l, int n,
     for EACH_NODE(m, g)
         count++;
     live = NEW_ARRAY(g->scratch, int64_t, count + 1);
-    plan_live(g, opt, live);
+    plan_steps_live(g, opt, live);
     for (int i = 0; i < n; i++)
         for (int level = 0; level < leanest; level++)
             if (live[l[i].node->index] - l[i].scratch[leanest] +

@@ -335,7 +335,7 @@ static void find_savings(Graph *g, int64_t *saved)
     }
 }
 
-int64_t plan_live(Graph *g, const PassOptions *opt, int64_t *live)
+int64_t plan_steps_live(Graph *g, const PassOptions *opt, int64_t *live)
 {
     Storage *s = graph_has_regions(g) ? NULL : storage_new(g, opt);
     Plan *p = plan_new(g, s, opt);
@@ -360,7 +360,7 @@ int64_t plan_peak(Graph *g, const PassOptions *opt, Value **list, int *n)
     for EACH_NODE(node, g)
         count++;
     live = NEW_ARRAY(g->scratch, int64_t, count + 1);
-    most = plan_live(g, opt, live);
+    most = plan_steps_live(g, opt, live);
     for (int t = 0; t < count; t++)
         if (live[t] > most) {
             most = live[t];

@@ -74,7 +74,7 @@ int64_t plan_arena(Graph *g, const PassOptions *opt);
 int64_t plan_peak(Graph *g, const PassOptions *opt, Value **list, int *n);
 /* plan.c: the bytes live in each step, counted so; returns those of the
  * inputs. Leaves the buffers behind, without offsets. */
-int64_t plan_live(Graph *g, const PassOptions *opt, int64_t *live);
+int64_t plan_steps_live(Graph *g, const PassOptions *opt, int64_t *live);
 
 typedef struct Live {
     const Storage *s;

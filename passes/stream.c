@@ -48,6 +48,7 @@ typedef struct Search {
     Graph *g, *best;
     const PassOptions *opt;
     int64_t peak, least;
+    int64_t goal;               /* bytes of the arena that are good enough */
     Value **live;               /* at the peak, the largest first */
     int n;
     Map tried;                  /* names of values whose move made it worse */
@@ -99,19 +100,26 @@ static void search(Search *s)
     look(s);
     s->least = s->peak;
     while (i++ < MOST_MOVES && move(s)) {
-        if (s->peak < s->least) {
-            s->least = s->peak;
-            s->best = graph_clone(s->g);
-        }
+        if (s->peak >= s->least)
+            continue;
+        s->least = s->peak;
+        s->best = graph_clone(s->g);
+        if (s->least <= s->goal && plan_arena(s->best, s->opt) <= s->goal)
+            return;
     }
 }
 
 bool pass_stream(Graph *g, const PassOptions *opt, bool *changed)
 {
     Search s = { .opt = opt };
-    int64_t whole;
+    int64_t whole, least;
 
-    if (graph_has_regions(g) || g->placed || opt->npool)
+    if (graph_has_regions(g) || g->placed || opt->npool ||
+        (opt->optimize == OPTIMIZE_SPEED && !opt->budget))
+        return true;
+    whole = plan_arena(g, opt);
+    s.goal = opt->optimize == OPTIMIZE_RAM ? 0 : opt->budget;
+    if (whole <= s.goal)
         return true;
     s.g = graph_clone(g);
     if (g->nlevel && !widths_attach(s.g))
@@ -119,9 +127,10 @@ bool pass_stream(Graph *g, const PassOptions *opt, bool *changed)
     s.g->overlap = true;        /* loops promise, whether kernels do or not */
     map_init(&s.tried, g->scratch);
     search(&s);
-    whole = plan_arena(g, opt);
-    if (!s.best || plan_arena(s.best, opt) >= whole)
+    least = s.best ? plan_arena(s.best, opt) : whole;
+    if (least >= whole)
         return true;
+    stream_tiles(s.best, opt, s.goal > least ? s.goal : least);
     graph_become(g, s.best);
     g->whole_arena = whole;
     *changed = true;

@@ -45,6 +45,10 @@ void rows_grow(Rows *r, Node *n);
  * that is made. */
 bool stream_value(Graph *g, Value *v);
 
+/* stream_tiles.c: more positions per turn, as long as the arena is at most
+ * `goal`. */
+void stream_tiles(Graph *g, const PassOptions *opt, int64_t goal);
+
 /* stream_heads.c: an Attention, head by head. */
 bool stream_heads(Graph *g, Node *n);
 
