@@ -96,26 +96,26 @@ static void order_overlap(Graph *g)
 {
     Plan *p = g->plan;
     Held *held = NEW_ARRAY(g->arena, Held, p->nbuf + 1);
-    int64_t *saved = NEW_ARRAY(g->scratch, int64_t, p->nsteps + 2);
     int64_t *change = NEW_ARRAY(g->scratch, int64_t, p->nsteps + 3);
-    const Buffer **made = NEW_ARRAY(g->scratch, const Buffer *,
-                                    p->nsteps + 2);
+    Saving *saved = overlap_savings(g);
     int64_t live = 0, most = -1;
     int step = -1, n = 0;
     Bound *b;
 
-    for EACH_NODE(node, g)
-        if ((saved[node->index + 1] = overlap_saves(node)) > 0)
-            made[node->index + 1] = node->out[0]->buf;
-    for (int i = 0; i < p->nbuf; i++)
-        if (!p->buf[i]->is_state) {
-            change[p->buf[i]->first + 1] += rounded(p->buf[i]->bytes);
-            change[p->buf[i]->last + 2] -= rounded(p->buf[i]->bytes);
+    for (int i = 0; i < p->nbuf; i++) {
+        if (p->buf[i]->is_state)
+            continue;
+        change[p->buf[i]->first + 1] += rounded(p->buf[i]->bytes);
+        change[p->buf[i]->last + 2] -= rounded(p->buf[i]->bytes);
+        if (saved[i].bytes) {
+            change[saved[i].first + 1] -= saved[i].bytes;
+            change[saved[i].last + 2] += saved[i].bytes;
         }
+    }
     for (int t = -1; t <= p->nsteps; t++) {
         live += change[t + 1];
-        if (live - saved[t + 1] > most) {
-            most = live - saved[t + 1];
+        if (live > most) {
+            most = live;
             step = t;
         }
     }
@@ -123,8 +123,9 @@ static void order_overlap(Graph *g)
         Held h = hold(g, p->buf[i]);
         if (!is_held(p->buf[i], step))
             continue;
-        if (made[step + 1] == p->buf[i]) {
-            h.bytes -= saved[step + 1];
+        if (saved[i].bytes && saved[i].first <= step &&
+            step <= saved[i].last) {
+            h.bytes -= saved[i].bytes;
             h.name = arena_printf(g->arena, "%s beside them", h.name);
         }
         if (h.bytes > 0)

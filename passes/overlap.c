@@ -254,19 +254,23 @@ int64_t overlap_common(const OverlapPair *p)
     return in + out - least_bytes(in, out, p->forward, p->backward);
 }
 
-int64_t overlap_saves(Node *n)
+Saving *overlap_savings(Graph *g)
 {
-    OverlapPairs list = { 0, 0, NULL };
-    int64_t sum = 0;
+    Saving *list = NEW_ARRAY(g->scratch, Saving, g->plan->nbuf + 1);
+    OverlapPairs pairs = { 0, 0, NULL };
 
-    node_pairs(n, &list);
-    for (int i = 0; i < list.n; i++) {
-        int64_t out = rounded(list.pair[i].out->bytes);
-        sum += overlap_common(&list.pair[i]);
-        if (sum > out)          /* operands are apart from each other */
-            sum = out;
+    overlap_find(g, &pairs);
+    for (int i = 0; i < pairs.n; i++) {
+        const OverlapPair *p = &pairs.pair[i];
+        Saving *s = &list[p->out->id];
+        int64_t out = rounded(p->out->bytes);
+        s->bytes += overlap_common(p);
+        if (s->bytes > out)     /* operands are apart from each other */
+            s->bytes = out;
+        s->first = p->first;
+        s->last = p->last;
     }
-    return sum;
+    return list;
 }
 
 void overlap_walks(Graph *g, const OverlapPairs *list)

@@ -32,9 +32,13 @@ typedef struct OverlapPairs {
     OverlapPair *pair;
 } OverlapPairs;
 
-/* Bytes, rounded, that n's result can at most have in common with the buffers
- * that die with it. */
-int64_t overlap_saves(Node *n);
+/* Bytes that a buffer may lie over what dies, at most, in the steps that
+ * have both; by buffer id, bytes 0: none. */
+typedef struct Saving {
+    int64_t bytes;
+    int first, last;
+} Saving;
+Saving *overlap_savings(Graph *g);
 /* Bytes, rounded, that the two can at most have in common. */
 int64_t overlap_common(const OverlapPair *p);
 /* All pairs of a graph with buffers and live ranges. */

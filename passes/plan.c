@@ -317,38 +317,22 @@ int64_t plan_arena(Graph *g, const PassOptions *opt)
     return p->arena_bytes;
 }
 
-/* Bytes that one pair may save in each step, at most. */
-static void find_savings(Graph *g, int64_t *saved)
-{
-    OverlapPairs pairs = { 0, 0, NULL };
-
-    overlap_find(g, &pairs);
-    for (int i = 0; i < pairs.n; i++) {
-        const OverlapPair *o = &pairs.pair[i];
-        int64_t out = o->out->bytes, in = o->in->bytes, s = 0;
-        if (o->forward != DSA_NEVER)
-            s = out < in ? out : in;
-        if (o->forward != DSA_NEVER && o->forward > 0 && out - o->forward < s)
-            s = out - o->forward;
-        for (int t = o->first; t <= o->last; t++)
-            saved[t] = s > saved[t] ? s : saved[t];
-    }
-}
-
 int64_t plan_steps_live(Graph *g, const PassOptions *opt, int64_t *live)
 {
     Storage *s = graph_has_regions(g) ? NULL : storage_new(g, opt);
     Plan *p = plan_new(g, s, opt);
-    int64_t *saved = NEW_ARRAY(g->scratch, int64_t, p->nsteps + 3);
+    Saving *saved = g->overlap && !opt->no_reuse ? overlap_savings(g) : NULL;
     int64_t *all = NEW_ARRAY(g->scratch, int64_t, p->nsteps + 3);
     int64_t inputs;
 
-    if (g->overlap && !opt->no_reuse)
-        find_savings(g, saved);
     count_live(p, all);
     inputs = all[0] + p->state_bytes;
     for (int t = 0; t < p->nsteps; t++)
-        live[t] = all[t - INPUT_TIME] - saved[t] + p->state_bytes;
+        live[t] = all[t - INPUT_TIME] + p->state_bytes;
+    for (int i = 0; saved && i < p->nbuf; i++)
+        for (int t = saved[i].first; saved[i].bytes && t <= saved[i].last;
+             t++)
+            live[t] -= saved[i].bytes;
     return inputs;
 }
 
