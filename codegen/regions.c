@@ -23,7 +23,9 @@ typedef struct Step {
     const Node *n;
     int depth;
     const int64_t *count;       /* per depth: positions of this turn */
-    const int64_t *pos;         /* per depth: its only position, or -1 */
+    const int64_t *pos;         /* per depth: its only position, or -1; where
+                                   the loop slides, an index like it */
+    int64_t at[REGION_DEPTH];   /* pos, 0 instead of -1 */
     const char *name;           /* of the function */
     Buf head, tail;             /* declarations; copies behind the body */
 } Step;
@@ -35,26 +37,29 @@ static int64_t align8(int64_t n)
     return (n + 7) / 8 * 8;
 }
 
-static bool is_staged(const Node *n, int slot, const int64_t *count)
+static bool is_staged(const Node *n, int slot, const int64_t *count,
+                      const int64_t *pos)
 {
     const Value *v = node_slot(n, slot);
 
     return v && !value_is_const(v) && v->buf &&
-           !node_slot_dense(n, slot, count);
+           !node_slot_dense(n, slot, count, pos);
 }
 
 /* before the plan there are no buffers yet */
-static bool needs_stage(const Node *n, int slot, const int64_t *count)
+static bool needs_stage(const Node *n, int slot, const int64_t *count,
+                        const int64_t *pos)
 {
     const Value *v = node_slot(n, slot);
 
     return v && !value_is_const(v) && type_elems(&v->type) &&
-           !node_slot_dense(n, slot, count);
+           !node_slot_dense(n, slot, count, pos);
 }
 
-static int64_t slot_bytes(const Node *n, int slot, const int64_t *count)
+static int64_t slot_bytes(const Node *n, int slot, const int64_t *count,
+                          const int64_t *pos)
 {
-    Type t = node_tile_type(n, slot, count);
+    Type t = node_tile_type(n, slot, count, pos);
 
     return align8(type_bytes(&t));
 }
@@ -62,38 +67,56 @@ static int64_t slot_bytes(const Node *n, int slot, const int64_t *count)
 /* Where the copy of a slot begins in the node's scratch; the end of all of
  * them for slot == n->nin. */
 static int64_t stage_offset(const Node *n, int slot, const int64_t *count,
-                            int64_t kernel)
+                            const int64_t *pos, int64_t kernel)
 {
     int64_t at = align8(kernel);
 
     for (int i = -n->nout; i < n->nin && i != slot; i++)
-        if (needs_stage(n, i, count))
-            at += slot_bytes(n, i, count);
+        if (needs_stage(n, i, count, pos))
+            at += slot_bytes(n, i, count, pos);
     return at;
 }
 
-static void full_count(const Node *n, int64_t *count)
+static int64_t kernel_scratch(const Node *n, const int64_t *count,
+                              const int64_t *pos)
 {
-    for (int d = 0; d < region_depth(n->region); d++)
-        count[d] = region_at(n->region, d)->tile;
-}
-
-static int64_t kernel_scratch(const Node *n, const int64_t *count)
-{
-    int64_t pos[REGION_DEPTH] = { 0 };
     const Node *t = node_tile(n, count, pos, n->graph->scratch);
 
     return emit_fn(n->op) ? emit_scratch(t) : 0;
 }
 
+/* The most that a call needs, from the loop of depth d on: where a loop
+ * slides, at its borders and between them. */
+static int64_t most_scratch(const Node *n, int d, int64_t *count,
+                            int64_t *pos)
+{
+    int64_t kernel, all, most = 0, *first;
+    int runs;
+
+    if (d == region_depth(n->region)) {
+        kernel = kernel_scratch(n, count, pos);
+        all = stage_offset(n, n->nin, count, pos, kernel);
+        return all > align8(kernel) ? all : kernel;
+    }
+    count[d] = region_at(n->region, d)->tile;
+    pos[d] = 0;
+    if (!loop_slides(n, d))
+        return most_scratch(n, d + 1, count, pos);
+    count[d] = 1;
+    first = node_runs(n, d, n->graph->scratch, &runs);
+    for (int i = 0; i < runs; i++) {
+        pos[d] = first[i];
+        all = most_scratch(n, d + 1, count, pos);
+        most = all > most ? all : most;
+    }
+    return most;
+}
+
 int64_t region_scratch(const Node *n)
 {
-    int64_t count[REGION_DEPTH], kernel, all;
+    int64_t count[REGION_DEPTH], pos[REGION_DEPTH];
 
-    full_count(n, count);
-    kernel = kernel_scratch(n, count);
-    all = stage_offset(n, n->nin, count, kernel);
-    return all > align8(kernel) ? all : kernel;
+    return most_scratch(n, 0, count, pos);
 }
 
 /* Declarations */
@@ -103,17 +126,33 @@ static void slot_name(char *name, int slot)
     snprintf(name, 16, "%c%d", slot < 0 ? 'y' : 'x', slot < 0 ? ~slot : slot);
 }
 
-/* " + r1 * 192 + ..." for the loops that move along a slot; size 1: in
- * elements */
+/* " + (r1 * 192 + q1 * 64 - 32)": how far a slot's tile is from the
+ * beginning; size 1: in elements */
 static void put_steps(const Step *s, Buf *b, int slot, int64_t size)
 {
-    int64_t step[REGION_DEPTH];
+    const char *plus = "";
+    Buf sum;
+    Place p;
 
-    node_slot_steps(s->n, slot, step);
-    for (int d = 0; d < s->depth; d++)
-        if (step[d])
-            buf_printf(b, " + r%d * %lld", region_at(s->n->region, d)->id,
-                       (long long)(step[d] * size));
+    node_slot_place(s->n, slot, s->at, &p);
+    buf_init(&sum, s->w->e->arena);
+    for (int d = 0; d < s->depth; d++) {
+        int id = region_at(s->n->region, d)->id;
+        if (p.turn[d]) {
+            buf_printf(&sum, "%sr%d * %lld", plus, id,
+                       (long long)(p.turn[d] * size));
+            plus = " + ";
+        }
+        if (p.index[d]) {
+            buf_printf(&sum, "%sq%d * %lld", plus, id,
+                       (long long)(p.index[d] * size));
+            plus = " + ";
+        }
+    }
+    if (p.base)
+        buf_printf(&sum, "%s%lld", plus, (long long)(p.base * size));
+    if (sum.n)
+        buf_printf(b, node_slides(s->n) ? " + (%s)" : " + %s", sum.s);
 }
 
 static const char *slot_address(const Step *s, int slot)
@@ -131,7 +170,7 @@ static const char *slot_address(const Step *s, int slot)
 static void put_stage_copy(Step *s, int slot)
 {
     const Value *v = node_slot(s->n, slot);
-    Type tile = node_tile_type(s->n, slot, s->count);
+    Type tile = node_tile_type(s->n, slot, s->count, s->at);
     Type t = value_stored_type(v, v->store);
     int64_t stride[MAX_RANK], dense[MAX_RANK], size;
     Buf *b = slot < 0 ? &s->tail : &s->head, from, to;
@@ -152,10 +191,10 @@ static void put_stage_copy(Step *s, int slot)
     for (int i = 0; i < inner; i++) {
         if (tile.dim[i] == 1)
             continue;
-        buf_printf(b, "    %*sfor (int i%d = 0; i%d < %lld; i%d++)\n",
+        buf_printf(b, "    %*sfor (int k%d = 0; k%d < %lld; k%d++)\n",
                    4 * opened++, "", i, i, (long long)tile.dim[i], i);
-        buf_printf(&from, " + i%d * %lld", i, (long long)(stride[i] * size));
-        buf_printf(&to, " + i%d * %lld", i, (long long)dense[i]);
+        buf_printf(&from, " + k%d * %lld", i, (long long)(stride[i] * size));
+        buf_printf(&to, " + k%d * %lld", i, (long long)dense[i]);
     }
     buf_printf(b, "    %*smemcpy(%s, %s, %lld);\n", 4 * opened, "",
                slot < 0 ? from.s : to.s, slot < 0 ? to.s : from.s,
@@ -172,7 +211,7 @@ static void declare_staged(Step *s, int slot, int64_t kernel)
     buf_printf(&s->head, "    %s *%s = (%s *)(void *)(", ctype, name, ctype);
     arena_byte(&s->head, s->n->graph->plan, s->n->scratch_buf->pool,
                s->n->scratch_buf->offset +
-                   stage_offset(s->n, slot, s->count, kernel));
+                   stage_offset(s->n, slot, s->count, s->at, kernel));
     buf_puts(&s->head, ");\n");
 }
 
@@ -215,7 +254,7 @@ typedef struct Turn {
 static void part_staged(const Step *s, const Node *tile, Arena *arena)
 {
     for (int i = -s->n->nout; i < s->n->nin; i++)
-        if (is_staged(s->n, i, s->count))
+        if (is_staged(s->n, i, s->count, s->at))
             node_slot(tile, i)->buf = NEW(arena, Buffer);
 }
 
@@ -257,7 +296,7 @@ static void turn_position(const Step *s, const int *depth, int n, int64_t k,
                           int64_t *pos)
 {
     for (int d = 0; d < s->depth; d++)
-        pos[d] = s->pos[d] < 0 ? 0 : s->pos[d];
+        pos[d] = s->at[d];
     for (int i = n - 1; i >= 0; i--) {
         int d = depth[i];
         int64_t turns;
@@ -356,7 +395,7 @@ static bool capture_operands(const Step *s, const int64_t *pos, Turn *t)
         const Value *v = s->n->in[i];
         char name[16];
         slot_name(name, i);
-        if (!value_is_const(v) || node_slot_dense(s->n, i, s->count) ||
+        if (!value_is_const(v) || node_slot_dense(s->n, i, s->count, s->at) ||
             !body_names(t->body.s, name))
             continue;
         if (t->nslot == (int)(sizeof t->slot / sizeof *t->slot))
@@ -437,16 +476,16 @@ static const char *cut_body(Step *s)
 static bool is_cut_constant(const Step *s, int slot)
 {
     return value_is_const(s->n->in[slot]) &&
-           !node_slot_dense(s->n, slot, s->count);
+           !node_slot_dense(s->n, slot, s->count, s->at);
 }
 
 static void declare_slots(Step *s, const char *body)
 {
-    int64_t kernel = kernel_scratch(s->n, s->count);
+    int64_t kernel = kernel_scratch(s->n, s->count, s->at);
     char name[16];
 
     for (int i = -s->n->nout; i < s->n->nin; i++) {
-        bool staged = is_staged(s->n, i, s->count);
+        bool staged = is_staged(s->n, i, s->count, s->at);
         slot_name(name, i);
         if (!node_slot(s->n, i) || (i >= 0 && is_cut_constant(s, i)) ||
             (!staged && !body_names(body, name)))
@@ -466,7 +505,7 @@ static void declare_slots(Step *s, const char *body)
     }
     buf_putc(&s->head, '\n');
     for (int i = -s->n->nout; i < s->n->nin; i++)
-        if (is_staged(s->n, i, s->count))
+        if (is_staged(s->n, i, s->count, s->at))
             put_stage_copy(s, i);
 }
 
@@ -477,6 +516,9 @@ static void put_signature(Step *s, Buf *b)
     buf_printf(b, "%s_STEP void %s(%s_arena *a", e->upper, s->name, e->name);
     for (int d = 0; d < s->depth; d++)
         buf_printf(b, ", int r%d", region_at(s->n->region, d)->id);
+    for (int d = 0; d < s->depth; d++)
+        if (loop_slides(s->n, d))
+            buf_printf(b, ", int q%d", region_at(s->n->region, d)->id);
     buf_puts(b, ")\n{\n");
 }
 
@@ -484,8 +526,12 @@ static void put_unused(const Step *s, Buf *b, const char *body)
 {
     char name[16];
 
-    for (int d = 0; d < s->depth; d++) {
-        snprintf(name, sizeof name, "r%d", region_at(s->n->region, d)->id);
+    for (int i = 0; i < 2 * s->depth; i++) {
+        int d = i % s->depth;
+        if (i >= s->depth && !loop_slides(s->n, d))
+            continue;
+        snprintf(name, sizeof name, "%c%d", i < s->depth ? 'r' : 'q',
+                 region_at(s->n->region, d)->id);
         if (!body_names(s->head.s, name) && !body_names(body, name) &&
             !body_names(s->tail.s, name))
             buf_printf(b, "    (void)%s;\n", name);
@@ -510,7 +556,8 @@ static void write_function(Step *s)
     buf_printf(out, "    %s_STEP_KEEP();\n}\n\n", s->w->e->upper);
 }
 
-/* step_7, and step_7_t1 for the last turn of the loop of depth 1 */
+/* step_7, step_7_t1 for the last turn of the loop of depth 1, step_7_q0_71
+ * for indices from 71 on where the loop of depth 0 slides */
 static const char *function_name(const Step *s)
 {
     Buf b;
@@ -518,7 +565,9 @@ static const char *function_name(const Step *s)
     buf_init(&b, s->w->e->arena);
     buf_printf(&b, "%s_step_%d", s->w->e->name, s->n->index);
     for (int d = 0; d < s->depth; d++)
-        if (s->pos[d] >= 0)
+        if (loop_slides(s->n, d))
+            buf_printf(&b, "_q%d_%lld", d, (long long)s->pos[d]);
+        else if (s->pos[d] >= 0)
             buf_printf(&b, "_t%d", d);
     return b.s;
 }
@@ -545,28 +594,127 @@ static void write_narrow(const Step *s)
     weights_share_parts(weights, false);
 }
 
-/* The step's call, and its function: every combination of full and last
- * turns is met once. */
+/* The step's call and its function, for one combination of turns and runs
+ * of indices; `in` is how deep the call stands. */
 static void write_call(StepWriter *w, Node *n, const int64_t *count,
-                       const int64_t *pos)
+                       const int64_t *pos, int in)
 {
     Step s = { .w = w, .n = n, .depth = region_depth(n->region),
                .count = count, .pos = pos };
     Buf args;
 
-    if (!codegen_has_step(n))
-        return;
+    for (int d = 0; d < s.depth; d++)
+        s.at[d] = pos[d] < 0 ? 0 : pos[d];
     s.name = function_name(&s);
     write_function(&s);
     write_narrow(&s);
     buf_init(&args, w->e->arena);
     for (int d = 0; d < s.depth; d++)
         buf_printf(&args, ", r%d", region_at(n->region, d)->id);
-    indent(w, s.depth);
+    for (int d = 0; d < s.depth; d++)
+        if (loop_slides(n, d))
+            buf_printf(&args, ", q%d", region_at(n->region, d)->id);
+    step_call(w->run, w->e, n, s.name, args.s, in + 1);
+}
+
+/* "r0 * 2 + 3", but no less (or no more) than `limit` where it can be */
+static const char *bounded(StepWriter *w, const Region *r, const Slide *s,
+                           int64_t add, int64_t limit, bool below)
+{
+    Arena *arena = w->e->arena;
+    int64_t least = r->begin * s->unit + add;
+    int64_t most = (r->extent - 1) / r->tile * r->tile * s->unit + add;
+    const char *e = arena_printf(arena, "r%d", r->id);
+
+    if (s->unit != 1)
+        e = arena_printf(arena, "%s * %lld", e, (long long)s->unit);
+    if (add)
+        e = arena_printf(arena, "%s %c %lld", e, add < 0 ? '-' : '+',
+                         (long long)(add < 0 ? -add : add));
+    if (below ? most <= limit : least >= limit)
+        return e;
+    return arena_printf(arena, "(%s %c %lld ? %s : %lld)", e,
+                        below ? '<' : '>', (long long)limit, e,
+                        (long long)limit);
+}
+
+/* Loops over the indices that a turn makes, where loops slide; runs that no
+ * turn meets are left out. */
+static void write_calls(StepWriter *w, Node *n, int d, int64_t *count,
+                        int64_t *pos, int in)
+{
+    const Region *r = region_at(n->region, d);
+    int64_t was[2], *first;
+    const Slide *s;
+    int runs;
+
+    if (d == region_depth(n->region)) {
+        write_call(w, n, count, pos, in);
+        return;
+    }
+    if (!loop_slides(n, d)) {
+        write_calls(w, n, d + 1, count, pos, in);
+        return;
+    }
+    was[0] = count[d];
+    was[1] = pos[d];
+    s = &n->slide[d];
+    first = node_runs(n, d, w->e->arena, &runs);
+    for (int i = 0; i < runs; i++) {
+        indent(w, in);
+        buf_printf(w->run, "for (int q%d = %s; q%d < %s; q%d++) {\n", r->id,
+                   bounded(w, r, s, s->to - s->made, first[i], false), r->id,
+                   bounded(w, r, s, s->to, first[i + 1], true), r->id);
+        count[d] = 1;
+        pos[d] = first[i];
+        write_calls(w, n, d + 1, count, pos, in + 1);
+        indent(w, in);
+        buf_puts(w->run, "}\n");
+    }
+    count[d] = was[0];
+    pos[d] = was[1];
+}
+
+static void write_node(StepWriter *w, Node *n, int64_t *count, int64_t *pos)
+{
+    int depth = region_depth(n->region);
+
+    if (!codegen_has_step(n))
+        return;
+    indent(w, depth);
     buf_printf(w->run, "%s_STEP_BEGIN(%d);\n", w->e->upper, n->index);
-    step_call(w->run, w->e, n, s.name, args.s, s.depth + 1);
-    indent(w, s.depth);
+    write_calls(w, n, 0, count, pos, depth);
+    indent(w, depth);
     buf_printf(w->run, "%s_STEP_END(%d);\n", w->e->upper, n->index);
+}
+
+/* What the turn before has left of v goes to its beginning. */
+static void write_carry(StepWriter *w, const Region *r, const Value *v)
+{
+    int axis;
+    int64_t fresh, left = value_carried(v, &axis, &fresh), size, planes;
+    const char *more = "";
+    Buf to;
+    Type t;
+
+    if (v->store != r || !v->buf || left <= 0)
+        return;
+    t = value_stored_type(v, r);
+    size = type_span(&t, axis + 1, t.rank) * dtype_bytes(t.dt);
+    planes = type_span(&t, 0, axis);
+    buf_init(&to, w->e->arena);
+    arena_value(&to, v->def->graph->plan, v);
+    if (planes > 1) {
+        indent(w, r->depth + 1);
+        buf_printf(w->run, "for (int k = 0; k < %lld; k++)\n    ",
+                   (long long)planes);
+        more = arena_printf(w->e->arena, " + k * %lld",
+                            (long long)(t.dim[axis] * size));
+    }
+    indent(w, r->depth + 1);
+    buf_printf(w->run, "memmove(%s%s, %s%s + %lld, %lld);\n", to.s, more,
+               to.s, more, (long long)(fresh * size),
+               (long long)(left * size));
 }
 
 static Node *write_turns(StepWriter *w, Node *n, Region *r, int64_t *count,
@@ -578,7 +726,7 @@ static Node *write_body(StepWriter *w, Node *n, Region *r, int64_t *count,
 {
     while (n && region_within(n->region, r))
         if (n->region == r) {
-            write_call(w, n, count, pos);
+            write_node(w, n, count, pos);
             n = n->next;
         } else {
             n = write_turns(w, n, region_below(n, r), count, pos);
@@ -589,14 +737,19 @@ static Node *write_body(StepWriter *w, Node *n, Region *r, int64_t *count,
 static Node *write_turns(StepWriter *w, Node *n, Region *r, int64_t *count,
                          int64_t *pos)
 {
-    int64_t rest = r->extent % r->tile, full = r->extent - rest;
+    int64_t rest = r->slides ? 0 : r->extent % r->tile;
+    int64_t full = r->extent - rest;
+    const Graph *g = n->graph;
     Node *end;
 
     count[r->depth] = r->tile;
     pos[r->depth] = -1;
     indent(w, r->depth);
-    buf_printf(w->run, "for (int r%d = 0; r%d < %lld; r%d += %lld) {\n",
-               r->id, r->id, (long long)full, r->id, (long long)r->tile);
+    buf_printf(w->run, "for (int r%d = %lld; r%d < %lld; r%d += %lld) {\n",
+               r->id, (long long)r->begin, r->id, (long long)full, r->id,
+               (long long)r->tile);
+    for (int i = 0; r->slides && i < g->nvalue; i++)
+        write_carry(w, r, g->value[i]);
     end = write_body(w, n, r, count, pos);
     indent(w, r->depth);
     buf_puts(w->run, "}\n");

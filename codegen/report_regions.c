@@ -10,19 +10,6 @@ typedef struct Loop {
     int64_t saved, added;       /* bytes that are not stored; MACs */
 } Loop;
 
-/* How often n computes the same in the loops around it. */
-static int64_t repeats(const Node *n)
-{
-    int64_t times = 1;
-
-    for (int d = 0; d < region_depth(n->region); d++) {
-        const Region *r = region_at(n->region, d);
-        if (n->walk[d] < 0)
-            times *= (r->extent + r->tile - 1) / r->tile;
-    }
-    return times;
-}
-
 static Loop *find_loops(const Graph *g, Arena *arena, int *count)
 {
     int most = 0;
@@ -42,7 +29,7 @@ static Loop *find_loops(const Graph *g, Arena *arena, int *count)
             *count = r->id + 1 > *count ? r->id + 1 : *count;
         }
         if (n->region)
-            loop[n->region->id].added += (repeats(n) - 1) * node_macs(n);
+            loop[n->region->id].added += node_repeated_macs(n);
         for (int o = 0; o < n->nout; o++)
             if (n->out[o] && n->out[o]->store)
                 loop[n->out[o]->store->id].saved +=

@@ -1,6 +1,7 @@
 /* graph.c - the only code that edits a graph, so that use lists, names and
  * the schedule list cannot get out of step. */
 #include "ir.h"
+#include "region.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -245,11 +246,14 @@ static void number_regions(Node *n, const Node *before, int *next)
 void graph_number(Graph *g)
 {
     int i = 0, regions = 0;
+    Node *bad;
 
     for EACH_NODE(n, g) {
         n->index = i++;
         number_regions(n, n->prev, &regions);
     }
+    if (regions)
+        regions_slide(g, &bad);     /* regions_verify asks why not */
 }
 
 static void keep(Graph *g, bool *kept, Value **list, int *n, Value *v)

@@ -188,12 +188,27 @@ struct Region {
     const char *name;
     int64_t extent, tile;       /* indices, and how many of them per turn;
                                    the last turn may have fewer */
+    bool slides;                /* windows are read along it: by graph_number,
+                                   as all below */
+    int64_t begin;              /* of its first turn: below 0 where windows
+                                   fill before position 0 is made */
     int depth;                  /* 0: outermost */
     int id, first, last;        /* by graph_number: in order of appearance,
                                    and the nodes in it */
 };
 
 enum { REGION_DEPTH = 4 };      /* loops around a node at most */
+
+/* What a turn of a loop with windows makes of a node's first result: at
+ * position p indices below p * unit + to, as far as there are such. Derived
+ * from the readers (region_slide.c). */
+typedef struct Slide {
+    int64_t unit;               /* indices per position; 0: the loop does not
+                                   slide, or not along this result */
+    int64_t to;
+    int64_t made;               /* the last so many are made in this turn */
+    int64_t kept;               /* ... and so many are stored */
+} Slide;
 
 struct Node {
     Op op;
@@ -219,6 +234,7 @@ struct Node {
     signed char walk[REGION_DEPTH];     /* axis of the first result that the
                                    loop of this depth goes along; -1: none,
                                    the same is computed in every turn */
+    Slide slide[REGION_DEPTH];  /* valid after graph_number */
 };
 
 #define ATTRS(stem, n) ((Attr_##stem *)(n)->attr)

@@ -16,8 +16,19 @@ static int end_of(const Node *n, const Region *store)
     return r ? r->last : n->index;
 }
 
+/* What a turn leaves to the next one is there in all of the loop. */
+static bool is_carried(const Value *v)
+{
+    int64_t fresh;
+    int axis;
+
+    return value_carried(v, &axis, &fresh) > 0;
+}
+
 int value_first_step(const Value *v)
 {
+    if (is_carried(v))
+        return v->store->first;
     return v->def ? begin_of(v->def, v->store) : -1;
 }
 
@@ -25,6 +36,8 @@ int value_last_step(const Value *v)
 {
     int last = v->def ? end_of(v->def, v->store) : -1;
 
+    if (is_carried(v))
+        return v->store->last;
     for (int i = 0; i < v->nuse; i++) {
         int at = end_of(v->use[i], v->store);
         if (at > last)

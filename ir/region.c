@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-#include "move.h"
 #include "ops/attention.h"
 #include "ops/qproduct.h"
 #include "relation.h"
@@ -86,10 +85,10 @@ static bool slot_cut(const Node *n, int slot, int axis, int64_t unit,
     const Type *y = &n->out[out]->type;
     Relation r;
 
-    *w = (Cut){ -1, 0 };
+    *w = (Cut){ -1, 0, 0, 0 };
     if (slot < 0) {
         const Type *t = &n->out[~slot]->type;
-        *w = (Cut){ axis, unit };
+        *w = (Cut){ axis, unit, 0, 0 };
         return t->rank > axis && t->dim[axis] == y->dim[axis];
     }
     r = relation_block(node_relation(n, out, slot, axis));
@@ -99,7 +98,19 @@ static bool slot_cut(const Node *n, int slot, int axis, int64_t unit,
         return true;
     if (unit % r.out_unit)
         return false;
-    *w = (Cut){ r.axis, unit / r.out_unit * r.in_unit };
+    *w = (Cut){ r.axis, unit / r.out_unit * r.in_unit, 0, 0 };
+    return true;
+}
+
+/* Two loops may go along one axis, but not where one of them slides. */
+static bool slides_alone(const Node *n, const Cut *walk)
+{
+    int depth = region_depth(n->region);
+
+    for (int d = 0; d < depth; d++)
+        for (int k = 0; loop_slides(n, d) && k < depth; k++)
+            if (k != d && walk[d].axis >= 0 && walk[k].axis == walk[d].axis)
+                return false;
     return true;
 }
 
@@ -118,9 +129,14 @@ bool node_cuts(const Node *n, int slot, Cut *walk)
         const Region *r = region_at(n->region, d);
         int a = n->walk[d];
         Cut *w = &walk[d];
-        *w = (Cut){ -1, 0 };
+        *w = (Cut){ -1, 0, 0, 0 };
         if (a < 0)
             continue;
+        if (r->slides) {
+            if (a >= first->type.rank || !slide_cut(n, slot, d, w))
+                return false;
+            continue;
+        }
         if (a >= first->type.rank || dim[a] % r->extent ||
             !slot_cut(n, slot, a, dim[a] / r->extent, w))
             return false;
@@ -129,9 +145,9 @@ bool node_cuts(const Node *n, int slot, Cut *walk)
             continue;
         if (left[w->axis] != w->unit * r->extent)
             return false;
-        left[w->axis] = w->unit * r->tile;
+        w->to = left[w->axis] = w->unit * r->tile;
     }
-    return true;
+    return slides_alone(n, walk);
 }
 
 static bool walks_axis(const Node *n, int axis)
@@ -253,216 +269,6 @@ bool node_tiles(const Node *n)
                       slot < 0 ? ~slot : slot);
 }
 
-/* Types */
-
-static Type cut_type(const Node *n, int slot, const int64_t *count, int depth)
-{
-    Type t = node_slot(n, slot)->type;
-    Cut walk[REGION_DEPTH];
-
-    if (!n->region || !node_cuts(n, slot, walk))
-        return t;
-    for (int d = 0; d < depth; d++)
-        if (walk[d].axis >= 0 && count[d] > 0)
-            t.dim[walk[d].axis] = walk[d].unit * count[d];
-    return t;
-}
-
-Type node_tile_type(const Node *n, int slot, const int64_t *count)
-{
-    return cut_type(n, slot, count, region_depth(n->region));
-}
-
-Type value_stored_type(const Value *v, const Region *store)
-{
-    int64_t count[REGION_DEPTH] = { 0 };
-
-    if (!store || !v->def)
-        return v->type;
-    for (int d = 0; d <= store->depth; d++)
-        count[d] = region_at(v->def->region, d)->tile;
-    return cut_type(v->def, ~v->def_index, count, region_depth(store));
-}
-
-Region *value_natural_store(const Value *v)
-{
-    Region *r = v->def ? v->def->region : NULL;
-
-    if (!r || v->is_input || v->is_output)
-        return NULL;
-    for (int i = 0; i < v->nuse; i++)
-        r = region_common(r, v->use[i]->region);
-    return r;
-}
-
-void node_slot_steps(const Node *n, int slot, int64_t *step)
-{
-    const Value *v = node_slot(n, slot);
-    int64_t stride[MAX_RANK];
-    Cut walk[REGION_DEPTH];
-    Type t;
-
-    memset(step, 0, REGION_DEPTH * sizeof *step);
-    if (!n->region || !node_cuts(n, slot, walk))
-        return;
-    t = value_stored_type(v, v->store);
-    type_strides(&t, stride);
-    for (int d = region_depth(v->store); d <= n->region->depth; d++)
-        if (walk[d].axis >= 0)
-            step[d] = walk[d].unit * stride[walk[d].axis];
-}
-
-bool node_slot_dense(const Node *n, int slot, const int64_t *count)
-{
-    const Value *v = node_slot(n, slot);
-    Type tile = node_tile_type(n, slot, count);
-    Type t = value_stored_type(v, v->store);
-    int i = 0;
-
-    while (i < t.rank && tile.dim[i] == 1)
-        i++;
-    for (i++; i < t.rank; i++)
-        if (tile.dim[i] != t.dim[i])
-            return false;
-    return true;
-}
-
-/* Tiles of data */
-
-/* Elements from the beginning of the whole tensor to the tile at pos. */
-static int64_t tile_start(const Node *n, int slot, const int64_t *pos)
-{
-    int64_t stride[MAX_RANK], at = 0;
-    Cut walk[REGION_DEPTH];
-
-    type_strides(&node_slot(n, slot)->type, stride);
-    if (!n->region || !node_cuts(n, slot, walk))
-        return 0;
-    for (int d = 0; d <= n->region->depth; d++)
-        if (walk[d].axis >= 0)
-            at += pos[d] * walk[d].unit * stride[walk[d].axis];
-    return at;
-}
-
-void node_tile_copy(const Node *n, int slot, const int64_t *count,
-                    const int64_t *pos, void *whole, void *tile, bool out)
-{
-    const Type *t = &node_slot(n, slot)->type;
-    Type part = node_tile_type(n, slot, count);
-    int64_t stride[MAX_RANK], at[MAX_RANK] = { 0 };
-    int64_t size = dtype_bytes(t->dt), run, rows;
-    char *w = (char *)whole + tile_start(n, slot, pos) * size, *p = tile;
-    int inner = t->rank;
-
-    if (dtype_bits(t->dt) < 8) {        /* never cut */
-        memcpy(out ? whole : tile, out ? tile : whole, (size_t)type_bytes(t));
-        return;
-    }
-    while (inner > 0 && part.dim[inner - 1] == t->dim[inner - 1])
-        inner--;                /* dims from here on are whole */
-    inner -= inner > 0;
-    run = type_span(&part, inner, t->rank) * size;
-    rows = type_span(&part, 0, inner);
-    type_strides(t, stride);
-    for (int64_t r = 0; r < rows; r++, p += run) {
-        char *q = w;
-        for (int i = 0; i < inner; i++)
-            q += at[i] * stride[i] * size;
-        memcpy(out ? q : p, out ? p : q, (size_t)run);
-        for (int i = inner - 1; i >= 0 && ++at[i] == part.dim[i]; i--)
-            at[i] = 0;
-    }
-}
-
-bool node_cuts_constant(const Node *n, int depth)
-{
-    Cut walk[REGION_DEPTH];
-
-    for (int i = 0; i < n->nin; i++)
-        if (value_is_const(n->in[i]) && node_cuts(n, i, walk) &&
-            walk[depth].axis >= 0)
-            return true;
-    return false;
-}
-
-/* The node of one turn */
-
-static const void *cut_constant(const Node *n, int slot,
-                                const int64_t *count, const int64_t *pos,
-                                Arena *arena)
-{
-    const Value *v = node_slot(n, slot);
-    Type part = node_tile_type(n, slot, count);
-    void *p;
-
-    if (dtype_bits(v->type.dt) < 8)
-        return v->data;
-    if (node_slot_dense(n, slot, count))
-        return (const char *)v->data + tile_start(n, slot, pos) *
-                                           dtype_bytes(v->type.dt);
-    p = arena_alloc(arena, (size_t)type_bytes(&part) + 16);
-    node_tile_copy(n, slot, count, pos, (void *)(uintptr_t)v->data, p,
-                   false);
-    return p;
-}
-
-static Value *cut_value(const Node *n, int slot, const int64_t *count,
-                        const int64_t *pos, Arena *arena)
-{
-    const Value *v = node_slot(n, slot);
-    Value *t;
-
-    if (!v)
-        return NULL;
-    t = NEW(arena, Value);
-    *t = *v;
-    t->type = node_tile_type(n, slot, count);
-    if (v->data)
-        t->data = cut_constant(n, slot, count, pos, arena);
-    return t;
-}
-
-/* Heads are counted in attributes where they are columns. */
-static void cut_attrs(const Node *n, Node *t, Arena *arena)
-{
-    const OpInfo *op = op_info(n->op);
-    int64_t heads, kv_heads;
-    Attn a;
-
-    if ((n->op != OP_Attention && n->op != OP_QAttention) ||
-        n->in[ATTN_Q]->type.rank != 3 || !attn_read(n, &a))
-        return;
-    t->attr = arena_memdup(arena, n->attr, (size_t)op->attr_bytes);
-    heads = t->in[ATTN_Q]->type.dim[2] / a.dk;
-    kv_heads = t->in[ATTN_K]->type.dim[2] / a.dk;
-    if (n->op == OP_Attention) {
-        ATTRS(attention, t)->q_num_heads = heads;
-        ATTRS(attention, t)->kv_num_heads = kv_heads;
-    } else {
-        ATTRS(qattention, t)->q_num_heads = heads;
-        ATTRS(qattention, t)->kv_num_heads = kv_heads;
-    }
-}
-
-const Node *node_tile(const Node *n, const int64_t *count,
-                      const int64_t *pos, Arena *arena)
-{
-    Node *t;
-
-    if (!n->region)
-        return n;
-    t = NEW(arena, Node);
-    *t = *n;
-    t->in = NEW_ARRAY(arena, Value *, n->nin + 1);
-    t->out = NEW_ARRAY(arena, Value *, n->nout + 1);
-    for (int i = 0; i < n->nin; i++)
-        t->in[i] = cut_value(n, i, count, pos, arena);
-    for (int i = 0; i < n->nout; i++)
-        t->out[i] = cut_value(n, ~i, count, pos, arena);
-    cut_attrs(n, t, arena);
-    return t;
-}
-
 /* Invariants */
 
 static bool broken(Graph *g, const char *what, const char *name)
@@ -511,14 +317,27 @@ static bool check_parts(Graph *g, const Node *n)
     return true;
 }
 
+/* What node->slide and the loops of C count in. */
+static bool check_slides(Graph *g)
+{
+    Node *bad = NULL;
+    const char *why = regions_slide(g, &bad);
+
+    return !why || node_error(bad, "cannot go along its loop: %s", why);
+}
+
 bool regions_verify(Graph *g)
 {
     if (!graph_has_regions(g))
         return true;
     graph_number(g);
     for EACH_NODE(n, g)
-        if (n->region && (!check_region(g, n) || !node_tiles(n) ||
-                          !check_parts(g, n)))
+        if (n->region && (!check_region(g, n) || !node_tiles(n)))
+            return false;
+    if (!check_slides(g))
+        return false;
+    for EACH_NODE(n, g)
+        if (n->region && !check_parts(g, n))
             return false;
     return true;
 }

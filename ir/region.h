@@ -19,6 +19,9 @@
 typedef struct Cut {
     int axis;                   /* -1: the same part in every turn */
     int64_t unit;               /* elements of the axis per position */
+    int64_t from, to;           /* the turn at position p touches those of
+                                   [p * unit + from, p * unit + to) that
+                                   there are */
 } Cut;
 
 /* Slot k >= 0 of a node is operand k, slot ~k result k. */
@@ -43,9 +46,12 @@ bool node_cuts(const Node *n, int slot, Cut *walk);
 bool node_tiles(const Node *n);
 bool node_can_tile(const Node *n);      /* without a message */
 
-/* What one turn sees of a slot: count[d] positions in the loop of depth d;
- * 0: all of it. */
-Type node_tile_type(const Node *n, int slot, const int64_t *count);
+/* A call computes one tile of a node: in the loop of depth d count[d]
+ * positions from pos[d] on; 0: all there are. In a loop that slides along the
+ * result it is index pos[d] of that axis, and count[d] is 1.
+ * What such a call sees of a slot: */
+Type node_tile_type(const Node *n, int slot, const int64_t *count,
+                    const int64_t *pos);
 /* What is stored of v at region `store`. */
 Type value_stored_type(const Value *v, const Region *store);
 /* where its maker and readers make it live; inputs and outputs: NULL */
@@ -58,13 +64,19 @@ int64_t value_stored_bytes(const Value *v);
 int value_first_step(const Value *v);
 int value_last_step(const Value *v);
 
-/* Elements from the stored tile's beginning to that of position 1 of the
- * loop of each depth: those around the store are 0. */
-void node_slot_steps(const Node *n, int slot, int64_t *step);
+/* Elements from the first that is stored to the tile's: base, and per loop
+ * so many times the position of its turn, and the index that is made. */
+typedef struct Place {
+    int64_t base, turn[REGION_DEPTH], index[REGION_DEPTH];
+} Place;
+void node_slot_place(const Node *n, int slot, const int64_t *pos, Place *p);
+/* Do two slots move along with the loops, and lie, alike (in bytes)? */
+bool node_same_place(const Node *n, int a, int b);
 /* Is the tile one piece of what is stored? */
-bool node_slot_dense(const Node *n, int slot, const int64_t *count);
+bool node_slot_dense(const Node *n, int slot, const int64_t *count,
+                     const int64_t *pos);
 
-/* The node as one turn computes it: types and attributes narrowed, constant
+/* The node as one call computes it: types and attributes narrowed, constant
  * operands cut at position pos[d]. It is no part of the graph; n itself when
  * it is in no region. */
 const Node *node_tile(const Node *n, const int64_t *count,
@@ -75,6 +87,36 @@ bool node_cuts_constant(const Node *n, int depth);
 /* Copy the tile at pos of a slot between whole tensors and dense tiles. */
 void node_tile_copy(const Node *n, int slot, const int64_t *count,
                     const int64_t *pos, void *whole, void *tile, bool out);
+
+/* region_slide.c: loops with windows */
+
+struct Window;
+/* Sets slides and begin of every region, and node->slide. NULL, or why *bad
+ * cannot be in its loops. */
+const char *regions_slide(Graph *g, Node **bad);
+/* Does the loop of this depth slide along n's result? */
+bool loop_slides(const Node *n, int depth);
+bool node_slides(const Node *n);        /* a loop around it does */
+/* Elements of v's stored axis that a turn leaves to the next one, and that
+ * it makes itself; *axis: which. 0: nothing is left. */
+int64_t value_carried(const Value *v, int *axis, int64_t *fresh);
+/* Multiplications of n that its loops add to node_macs (or save, where not
+ * all of a result is needed) */
+int64_t node_repeated_macs(const Node *n);
+/* What of a slot a turn of such a loop touches; false: it cannot. */
+bool slide_cut(const Node *n, int slot, int depth, Cut *w);
+/* What of a slot index i of the result along the loop's axis needs: indices
+ * [from, to) of axis `axis` (-1: all), and so many of padding around. */
+typedef struct Reach {
+    int axis;
+    int64_t from, to, before, after;
+} Reach;
+Reach node_reach(const Node *n, int slot, int depth, int64_t i);
+/* Indices of the result that need equally much padding follow each other:
+ * the first of each run, and the end of the last. */
+int64_t *node_runs(const Node *n, int depth, Arena *arena, int *count);
+/* The window of an op that has one; spatial: the result's axis of axis 0 */
+bool node_window(const Node *n, struct Window *w, int *spatial);
 
 /* verify.c's part, and a check of regions that people write */
 bool regions_verify(Graph *g);

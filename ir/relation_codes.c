@@ -42,7 +42,7 @@ static Relation convolution(const Node *n, int in, int axis)
 
     if (in > 0)
         return channel(n, in, axis, 3);
-    if (!qconv_get(n, &c, n->graph->scratch))
+    if (!qconv_shape(n, &c))
         return all;
     planar = c.planar;
     if (axis == 0)

@@ -2,8 +2,9 @@
  *
  * It knows nothing of live ranges. It walks the schedule, every turn of every
  * loop, and keeps, for every byte range of the arena, whose element bytes it
- * holds (the owner: a value, or for views the value that was written; for
- * values stored in a loop, also in which turn). A step may only read bytes
+ * holds (the owner: a value, or for views the value that was written) and
+ * which bytes of it: `base` is where byte 0 of the whole value would be. What
+ * a loop with windows leaves to its next turn moves. A step may only read bytes
  * that still belong to the value it names; it takes over what it writes.
  * Writing where the same step reads is allowed for ops whose table row says
  * so, at exactly the operand's address; or where a replay of the kernel's
@@ -17,7 +18,6 @@ typedef struct Range {
     int64_t from, to;           /* arena bytes [from, to) */
     const Value *owner;
     int64_t base;               /* address of the owner's byte 0 */
-    int64_t turn;               /* of the loops around where it is stored */
 } Range;
 
 typedef struct Check {
@@ -27,6 +27,7 @@ typedef struct Check {
     const Value **root;         /* by value id: what a view really is */
     int64_t *shift;             /* and from which of its bytes on */
     int64_t count[REGION_DEPTH], pos[REGION_DEPTH];     /* of this turn */
+    int64_t index[REGION_DEPTH];        /* that is made, where loops slide */
 } Check;
 
 /* Where the stored value, or tile, begins. */
@@ -35,23 +36,14 @@ static int64_t base_address(const Check *c, const Value *v)
     return buffer_address(c->g->plan, v->buf) + v->delta;
 }
 
-/* Numbers the turns of the loops around v's place. */
-static int64_t turn_of(const Check *c, const Value *v)
-{
-    int64_t turn = 0;
-
-    for (int d = 0; d < region_depth(v->store); d++)
-        turn = turn * (region_at(v->store, d)->extent + 1) + c->pos[d];
-    return turn;
-}
-
 /* What the present turn of node n touches of a slot: rows of `run` bytes,
- * the first at `at`; dim and stride (in bytes) tell where the others are. */
+ * the first at `at`; dim and stride (in bytes) tell where the others are,
+ * and `from` and `whole` which bytes of the value they are. */
 typedef struct Part {
     const Value *v;
-    int64_t at, run;
+    int64_t at, run, from;
     int rank;
-    int64_t dim[MAX_RANK], stride[MAX_RANK];
+    int64_t dim[MAX_RANK], stride[MAX_RANK], whole[MAX_RANK];
 } Part;
 
 /* A whole value. */
@@ -61,28 +53,72 @@ static Part whole(const Check *c, const Value *v)
                    .run = type_bytes(&v->type) };
 }
 
+/* First index of the value's axis `axis` that the call of node n reads or
+ * makes, as its relation says. */
+static int64_t first_index(const Check *c, const Node *n, int slot, int d,
+                           const Cut *walk)
+{
+    const Type *t = &node_slot(n, slot)->type;
+    int64_t lo, hi;
+    Relation r;
+
+    if (!loop_slides(n, d))
+        return c->pos[d] * walk[d].unit;
+    if (slot < 0)
+        return c->index[d];
+    r = node_relation(n, 0, slot, n->walk[d]);
+    relation_range(&r, t->dim[r.axis], c->index[d], c->index[d] + 1, &lo,
+                   &hi);
+    return lo;
+}
+
+/* pos, but the index that is made in loops that slide */
+static void call_position(const Check *c, const Node *n, int64_t *count,
+                          int64_t *pos)
+{
+    for (int d = 0; d < region_depth(n->region); d++) {
+        bool slides = loop_slides(n, d);
+        count[d] = slides ? 1 : c->count[d];
+        pos[d] = slides ? c->index[d] : c->pos[d];
+    }
+}
+
 static Part part_of(const Check *c, const Node *n, int slot)
 {
     const Value *v = node_slot(n, slot);
+    int64_t count[REGION_DEPTH], pos[REGION_DEPTH];
     Part p = whole(c, v);
-    int64_t size = dtype_bytes(v->type.dt), step[REGION_DEPTH];
+    int64_t size = dtype_bytes(v->type.dt);
+    Cut walk[REGION_DEPTH];
     Type t, tile;
+    Place place;
 
     if (!n->region)
         return p;
+    call_position(c, n, count, pos);
     t = value_stored_type(v, v->store);
-    tile = node_tile_type(n, slot, c->count);
-    node_slot_steps(n, slot, step);
-    for (int d = 0; d < region_depth(n->region); d++)
-        p.at += c->pos[d] * step[d] * size;
+    tile = node_tile_type(n, slot, count, pos);
+    node_slot_place(n, slot, pos, &place);
+    node_cuts(n, slot, walk);
+    type_strides(&v->type, p.whole);
+    p.at += place.base * size;
+    for (int d = 0; d < region_depth(n->region); d++) {
+        p.at += (c->pos[d] * place.turn[d] + c->index[d] * place.index[d]) *
+                size;
+        if (walk[d].axis >= 0)
+            p.from += first_index(c, n, slot, d, walk) *
+                      p.whole[walk[d].axis] * size;
+    }
     p.rank = t.rank;
-    while (p.rank > 0 && tile.dim[p.rank - 1] == t.dim[p.rank - 1])
+    while (p.rank > 0 && tile.dim[p.rank - 1] == t.dim[p.rank - 1] &&
+           tile.dim[p.rank - 1] == v->type.dim[p.rank - 1])
         p.rank--;               /* dims from here on are whole */
     p.rank -= p.rank > 0;
     type_strides(&t, p.stride);
     for (int i = 0; i < p.rank; i++) {
         p.dim[i] = tile.dim[i];
         p.stride[i] *= size;
+        p.whole[i] *= size;
     }
     p.run = dtype_bits(t.dt) < 8 ? type_bytes(&tile)
                                  : type_span(&tile, p.rank, t.rank) * size;
@@ -98,15 +134,18 @@ static int64_t part_end(const Part *p)
     return end;
 }
 
-/* Row k of a part: its first byte; -1 behind the last. */
-static int64_t part_row(const Part *p, int64_t k)
+/* Row k of a part: its first byte, and in *base where byte 0 of the value
+ * would be; -1 behind the last. */
+static int64_t part_row(const Part *p, int64_t k, int64_t *base)
 {
-    int64_t at = p->at;
+    int64_t at = p->at, from = p->from;
 
     for (int i = p->rank - 1; i >= 0; i--) {
         at += k % p->dim[i] * p->stride[i];
+        from += k % p->dim[i] * p->whole[i];
         k /= p->dim[i];
     }
+    *base = at - from;
     return k ? -1 : at;
 }
 
@@ -119,8 +158,7 @@ static void merge(Check *c, int i)
         return;
     a = &c->range[i - 1];
     b = &c->range[i];
-    if (a->to != b->from || a->owner != b->owner || a->base != b->base ||
-        a->turn != b->turn)
+    if (a->to != b->from || a->owner != b->owner || a->base != b->base)
         return;
     a->to = b->to;
     c->n--;
@@ -155,10 +193,9 @@ static void cut(Check *c, int64_t from, int64_t to)
             continue;
         }
         if (r.from < from)
-            keep[nkeep++] = (Range){ r.from, from, r.owner, r.base,
-                                       r.turn };
+            keep[nkeep++] = (Range){ r.from, from, r.owner, r.base };
         if (r.to > to)
-            keep[nkeep++] = (Range){ to, r.to, r.owner, r.base, r.turn };
+            keep[nkeep++] = (Range){ to, r.to, r.owner, r.base };
     }
     c->n = out;
     for (int i = 0; i < nkeep; i++)
@@ -167,11 +204,11 @@ static void cut(Check *c, int64_t from, int64_t to)
 
 static void take(Check *c, const Part *p)
 {
-    int64_t base = base_address(c, p->v), turn = turn_of(c, p->v), at;
+    int64_t base, at;
 
-    for (int64_t k = 0; (at = part_row(p, k)) >= 0; k++) {
+    for (int64_t k = 0; (at = part_row(p, k, &base)) >= 0; k++) {
         cut(c, at, at + p->run);
-        add(c, (Range){ at, at + p->run, p->v, base, turn });
+        add(c, (Range){ at, at + p->run, p->v, base });
     }
 }
 
@@ -195,18 +232,19 @@ static int find_range(const Check *c, int64_t at)
     return low;
 }
 
-/* Every byte of [at, to) must be v's own, of this turn. */
-static bool owned_bytes(Check *c, const Value *v, int64_t at, int64_t to,
-                        int step, const char *who)
+/* Every byte of [at, to) must be v's own, whose byte 0 is at base. */
+static bool owned_bytes(Check *c, const Value *v, int64_t base, int64_t at,
+                        int64_t to, int step, const char *who)
 {
     const Value *root = c->root[v->id];
-    int64_t base = base_address(c, v) - c->shift[v->id], turn = turn_of(c, v);
+
+    base -= c->shift[v->id];
 
     for (int i = find_range(c, at); i < c->n && at < to; i++) {
         const Range *r = &c->range[i];
         if (r->from > at)
             break;
-        if (r->owner != root || r->base != base || r->turn != turn)
+        if (r->owner != root || r->base != base)
             return diag_error(c->g->diag, "plan: step %d (%s) reads '%s', but"
                               " byte %lld holds '%s'%s", step, who, v->name,
                               (long long)at, r->owner->name,
@@ -223,10 +261,10 @@ static bool owned_bytes(Check *c, const Value *v, int64_t at, int64_t to,
 
 static bool owned(Check *c, const Part *p, int step, const char *who)
 {
-    int64_t at;
+    int64_t at, base;
 
-    for (int64_t k = 0; (at = part_row(p, k)) >= 0; k++)
-        if (!owned_bytes(c, p->v, at, at + p->run, step, who))
+    for (int64_t k = 0; (at = part_row(p, k, &base)) >= 0; k++)
+        if (!owned_bytes(c, p->v, base, at, at + p->run, step, who))
             return false;
     return true;
 }
@@ -264,19 +302,6 @@ static void alias(Check *c, const Node *n)
             c->root[n->out[i]->id] = c->root[x->id];
             c->shift[n->out[i]->id] = c->shift[x->id] + shift;
         }
-}
-
-/* Do the loops move along both slots in the same steps? */
-static bool same_steps(const Node *n, int a, int b)
-{
-    int64_t sa[REGION_DEPTH], sb[REGION_DEPTH];
-
-    node_slot_steps(n, a, sa);
-    node_slot_steps(n, b, sb);
-    for (int d = 0; d < region_depth(n->region); d++)
-        if (sa[d] != sb[d])
-            return false;
-    return true;
 }
 
 /* Elements of operand k that the units of n's result at `index` of the axes
@@ -377,7 +402,7 @@ static bool may_touch(const Node *n, int in, int out, const Part *x,
                x->at == y->at + node_part_place(n, in);
     if (out == 0 && op_has(n->op, T_MAP | T_ROWS) &&
         (op_has(n->op, T_MAP) || in == 0) && x->at == y->at &&
-        type_equal(&x->v->type, &y->v->type) && same_steps(n, in, ~out))
+        type_equal(&x->v->type, &y->v->type) && node_same_place(n, in, ~out))
         return true;
     return may_lie_over(n, in, out, x, y);
 }
@@ -488,6 +513,63 @@ static bool check_step(Check *c, const Node *n)
     return true;
 }
 
+/* One node in one turn: index for index of the loops from d on that slide. */
+static bool check_calls(Check *c, const Node *n, int d)
+{
+    const Slide *s = &n->slide[d];
+    int64_t dim, at;
+
+    while (d < region_depth(n->region) && !loop_slides(n, d))
+        d++;
+    if (d == region_depth(n->region))
+        return check_step(c, n);
+    s = &n->slide[d];
+    dim = n->out[0]->type.dim[n->walk[d]];
+    at = c->pos[d] * s->unit + s->to - s->made;
+    for (c->index[d] = at < 0 ? 0 : at;
+         c->index[d] < at + s->made && c->index[d] < dim; c->index[d]++)
+        if (!check_calls(c, n, d + 1))
+            return false;
+    c->index[d] = 0;
+    return true;
+}
+
+/* [from, to) moves down by `by` bytes, and nothing of it stays. */
+static void move_down(Check *c, int64_t from, int64_t to, int64_t by)
+{
+    Range *moved = NEW_ARRAY(c->g->scratch, Range, c->n + 1);
+    int n = 0;
+
+    for (int i = find_range(c, from); i < c->n && c->range[i].from < to; i++) {
+        Range r = c->range[i];
+        r.from = (r.from > from ? r.from : from) - by;
+        r.to = (r.to < to ? r.to : to) - by;
+        r.base -= by;
+        moved[n++] = r;
+    }
+    cut(c, from - by, to);
+    for (int i = 0; i < n; i++)
+        add(c, moved[i]);
+}
+
+/* What the turn before has left of v. */
+static void carry(Check *c, const Value *v)
+{
+    int axis;
+    int64_t fresh, left = value_carried(v, &axis, &fresh), inner;
+    Type t;
+
+    if (left <= 0 || !has_bytes(v))
+        return;
+    t = value_stored_type(v, v->store);
+    inner = type_span(&t, axis + 1, t.rank) * dtype_bytes(t.dt);
+    for (int64_t i = 0; i < type_span(&t, 0, axis); i++) {
+        int64_t at = base_address(c, v) + i * t.dim[axis] * inner;
+        move_down(c, at + fresh * inner, at + (fresh + left) * inner,
+                  fresh * inner);
+    }
+}
+
 static bool check_turns(Check *c, const Node **n, Region *r);
 
 /* The nodes of r in one turn; *n is then the one behind them. */
@@ -498,7 +580,7 @@ static bool check_body(Check *c, const Node **n, Region *r)
             if (!check_turns(c, n, region_below(*n, r)))
                 return false;
         } else {
-            if (!check_step(c, *n))
+            if (!check_calls(c, *n, 0))
                 return false;
             *n = (*n)->next;
         }
@@ -509,14 +591,18 @@ static bool check_turns(Check *c, const Node **n, Region *r)
 {
     const Node *first = *n;
 
-    for (int64_t at = 0; at < r->extent; at += r->tile) {
+    for (int64_t at = r->begin; at < r->extent; at += r->tile) {
         int64_t left = r->extent - at;
         *n = first;
         c->pos[r->depth] = at;
         c->count[r->depth] = left < r->tile ? left : r->tile;
+        for (int i = 0; r->slides && i < c->g->nvalue; i++)
+            if (c->g->value[i]->store == r)
+                carry(c, c->g->value[i]);
         if (!check_body(c, n, r))
             return false;
     }
+    c->pos[r->depth] = 0;
     return true;
 }
 

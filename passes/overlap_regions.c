@@ -20,7 +20,8 @@ typedef struct Replay {
     const Buffer *in, *out;
     Event *event;
     int n, cap;
-    int64_t count[REGION_DEPTH], pos[REGION_DEPTH];
+    int64_t count[REGION_DEPTH], turn[REGION_DEPTH];
+    int64_t index[REGION_DEPTH];        /* that is made, where loops slide */
     Arena *arena;
 } Replay;
 
@@ -30,14 +31,21 @@ static void tile_span(const Replay *r, const Node *n, int slot,
 {
     const Value *v = node_slot(n, slot);
     Type t = value_stored_type(v, v->store);
-    Type tile = node_tile_type(n, slot, r->count);
-    int64_t size = dtype_bytes(t.dt), step[REGION_DEPTH], stride[MAX_RANK];
+    int64_t count[REGION_DEPTH], pos[REGION_DEPTH], stride[MAX_RANK];
+    int64_t size = dtype_bytes(t.dt);
+    Place p;
+    Type tile;
 
-    node_slot_steps(n, slot, step);
+    for (int d = 0; d < region_depth(n->region); d++) {
+        count[d] = loop_slides(n, d) ? 1 : r->count[d];
+        pos[d] = loop_slides(n, d) ? r->index[d] : r->turn[d];
+    }
+    tile = node_tile_type(n, slot, count, pos);
+    node_slot_place(n, slot, pos, &p);
     type_strides(&t, stride);
-    *from = v->delta;
+    *from = v->delta + p.base * size;
     for (int d = 0; d < region_depth(n->region); d++)
-        *from += r->pos[d] * step[d] * size;
+        *from += (r->turn[d] * p.turn[d] + r->index[d] * p.index[d]) * size;
     *to = *from + size;
     for (int i = 0; i < t.rank; i++)
         *to += (tile.dim[i] - 1) * stride[i] * size;
@@ -62,13 +70,37 @@ static void record(Replay *r, const Node *n)
         PUSH(r->arena, r->event, r->n, r->cap, e);
 }
 
+/* Every call of n in one turn: where loops slide, index for index. */
+static void record_calls(Replay *r, const Node *n, int d)
+{
+    const Slide *s;
+    int64_t dim, from, to;
+
+    while (d < region_depth(n->region) && !loop_slides(n, d))
+        d++;
+    if (d == region_depth(n->region)) {
+        record(r, n);
+        return;
+    }
+    s = &n->slide[d];
+    dim = n->out[0]->type.dim[n->walk[d]];
+    to = r->turn[d] * s->unit + s->to;
+    from = to - s->made;
+    for (int64_t i = from < 0 ? 0 : from;
+         i < (to < dim ? to : dim) && r->n < MAX_EVENTS; i++) {
+        r->index[d] = i;
+        record_calls(r, n, d + 1);
+    }
+    r->index[d] = 0;
+}
+
 static const Node *walk(Replay *r, const Node *n, Region *region);
 
 static const Node *walk_body(Replay *r, const Node *n, Region *region)
 {
     while (n && region_within(n->region, region) && r->n < MAX_EVENTS)
         if (n->region == region) {
-            record(r, n);
+            record_calls(r, n, 0);
             n = n->next;
         } else {
             n = walk(r, n, region_below(n, region));
@@ -81,10 +113,10 @@ static const Node *walk(Replay *r, const Node *first, Region *region)
     const Node *n = first;
     int d = region->depth;
 
-    for (int64_t at = 0; at < region->extent && r->n < MAX_EVENTS;
+    for (int64_t at = region->begin; at < region->extent && r->n < MAX_EVENTS;
          at += region->tile) {
         int64_t left = region->extent - at;
-        r->pos[d] = at;
+        r->turn[d] = at;
         r->count[d] = left < region->tile ? left : region->tile;
         n = walk_body(r, first, region);
     }

@@ -25,28 +25,14 @@ typedef struct Lay {
 
 static int first_step(const Value *v)
 {
-    const Region *r = v->def ? region_below(v->def, v->store) : NULL;
-
-    return r ? r->first : v->def ? v->def->index : INPUT_TIME;
+    return value_first_step(v);
 }
 
 static int last_step(const Lay *l, const Value *v)
 {
-    int last = first_step(v);
-
     if (v->is_output || (l->opt->keep_inputs && v->is_input))
         return l->nsteps;
-    if (v->def) {
-        const Region *r = region_below(v->def, v->store);
-        last = r ? r->last : v->def->index;
-    }
-    for (int i = 0; i < v->nuse; i++) {
-        const Region *r = region_below(v->use[i], v->store);
-        int at = r ? r->last : v->use[i]->index;
-        if (at > last)
-            last = at;
-    }
-    return last;
+    return value_last_step(v);
 }
 
 static void join(Lay *l, Buffer *b, Value *v, int64_t delta)
@@ -78,26 +64,12 @@ static void own_buffer(Lay *l, Value *v)
     join(l, v->buf, v, 0);
 }
 
-/* Steps of the tile, in bytes, from the store outwards to n: equal? */
-static bool same_steps(const Node *n, int a, int b)
-{
-    int64_t sa[REGION_DEPTH], sb[REGION_DEPTH];
-
-    node_slot_steps(n, a, sa);
-    node_slot_steps(n, b, sb);
-    for (int d = 0; d < region_depth(n->region); d++)
-        if (sa[d] * dtype_bytes(node_slot(n, a)->type.dt) !=
-            sb[d] * dtype_bytes(node_slot(n, b)->type.dt))
-            return false;
-    return true;
-}
-
 /* With y stored at `store`, is every tile of it still one piece? Where its
  * own place is another, staging was not counted. */
 static bool stays_dense(Value *y, Region *store)
 {
     Region *natural = y->store;
-    int64_t count[REGION_DEPTH];
+    int64_t count[REGION_DEPTH], pos[REGION_DEPTH] = { 0 };
     bool dense = true;
 
     if (store == natural)
@@ -109,7 +81,7 @@ static bool stays_dense(Value *y, Region *store)
             count[d] = region_at(n->region, d)->tile;
         for (int i = -n->nout; i < n->nin; i++)
             if (node_slot(n, i) == y)
-                dense = dense && node_slot_dense(n, i, count);
+                dense = dense && node_slot_dense(n, i, count, pos);
     }
     y->store = natural;
     return dense;
@@ -142,13 +114,13 @@ static bool can_view(const Lay *l, const Node *n, int o)
 
     if (!type_bytes(&y->type))
         return true;
-    if (!node_view_shift(n, o, &shift) || !may_join(l->g, x->buf, y) ||
+    if (node_slides(n) || !node_view_shift(n, o, &shift) || !may_join(l->g, x->buf, y) ||
         !region_within(natural, x->store) || !stays_dense(y, x->store))
         return false;
     if ((n->region || x->store) && shift)
         return false;
     y->store = x->store;
-    ok = same_steps(n, 0, ~o) &&
+    ok = node_same_place(n, 0, ~o) &&
          (n->region ? stored_bytes(x) == stored_bytes(y) : true);
     y->store = natural;
     return ok;
@@ -187,25 +159,56 @@ static bool walks_apart(const Node *n, const Value *x)
     return true;
 }
 
+/* In the loop of depth d, which slides, u reads nothing in later turns that n
+ * writes in this one or before. */
+static bool runs_ahead(const Node *u, int slot, const Node *n, int d)
+{
+    Cut read[REGION_DEPTH], made[REGION_DEPTH];
+
+    if (!node_cuts(u, slot, read) || !node_cuts(n, ~0, made) ||
+        read[d].axis != made[d].axis || read[d].unit != made[d].unit)
+        return false;
+    return read[d].from + read[d].unit * region_at(n->region, d)->tile >=
+           made[d].to;
+}
+
+/* Nothing is carried from turn to turn, nor made again and again. */
+static bool may_slide_over(const Value *x, const Value *y)
+{
+    const Slide *s = y->def->slide;
+
+    for (int d = 0; d < region_depth(y->def->region); d++)
+        if (loop_slides(y->def, d) && s[d].made != s[d].kept)
+            return false;
+    for (int d = 0; x->def && d < region_depth(x->def->region); d++)
+        if (loop_slides(x->def, d) && x->def->slide[d].made !=
+                                          x->def->slide[d].kept)
+            return false;
+    return true;
+}
+
 /* Has u, a reader of a member v of x's buffer, read everything that n, at
  * operand k, overwrites? Then it is earlier, and in the loops that both are
  * in it reads the same tiles. */
 static bool has_read(const Node *u, const Value *v, const Node *n, int k)
 {
-    int64_t mine[REGION_DEPTH], other[REGION_DEPTH];
+    int64_t first[REGION_DEPTH] = { 0 };
     int depth = region_depth(region_common(u->region, n->region));
+    Place mine, other;
     int from = region_depth(v->store);
 
     if (u->index > n->index)
         return false;
-    node_slot_steps(n, k, mine);
+    node_slot_place(n, k, first, &mine);
     for (int i = 0; i < u->nin; i++) {
         if (u->in[i] != v)
             continue;
-        node_slot_steps(u, i, other);
+        node_slot_place(u, i, first, &other);
         for (int d = from; d < depth; d++)
-            if (other[d] * dtype_bytes(v->type.dt) !=
-                mine[d] * dtype_bytes(n->in[k]->type.dt))
+            if (loop_slides(n, d) ? !runs_ahead(u, i, n, d)
+                                  : other.turn[d] * dtype_bytes(v->type.dt) !=
+                                        mine.turn[d] *
+                                        dtype_bytes(n->in[k]->type.dt))
                 return false;
     }
     return true;
@@ -236,12 +239,13 @@ static bool can_overwrite(Lay *l, Node *n, int k)
 
     if (!x || !x->buf || !type_equal(&x->type, &y->type) || x->delta ||
         is_kept(l, x->buf) || !may_join(l->g, x->buf, y) ||
+        (node_slides(n) && (natural != x->store || !may_slide_over(x, y))) ||
         x->buf->bytes != stored_bytes(x) ||
         !region_within(natural, x->store) || !stays_dense(y, x->store) ||
         !walks_apart(n, x))
         return false;
     y->store = x->store;
-    ok = same_steps(n, k, ~0);
+    ok = node_same_place(n, k, ~0);
     y->store = natural;
     if (!ok)
         return false;
@@ -249,7 +253,7 @@ static bool can_overwrite(Lay *l, Node *n, int k)
         if (i != k && n->in[i] && n->in[i]->buf == x->buf &&
             (n->in[i]->delta || op_has(n->op, T_ROWS) ||
              !type_same_shape(&n->in[i]->type, &y->type) ||
-             !same_steps(n, k, i)))
+             !node_same_place(n, k, i)))
             return false;
     return all_have_read(l, n, k);
 }

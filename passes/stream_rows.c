@@ -267,7 +267,7 @@ static int common_axis(Graph *g, Value *v)
     for (int a = 0; a < v->type.rank; a++) {
         Region trial = { .name = "", .extent = v->type.dim[a], .tile = 1 };
         Rows r = { g, &trial, NULL, NULL, 0 };
-        Cut cut[REGION_DEPTH] = { { a, 1 } };
+        Cut cut[REGION_DEPTH] = { { a, 1, 0, 1 } };
         int64_t bytes;
         if (trial.extent < 2 || !may_enter(&r, n, cut) ||
             join_axis(&r, u, v, cut) < 0)

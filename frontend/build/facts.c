@@ -111,7 +111,7 @@ bool facts_region(Build *b, const ModelNode *mn, Node *n)
                               (long long)mn->walk[d]);
         n->walk[d] = (signed char)mn->walk[d];
     }
-    return node_tiles(n);
+    return true;                /* regions_verify judges all of them */
 }
 
 static void place_inputs(Build *b, const ModelInfo *in, int n)

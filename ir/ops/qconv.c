@@ -120,6 +120,13 @@ static bool operands(const Node *n, QConv *c)
     return true;
 }
 
+bool qconv_shape(const Node *n, QConv *c)
+{
+    *c = (QConv){ .planar = ATTRS(qconv, n)->planar != 0 };
+    return operands(n, c) &&
+           geometry(n, &n->in[0]->type, &c->w->type, &c->s);
+}
+
 bool qconv_get(const Node *n, QConv *c, Arena *arena)
 {
     const Attr_qconv *a = ATTRS(qconv, n);
@@ -127,9 +134,7 @@ bool qconv_get(const Node *n, QConv *c, Arena *arena)
     double *factor;
     int64_t most, count;
 
-    *c = (QConv){ .planar = a->planar != 0 };
-    if (!operands(n, c) ||
-        !geometry(n, &n->in[0]->type, &c->w->type, &c->s) ||
+    if (!qconv_shape(n, c) ||
         !q_param(n, "x", n->in[0]->type.dt, false, (double)a->x_scale,
                  a->x_zp, &c->x) ||
         !q_result(n, a->output_dtype, c->x.dt, true, (double)a->y_scale,

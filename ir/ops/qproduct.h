@@ -22,6 +22,7 @@ typedef struct QConv {
     Requant rq;                 /* one multiplier, or one per channel */
 } QConv;
 bool qconv_get(const Node *n, QConv *c, Arena *arena);
+bool qconv_shape(const Node *n, QConv *c);      /* s, planar, w, bias only */
 
 /* weights: b is a constant [n][k], one row per output channel, and the rows
  * of a are all alike; then the k terms fall into `groups` of which each sum
