@@ -2,6 +2,7 @@
  * the zero point taken out, one scale per output channel (or per group of
  * one), biases counted in units of the accumulator. */
 #include <math.h>
+#include <string.h>
 
 #include "../ir/ops/quant.h"
 #include "quantize.h"
@@ -41,12 +42,25 @@ static int64_t scale_of(const Scales *t, int64_t elem)
            k * m->si;
 }
 
+/* Seen from the form of the map alone: one scale for all of a row. */
+static bool scale_per_row(const Scales *t)
+{
+    const QuantMap *m = &t->m;
+
+    if (m->so == 0 && m->sa == 0 && m->si == 0)
+        return true;
+    return t->by_cols ? m->so == 0 && m->len * m->inner == t->rows
+                      : m->si == 0 && m->inner % t->cols == 0;
+}
+
 /* Columns that share a scale in every row: all, a divisor of cols, or 0 when
  * the scales do not run that way. */
 static int64_t group_size(const Scales *t)
 {
     int64_t size = t->cols;
 
+    if (scale_per_row(t))
+        return size;
     for (int64_t r = 0; r < t->rows; r++) {
         int64_t run = 1;
         for (int64_t c = 1; c <= t->cols; c++, run++) {
@@ -68,12 +82,40 @@ static int64_t group_size(const Scales *t)
     return size;
 }
 
+static bool all_zero(const Value *z)
+{
+    for (int64_t i = 0; z && i < type_elems(&z->type); i++)
+        if (elem_get_int(z->type.dt, z->data, i))
+            return false;
+    return true;
+}
+
+/* Columns of x become rows, block by block of a cache. */
+static void turn_codes(const int8_t *x, int8_t *code, int64_t rows,
+                       int64_t cols)
+{
+    enum { BLOCK = 64 };
+
+    for (int64_t r0 = 0; r0 < rows; r0 += BLOCK)
+        for (int64_t c0 = 0; c0 < cols; c0 += BLOCK)
+            for (int64_t r = r0; r < rows && r < r0 + BLOCK; r++)
+                for (int64_t c = c0; c < cols && c < c0 + BLOCK; c++)
+                    code[r * cols + c] = x[c * rows + r];
+}
+
 static bool read_codes(Site *s, const Scales *t, Weights *w)
 {
     const Value *x = t->n->in[0], *z = node_in(t->n, 2);
     bool fit = true;
 
     w->code = NEW_ARRAY(s->g->arena, int8_t, w->rows * w->cols);
+    if (x->type.dt == DT_I8 && all_zero(z)) {
+        if (t->by_cols)
+            turn_codes(x->data, w->code, w->rows, w->cols);
+        else
+            memcpy(w->code, x->data, (size_t)(w->rows * w->cols));
+        return true;
+    }
     for (int64_t r = 0; r < w->rows; r++)
         for (int64_t c = 0; c < w->cols; c++) {
             int64_t e = elem_of(t, r, c);
