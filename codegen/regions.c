@@ -85,8 +85,8 @@ static int64_t kernel_scratch(const Node *n, const int64_t *count,
     return emit_fn(n->op) ? emit_scratch(t) : 0;
 }
 
-/* The most that a call needs, from the loop of depth d on: where a loop
- * slides, at its borders and between them. */
+/* The most that a call needs, from the loop of depth d on: in full turns and
+ * in the last one, and where a loop slides at its borders and between them. */
 static int64_t most_scratch(const Node *n, int d, int64_t *count,
                             int64_t *pos)
 {
@@ -98,10 +98,15 @@ static int64_t most_scratch(const Node *n, int d, int64_t *count,
         all = stage_offset(n, n->nin, count, pos, kernel);
         return all > align8(kernel) ? all : kernel;
     }
-    count[d] = region_at(n->region, d)->tile;
     pos[d] = 0;
-    if (!loop_slides(n, d))
-        return most_scratch(n, d + 1, count, pos);
+    if (!loop_slides(n, d)) {
+        const Region *r = region_at(n->region, d);
+        count[d] = r->extent % r->tile;
+        most = count[d] ? most_scratch(n, d + 1, count, pos) : 0;
+        count[d] = r->tile;
+        all = most_scratch(n, d + 1, count, pos);
+        return all > most ? all : most;
+    }
     count[d] = 1;
     first = node_runs(n, d, n->graph->scratch, &runs);
     for (int i = 0; i < runs; i++) {

@@ -76,6 +76,10 @@ bool node_same_place(const Node *n, int a, int b);
 bool node_slot_dense(const Node *n, int slot, const int64_t *count,
                      const int64_t *pos);
 
+/* Sizes of turns: the last turn of a loop may take fewer positions. `which`
+ * counts the combinations from 0, full turns; false behind the last. */
+bool node_turn_count(const Node *n, int which, int64_t *count);
+
 /* The node as one call computes it: types and attributes narrowed, constant
  * operands cut at position pos[d]. It is no part of the graph; n itself when
  * it is in no region. */

@@ -118,6 +118,21 @@ bool node_same_place(const Node *n, int a, int b)
     return p.base * sa == q.base * sb;
 }
 
+bool node_turn_count(const Node *n, int which, int64_t *count)
+{
+    for (int d = 0; d < region_depth(n->region); d++) {
+        const Region *r = region_at(n->region, d);
+        int64_t rest = r->extent % r->tile;
+        count[d] = r->tile;
+        if (!rest)
+            continue;
+        if (which & 1)
+            count[d] = rest;
+        which >>= 1;
+    }
+    return which == 0;
+}
+
 bool node_slot_dense(const Node *n, int slot, const int64_t *count,
                      const int64_t *pos)
 {

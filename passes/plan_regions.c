@@ -77,11 +77,10 @@ static bool stays_dense(Value *y, Region *store)
     y->store = store;
     for (int u = -1; u < y->nuse; u++) {
         const Node *n = u < 0 ? y->def : y->use[u];
-        for (int d = 0; d < region_depth(n->region); d++)
-            count[d] = region_at(n->region, d)->tile;
-        for (int i = -n->nout; i < n->nin; i++)
-            if (node_slot(n, i) == y)
-                dense = dense && node_slot_dense(n, i, count, pos);
+        for (int k = 0; node_turn_count(n, k, count); k++)
+            for (int i = -n->nout; i < n->nin; i++)
+                if (node_slot(n, i) == y)
+                    dense = dense && node_slot_dense(n, i, count, pos);
     }
     y->store = natural;
     return dense;

@@ -109,6 +109,14 @@ static void search(Search *s)
     }
 }
 
+/* Loops cost time and code: without a budget, a fiftieth of the arena. */
+static bool is_worth(const PassOptions *opt, int64_t least, int64_t whole)
+{
+    if (opt->optimize == OPTIMIZE_RAM || opt->budget)
+        return least < whole;
+    return least < whole - whole / 50;
+}
+
 bool pass_stream(Graph *g, const PassOptions *opt, bool *changed)
 {
     Search s = { .opt = opt };
@@ -128,7 +136,7 @@ bool pass_stream(Graph *g, const PassOptions *opt, bool *changed)
     map_init(&s.tried, g->scratch);
     search(&s);
     least = s.best ? plan_arena(s.best, opt) : whole;
-    if (least >= whole)
+    if (!is_worth(opt, least, whole))
         return true;
     stream_tiles(s.best, opt, s.goal > least ? s.goal : least);
     graph_become(g, s.best);

@@ -1,0 +1,106 @@
+#!/bin/sh
+# stream.sh BUILD [long] - the memory floor: models of the shapes that
+# bench/vit.py makes, quantized, compiled under an arena of the size that
+# their streaming must reach, run, and compared with the interpreter; what the
+# report says is what the C file says. `long` adds the larger models, and runs
+# them on the boards with 320 KiB of RAM.
+cd "$(dirname "$0")/../.." || exit 1
+build=${1:-build}
+long=${2:-}
+out=$build/stream
+mkdir -p "$out"
+passed=0 failed=0 skipped=0
+
+ok() { passed=$((passed + 1)); }
+bad() { failed=$((failed + 1)); echo "FAIL $1"; }
+skip() { skipped=$((skipped + 1)); echo "SKIP $1"; }
+
+# name of a shape, further words for vit.py -> $out/NAME.onnx, int8
+quantized()
+{
+    shape=$1 name=$2
+    shift 2
+    [ -f "$out/$name.onnx" ] && return
+    python3 bench/vit.py "$shape" "$@" -o "$out/$name.mcu" &&
+        python3 bench/vit.py "$shape" --images 1 -o "$out/$name.npy" &&
+        "$build/mcufc" -q "$out/$name.mcu" --quantize int8 --residual int8 \
+            --calib "$out/$name.npy" -o "$out/$name.onnx"
+}
+
+# fits BYTES MODEL OPTION...: under --arena; report = macro; stack; output
+fits()
+{
+    bytes=$1 model=$2
+    shift 2
+    "$build/mcufc" -q "$model" --name m --arena "$bytes" "$@" \
+        -o "$out/m.c" --report="$out/m.json" ||
+        { bad "$model $*: not in $bytes bytes"; return; }
+    is=$(sed -n 's/.*"arena": {"bytes": \([0-9]*\).*/\1/p' "$out/m.json")
+    stack=$(sed -n 's/.*"stack_bytes": \([0-9]*\).*/\1/p' "$out/m.json")
+    grep -q "^#define M_ARENA_BYTES ${is}u" "$out/m.c" && ok ||
+        bad "$model $*: the report says $is, the C file does not"
+    [ "$stack" -le 2048 ] && ok || bad "$model $*: stack $stack"
+    "$build/mcufc" -q "$model" --arena "$bytes" "$@" --check-plan \
+        "$out/m.json" >/dev/null && ok || bad "$model $*: plan not valid"
+}
+
+verified()      # MODEL OPTION...: integers are compared bit by bit
+{
+    "$build/mcufc" -q "$@" --verify >"$out/verify.log" 2>&1 && ok ||
+        bad "$*: $(tail -1 "$out/verify.log")"
+}
+
+# the loops change no bit: outputs with and without them
+same_without()
+{
+    model=$1 input=$2
+    for skip in stream,lean ""; do
+        "$build/mcufc" -q "$model" ${skip:+--skip=$skip} --io quantized \
+            --name m -o "$out/m_$skip.c"
+    done
+    [ "$(grep -c 'for (int r' "$out/m_.c")" -gt 0 ] && ok ||
+        bad "$model: no loops"
+    verified "$model" --io quantized --skip=stream
+}
+
+python3 -c "" 2>/dev/null || {
+    skip "python3 is not here"
+    echo "stream: $passed passed, $failed failed, $skipped skipped"
+    exit
+}
+quantized tiny tiny || bad "DeiT-Tiny is not quantized"
+fits 155648 "$out/tiny.onnx" --io quantized
+verified "$out/tiny.onnx" --io quantized --arena 155648
+same_without "$out/tiny.onnx"
+quantized tiny joint --joint || bad "one product for q, k, v: not quantized"
+fits 155648 "$out/joint.onnx" --io quantized
+verified "$out/joint.onnx" --io quantized --arena 155648
+
+# a decoder's step, 512 tokens: the caches and 8 KiB
+sed 's/const T = 256/const T = 512/; s/256\.0/512.0/g' \
+    examples/text/llama.mcu >"$out/llama.mcu"
+fits 663552 "$out/llama.mcu" --state auto
+verified "$out/llama.mcu" --state auto --arena 663552
+
+if [ -n "$long" ]; then
+    quantized small small || bad "DeiT-Small is not quantized"
+    fits 180224 "$out/small.onnx" --io quantized
+    fits 172032 "$out/small.onnx" --io quantized --input-layout nhwc
+    quantized base base || bad "DeiT-Base is not quantized"
+    fits 319488 "$out/base.onnx" --io quantized
+    quantized mcuformer mcuformer || bad "MCUFormer is not quantized"
+    fits 180224 "$out/mcuformer.onnx" --io quantized
+    if command -v qemu-system-arm >/dev/null; then
+        verified "$out/tiny.onnx" --io quantized --arena 152K \
+            --target cortex-m7
+        verified "$out/small.onnx" --io quantized --arena 176K \
+            --target cortex-m55
+        verified "$out/base.onnx" --io quantized --arena 312K \
+            --target cortex-m55
+    else
+        skip "qemu-system-arm is not here"
+    fi
+fi
+rm -f "$out"/m*.c "$out"/m.json
+echo "stream: $passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
