@@ -140,8 +140,12 @@ static int64_t rounded(int64_t bytes)
  * one begins f behind the other's beginning or that one b behind it. */
 static int64_t least_bytes(int64_t in, int64_t out, int64_t f, int64_t b)
 {
-    int64_t ahead = larger(f > 0 ? rounded(f) + in : in, out);
-    int64_t behind = larger(b > 0 ? rounded(b) + out : out, in);
+    int64_t ahead, behind;
+
+    f = f < out ? f : out;      /* further apart is never needed: DSA_NEVER */
+    b = b < in ? b : in;
+    ahead = larger(f > 0 ? rounded(f) + in : in, out);
+    behind = larger(b > 0 ? rounded(b) + out : out, in);
 
     ahead = ahead < behind ? ahead : behind;
     return ahead < in + out ? ahead : in + out;
