@@ -336,6 +336,33 @@ int64_t plan_steps_live(Graph *g, const PassOptions *opt, int64_t *live)
     return inputs;
 }
 
+/* First and last step of n, or of the loops around it. */
+static int begins(const Node *n)
+{
+    const Region *r = region_at(n->region, 0);
+
+    return r ? r->first : n->index;
+}
+
+static int ends(const Node *n)
+{
+    const Region *r = region_at(n->region, 0);
+
+    return r ? r->last : n->index;
+}
+
+/* Others may live in v's buffer when v is long dead. */
+static bool is_live(const Value *v, int step)
+{
+    int last = v->def ? ends(v->def) : INPUT_TIME;
+
+    if (!v->buf || step < (v->def ? begins(v->def) : INPUT_TIME))
+        return false;
+    for (int i = 0; i < v->nuse; i++)
+        last = ends(v->use[i]) > last ? ends(v->use[i]) : last;
+    return step <= last || (v->is_output && step <= v->buf->last);
+}
+
 int64_t plan_peak(Graph *g, const PassOptions *opt, Value **list, int *n)
 {
     int64_t *live, most;
@@ -351,11 +378,9 @@ int64_t plan_peak(Graph *g, const PassOptions *opt, Value **list, int *n)
             peak = t;
         }
     *n = 0;
-    for (int i = 0; i < g->nvalue; i++) {
-        const Buffer *b = g->value[i]->buf;
-        if (b && b->first <= peak && peak <= b->last)
+    for (int i = 0; i < g->nvalue; i++)
+        if (is_live(g->value[i], peak))
             list[(*n)++] = g->value[i];
-    }
     forget_plan(g);
     return most;
 }
