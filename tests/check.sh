@@ -53,6 +53,7 @@ suite pools tests/e2e/pools.sh "$build"
 suite share tests/e2e/share.sh "$build"
 suite html tests/e2e/html.sh "$build"
 suite arena tests/e2e/arena.sh "$build"
+suite stream tests/e2e/stream.sh "$build" ${long:+long}
 suite elastic tests/e2e/elastic.sh "$build"
 suite widths tests/e2e/widths.sh "$build"
 suite boards tests/e2e/boards.sh "$build" ${long:+long}
