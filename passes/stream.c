@@ -117,10 +117,21 @@ static bool is_worth(const PassOptions *opt, int64_t least, int64_t whole)
     return least < whole - whole / 50;
 }
 
+/* From a copy of g as it is. */
+static bool start(Search *s, const Graph *g)
+{
+    s->g = graph_clone(g);
+    if (g->nlevel && !widths_attach(s->g))
+        return false;
+    s->g->overlap = true;       /* loops promise, whether kernels do or not */
+    map_init(&s->tried, g->scratch);
+    return true;
+}
+
 bool pass_stream(Graph *g, const PassOptions *opt, bool *changed)
 {
-    Search s = { .opt = opt };
-    int64_t whole, least;
+    Search s = { .opt = opt }, w;
+    int64_t whole, least, slid;
 
     if (graph_has_regions(g) || g->placed || opt->npool ||
         (opt->optimize == OPTIMIZE_SPEED && !opt->budget))
@@ -129,13 +140,24 @@ bool pass_stream(Graph *g, const PassOptions *opt, bool *changed)
     s.goal = opt->optimize == OPTIMIZE_RAM ? 0 : opt->budget;
     if (whole <= s.goal)
         return true;
-    s.g = graph_clone(g);
-    if (g->nlevel && !widths_attach(s.g))
+    if (!start(&s, g))
         return false;
-    s.g->overlap = true;        /* loops promise, whether kernels do or not */
-    map_init(&s.tried, g->scratch);
     search(&s);
     least = s.best ? plan_arena(s.best, opt) : whole;
+    w = (Search){ .opt = opt, .goal = s.goal };
+    if (least > s.goal) {
+        if (!start(&w, g))
+            return false;
+        if (stream_windows(w.g, opt)) {
+            w.best = graph_clone(w.g);
+            search(&w);
+            slid = plan_arena(w.best, opt);
+            if (slid < least) {
+                least = slid;
+                s = w;
+            }
+        }
+    }
     if (!is_worth(opt, least, whole))
         return true;
     stream_tiles(s.best, opt, s.goal > least ? s.goal : least);

@@ -49,6 +49,9 @@ bool stream_value(Graph *g, Value *v);
  * `goal`. */
 void stream_tiles(Graph *g, const PassOptions *opt, int64_t goal);
 
+/* stream_windows.c: stretches with windows, row by row; true when some. */
+bool stream_windows(Graph *g, const PassOptions *opt);
+
 /* stream_heads.c: an Attention, head by head. */
 bool stream_heads(Graph *g, Node *n);
 
