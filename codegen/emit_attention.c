@@ -21,7 +21,8 @@ bool attend_ranged(const Attn *a)
 /* Plain attention over all keys may go 32 queries at a time, three times as
  * fast; the scratch for it, or 0 where that is not possible or more than an
  * eighth of what queries, keys and values take. (With less, a feed-forward
- * layer four times as wide stays the peak.) */
+ * layer four times as wide stays the peak.) In a loop it is for who chooses
+ * the tile: fewer than 16 queries need no blocks. */
 static int64_t block_scratch(const Node *n, const Attn *a)
 {
     int64_t size = 4, bytes = 32 * (a->dk + a->total) * size;
@@ -30,9 +31,10 @@ static int64_t block_scratch(const Node *n, const Attn *a)
         a->softcap > 0 || a->past || a->total == 0 || a->q_len < 16 ||
         !node_out(n, ATTN_Y) || node_out(n, ATTN_QK) ||
         node_out(n, ATTN_PRESENT_K) || node_out(n, ATTN_PRESENT_V) ||
-        bytes * 8 > a->batch * size *
-                    (a->heads * a->q_len * a->dk +
-                     a->kv_heads * a->total * (a->dk + a->dv)))
+        (!n->region &&
+         bytes * 8 > a->batch * size *
+                     (a->heads * a->q_len * a->dk +
+                      a->kv_heads * a->total * (a->dk + a->dv))))
         return 0;
     return bytes;
 }
