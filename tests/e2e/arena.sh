@@ -32,8 +32,8 @@ loops()         # bytes, model, options...
     bytes=$1
     shift
     [ -f "$1" ] || { skip "$1 is not here"; return; }
-    "$build/mcufc" -q "$@" --report="$out/r.json" -o "$out/m.c" ||
-        { bad "$*: exit $?"; return; }
+    "$build/mcufc" -q "$@" --require-gap 0 --report="$out/r.json" \
+        -o "$out/m.c" || { bad "$*: exit $?"; return; }
     is=$(sed -n 's/.*"arena": {"bytes": \([0-9]*\).*/\1/p' "$out/r.json")
     [ "$is" -le "$bytes" ] && ok || bad "$*: $is bytes, more than $bytes"
 }
@@ -65,9 +65,11 @@ done
 
 for f in examples/*/*.onnx "$m"/*.onnx "$m"/shapes/*.onnx; do
     [ -f "$f" ] || { skip "$f is not here"; continue; }
-    if "$build/mcufc" -q "$f" --require-gap 0 --skip=stream \
-        -o "$out/m.c"; then ok
-    else bad "$f: not proved optimal"; fi
+    for skip in "" stream; do
+        if "$build/mcufc" -q "$f" --require-gap 0 ${skip:+--skip=$skip} \
+            -o "$out/m.c"; then ok
+        else bad "$f ${skip:+--skip=$skip}: not proved optimal"; fi
+    done
 done
 rm -f "$out/m.c"
 echo "arena: $passed passed, $failed failed, $skipped skipped"
