@@ -137,8 +137,14 @@ static void needed(const Node *n, const Region *store, int *first, int *last)
 
 void plan_needed(const Value *v, int *first, int *last)
 {
-    int from = v->def ? v->def->index : -1, to = from;
+    int from = v->def ? v->def->index : -1, to = from, axis;
+    int64_t fresh;
 
+    if (value_carried(v, &axis, &fresh) > 0) {  /* from turn to turn */
+        *first = v->store->first;
+        *last = v->store->last;
+        return;
+    }
     if (v->def)
         needed(v->def, v->store, &from, &to);
     for (int i = 0; i < v->nuse; i++) {
