@@ -234,17 +234,31 @@ static int birth(Node *const *step, const Buffer *buf, int nsteps)
     return buf->first;
 }
 
+/* What dies with the loops that begin with buf, where it lies over that. */
+static void loops_lie_over(Buf *b, const char **comma, const Plan *p,
+                           Node *const *step, const Buffer *buf)
+{
+    const Region *r = buf->first >= 0 && buf->first < p->nsteps
+                          ? region_at(step[buf->first]->region, 0) : NULL;
+
+    for (int i = 0; r && i < p->nbuf; i++)
+        if (region_lies_over(r, buf, p->buf[i]))
+            json_overlap(b, comma, p->buf[i]->name, r->first,
+                         buf->offset - p->buf[i]->offset, false);
+}
+
 /* Other buffers whose dying bytes it lies over; and values that share it with
  * an earlier one, and where they begin. */
-static void json_overlaps(Buf *b, Node *const *step, const Buffer *buf,
-                          int nsteps)
+static void json_overlaps(Buf *b, const Plan *p, Node *const *step,
+                          const Buffer *buf)
 {
     const char *comma = "";
-    int first = birth(step, buf, nsteps);
+    int nsteps = p->nsteps, first = birth(step, buf, nsteps);
 
     buf_puts(b, "\"overlaps\": [");
     if (first >= 0 && first < nsteps && !buf->is_scratch)
         lies_over(b, &comma, step[first], buf);
+    loops_lie_over(b, &comma, p, step, buf);
     for (int t = first + 1; t <= buf->last && t < nsteps; t++)
         for (int i = 0; i < step[t]->nout; i++) {
             const Value *v = step[t]->out[i];
@@ -271,7 +285,7 @@ static void json_buffers(Buf *b, const Graph *g, const Residents *r)
                    f->first, f->last);
         json_pool(b, p, f);
         buf_printf(b, ", \"store\": %s, ", residents_store(r, f));
-        json_overlaps(b, step, f, p->nsteps);
+        json_overlaps(b, p, step, f);
         buf_puts(b, ",\n      ");
         json_residents(b, r, f);
         buf_putc(b, '}');

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "../ir/region.h"
+#include "../passes/overlap.h"
 #include "../support/map.h"
 
 enum { ALIGN = 8 };
@@ -29,6 +30,8 @@ typedef struct Claim {
     bool *needed;               /* by value id: read behind the step, or left
                                    at the end; or what shows its bytes is */
     const Map *buffers;         /* by name */
+    const Saving *saved;        /* by buffer id; NULL: no class of loops that
+                                   may lie over what dies */
     Map counted;                /* names of the witness so far */
     const Json *tensors;
 } Claim;
@@ -118,13 +121,21 @@ static bool live_in_any(const Claim *c, const Value *v)
     return (!v->def || c->before[v->def->index]) && c->needed[v->id];
 }
 
+/* Bytes of b that may lie over what dies, at the step of the claim. */
+static int64_t saved_bytes(const Claim *c, const Buffer *b)
+{
+    const Saving *s = c->saved && b ? &c->saved[b->id] : NULL;
+
+    return s && s->first <= c->step && c->step <= s->last ? s->bytes : 0;
+}
+
 /* Bytes that a line of a witness can have, or -1 after a message. */
 static int64_t buffer_bytes(const Claim *c, const Json *j, const char *name)
 {
     const Buffer *b = map_get(c->buffers, name);
 
     if (b && b->first <= c->step && c->step <= b->last)
-        return rounded(b->bytes);
+        return rounded(b->bytes) - saved_bytes(c, b);
     plan_bad(c->f, j, "'%s': nothing of the name '%s' is live at step %d",
              c->name, name, c->step);
     return -1;
@@ -174,7 +185,8 @@ static int64_t line_bytes(const Claim *c, const Json *j, const char *name)
                   : buffer_bytes(c, j, name);
 }
 
-/* `NAME beside them`: a result, as far as it cannot lie over the others. */
+/* `NAME beside them`: a result, as far as it cannot lie over the others; of
+ * loops what they make, from their first step to their last. */
 static const char *beside(const Claim *c, const char *name)
 {
     static const char suffix[] = " beside them";
@@ -183,6 +195,8 @@ static const char *beside(const Claim *c, const char *name)
         return NULL;
     name = arena_printf(c->f->c->arena, "%.*s",
                         (int)(strlen(name) - strlen(suffix)), name);
+    if (saved_bytes(c, map_get(c->buffers, name)))
+        return name;
     for (int i = 0; i < c->node->nout; i++)
         if (c->node->out[i] && !strcmp(c->node->out[i]->name, name))
             return name;
@@ -312,6 +326,7 @@ bool plan_bounds(const PlanFile *f)
     const Json *arena = json_get(f->root, "arena"), *rows;
     const Plan *p = f->g->plan;
     bool found = false;
+    const Saving *saved = NULL;
     Map buffers;
     int64_t own;
 
@@ -321,14 +336,18 @@ bool plan_bounds(const PlanFile *f)
     if (!plan_list(f, arena, "bounds", &rows) ||
         !plan_int(f, arena, "lower_bound", &own))
         return false;
+    if (f->nloop)
+        saved = overlap_savings(f->g);
     map_init(&buffers, f->g->scratch);
     for (int i = 0; i < p->nbuf; i++)
         if (!p->buf[i]->is_scratch && !p->buf[i]->is_state)
             map_put(&buffers, p->buf[i]->name, p->buf[i]);
     for (int i = 0; i < rows->n; i++) {
         Claim c = { .f = f, .row = rows->item[i], .buffers = &buffers };
-        if (!plan_text(f, c.row, "class", &c.name) || !name_class(&c) ||
-            !check_claim(&c))
+        if (!plan_text(f, c.row, "class", &c.name) || !name_class(&c))
+            return false;
+        c.saved = c.overlap ? saved : NULL;
+        if (!check_claim(&c))
             return false;
         found |= c.bound == own;
     }

@@ -1,7 +1,8 @@
 /* plan_overlaps.c - --check-plan: bytes that two values have in common.
  *
  * Inside a buffer, values take over from each other; between buffers, a
- * result may lie over an operand that dies with it. Both must be declared in
+ * result may lie over an operand that dies with it, and what loops write over
+ * what dies with them. Both must be declared in
  * overlaps[], truly; whether the op can do it is passes/check_plan.c's
  * question, which replays reads and writes in the declared direction.
  */
@@ -9,6 +10,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "../ir/region.h"
 
 static long long ll(int64_t x)
 {
@@ -56,6 +59,19 @@ static bool check_inside(Over *o, const Buffer *b, const Value *v,
     return true;
 }
 
+/* One step, or the loops around it, of which b begins with the first step and
+ * x, which was there before, dies with the last. */
+static bool takes_over(const Over *o, const Buffer *b, const Buffer *x)
+{
+    const Region *r;
+
+    if (!meet(b, x) || b->first < 0 || b->first >= o->f->g->plan->nsteps ||
+        b->is_scratch)
+        return false;
+    r = region_at(o->step[b->first]->region, 0);
+    return r ? region_lies_over(r, b, x) : b->first == x->last;
+}
+
 /* b, made by the step, lies over x, which dies there. */
 static bool check_over(Over *o, const Buffer *b, const Buffer *x,
                        const Entry *e)
@@ -63,10 +79,9 @@ static bool check_over(Over *o, const Buffer *b, const Buffer *x,
     PlanFile *f = o->f;
     bool backward = !strcmp(e->direction, "backward");
     int way = backward ? -1 : 1;
+    bool loops;
 
-    if (strcmp(x->name, e->name) || !meet(b, x) || b->first != x->last ||
-        b->first < 0 || b->first >= f->g->plan->nsteps || b->is_scratch ||
-        o->step[b->first]->region)
+    if (strcmp(x->name, e->name) || !takes_over(o, b, x))
         return plan_bad(f, e->at, "buffer '%s' and '%s' do not overlap",
                         b->name, e->name);
     if (e->step != b->first || e->shift != b->offset - x->offset ||
@@ -75,11 +90,15 @@ static bool check_over(Over *o, const Buffer *b, const Buffer *x,
                         "%lld bytes on; not step %lld, %lld, %s", b->name,
                         e->name, b->first, ll(b->offset - x->offset),
                         ll(e->step), ll(e->shift), e->direction);
-    if (o->walks[b->first] == -way)
-        return plan_bad(f, e->at, "step %d walks forward and backward",
+    loops = o->step[b->first]->region != NULL;
+    if (loops ? backward : o->walks[b->first] == -way)
+        return plan_bad(f, e->at, loops ? "step %d is in loops, which walk "
+                        "forward" : "step %d walks forward and backward",
                         b->first);
-    o->walks[b->first] = (int8_t)way;
-    o->step[b->first]->backward = backward;
+    if (!loops) {
+        o->walks[b->first] = (int8_t)way;
+        o->step[b->first]->backward = backward;
+    }
     PUSH(f->c->arena, f->over, f->nover, f->capover,
          ((OverPair){ b->id, x->id }));
     return true;

@@ -213,7 +213,8 @@ static int64_t *common_bytes(const PlanFile *f)
         int64_t to = y->offset + y->bytes;
         if (x->offset + x->bytes < to)
             to = x->offset + x->bytes;
-        common[y->first] += to - from;
+        for (int t = y->first; t <= x->last; t++)       /* one, or loops */
+            common[t] += to - from;
     }
     return common;
 }

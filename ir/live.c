@@ -68,9 +68,24 @@ bool value_lies_over(const Value *y, int k)
            b->offset < x->offset + x->bytes;
 }
 
+bool region_lies_over(const Region *r, const Buffer *out, const Buffer *in)
+{
+    return out->first == r->first && out->last > r->last &&
+           in->first < r->first && in->last == r->last &&
+           out->pool == in->pool && !out->is_scratch && !in->is_scratch &&
+           in->offset < out->offset + out->bytes &&
+           out->offset < in->offset + in->bytes;
+}
+
 static int64_t least(int64_t a, int64_t b)
 {
     return a < b ? a : b;
+}
+
+static int64_t common_bytes(const Buffer *a, const Buffer *b)
+{
+    return least(a->offset + a->bytes, b->offset + b->bytes) -
+           (a->offset > b->offset ? a->offset : b->offset);
 }
 
 /* Bytes that the first result shares with operands that die. */
@@ -79,15 +94,26 @@ static int64_t shared_bytes(const Node *n, int pool)
     int64_t sum = 0;
 
     for (int o = 0; o < n->nout; o++)
-        for (int k = 0; n->out[o] && k < n->nin; k++) {
-            const Buffer *b = n->out[o]->buf, *x;
-            if (!value_lies_over(n->out[o], k) ||
-                (pool >= 0 && b->pool != pool))
-                continue;
-            x = n->in[k]->buf;
-            sum += least(b->offset + b->bytes, x->offset + x->bytes) -
-                   (b->offset > x->offset ? b->offset : x->offset);
-        }
+        for (int k = 0; n->out[o] && k < n->nin; k++)
+            if (value_lies_over(n->out[o], k) &&
+                (pool < 0 || n->out[o]->buf->pool == pool))
+                sum += common_bytes(n->out[o]->buf, n->in[k]->buf);
+    return sum;
+}
+
+/* Bytes that what the loops r write shares with what dies with them. */
+static int64_t loop_bytes(const Plan *p, const Region *r, int pool)
+{
+    int64_t sum = 0;
+
+    for (int i = 0; i < p->nbuf; i++) {
+        const Buffer *out = p->buf[i];
+        if (out->first != r->first || (pool >= 0 && out->pool != pool))
+            continue;
+        for (int k = 0; k < p->nbuf; k++)
+            if (region_lies_over(r, out, p->buf[k]))
+                sum += common_bytes(out, p->buf[k]);
+    }
     return sum;
 }
 
@@ -107,6 +133,13 @@ int64_t *plan_live(const Graph *g, int pool, Arena *arena)
         live[t + 1] += live[t];
     for EACH_NODE(n, g)
         live[n->index + 1] -= shared_bytes(n, pool);
+    for EACH_NODE(n, g) {
+        const Region *r = region_at(n->region, 0);
+        int64_t bytes = r && r->first == n->index ? loop_bytes(p, r, pool)
+                                                  : 0;
+        for (int t = n->index; bytes && t <= r->last; t++)
+            live[t + 1] -= bytes;
+    }
     return live;
 }
 

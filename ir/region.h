@@ -63,6 +63,10 @@ int64_t value_stored_bytes(const Value *v);
  * from the inputs on. (That an output stays is not counted.) */
 int value_first_step(const Value *v);
 int value_last_step(const Value *v);
+/* live.c: does `out`, which begins with the loops r and stays, lie over bytes
+ * of `in`, which was there before and dies with them? (What is stored inside
+ * is neither.) */
+bool region_lies_over(const Region *r, const Buffer *out, const Buffer *in);
 
 /* Elements from the first that is stored to the tile's: base, and per loop
  * so many times the position of its turn, and the index that is made. */

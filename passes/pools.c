@@ -118,7 +118,7 @@ static void make_items(Pools *s)
     }
 }
 
-/* What x and a buffer of the same pool have in common at the step at which
+/* What x and a buffer of the same pool have in common at the steps at which
  * one begins over the other, at most. */
 static void add_common(const Pools *s, const Item *x, int k, int sign)
 {
@@ -126,9 +126,10 @@ static void add_common(const Pools *s, const Item *x, int k, int sign)
         const OverlapPair *p = &s->over.pair[i];
         const Buffer *o = p->in == x->buf ? p->out
                         : p->out == x->buf ? p->in : NULL;
-        if (o && s->item[s->where[o->id]].pool == k)
-            s->live[p->node->index - INPUT_TIME] +=
-                sign * overlap_common(p);
+        if (!o || s->item[s->where[o->id]].pool != k)
+            continue;
+        for (int t = p->first; t <= p->last; t++)
+            s->live[t - INPUT_TIME] += sign * overlap_common(p);
     }
 }
 
