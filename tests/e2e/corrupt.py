@@ -28,6 +28,10 @@ UNITS = {"QConv", "QMaxPool", "QAveragePool", "QMatMul", "QAdd", "QMul",
 # in its place need not be copied
 JOINS = {"z": ("c", "f", "e"), "r": ("q", "p")}
 
+# what loops write over what dies with them: how far ahead of what they read
+# of `x` they are with `z`, in region/over-dying*, by (bytes of x, of z)
+LEADS = {(6144, 8192): 1984, (1536, 2048): 496}
+
 TEXTS = {
     "fork": """<ir_version: 10, opset_import: ["" : 21]>
 fork (float[8] x) => (float[8] y, float[24] z) {
@@ -306,6 +310,12 @@ class Arena:
 
     def __init__(self, truth, plan, order, at):
         self.truth, self.order, self.at = truth, order, at
+        spans = [(b, *lives(truth, order, b)) for b in plan["buffers"]]
+        self.handed = {}        # by value: what takes its bytes, in loops
+        for b, d, _, _ in hand_overs(truth, order, spans, bases(plan)):
+            for v in d["values"]:
+                self.handed.setdefault(v["name"], set()).update(
+                    u["name"] for u in b["values"])
         self.byte = [None] * plan["arena"]["bytes"]
         for name, v in truth.value.items():
             if v["at"] < 0:
@@ -343,7 +353,8 @@ class Arena:
             return True
         if step is None or self.truth.loop[step] is None:
             return False
-        owners = {root} | set(self.heirs(root, step))
+        owners = {root} | set(self.heirs(root, step)) | \
+            self.handed.get(name, set())
         return all(b in owners for b in part)
 
 
@@ -373,15 +384,55 @@ def meets(a, n, b, m):
     return a < b + m and b < a + n
 
 
+def handed_over(truth, order, span, dying):
+    """[first, last] of the outermost loops with which a buffer of the first
+    span begins, and one of the second, which was there before, dies"""
+    for loop, s in truth.spans(order).items():
+        if truth.outer[loop] is None and span[0] == s[0] and \
+                span[1] > s[1] and dying[0] < s[0] and dying[1] == s[1]:
+            return s[:2]
+    return None
+
+
+def hand_overs(truth, order, spans, base):
+    """(buffer, dying buffer, first, last) of all that meet in loops"""
+    for b, *span in spans:
+        for d, *dying in spans:
+            s = handed_over(truth, order, span, dying)
+            if s and b["kind"] != "scratch" and \
+                    d["kind"] not in ("scratch", "state") and \
+                    meets(base[b.get("pool")] + b["offset"], b["bytes"],
+                          base[d.get("pool")] + d["offset"], d["bytes"]):
+                yield b, d, s[0], s[1]
+
+
+def loops_over(truth, at, b, d):
+    """May what loops write to b lie over d? True, False, None: not known"""
+    ways = {o["direction"] for o in b["overlaps"] if o["with"] == d["name"]}
+    if ways != {"forward"}:
+        return False
+    if "x" not in at or "z" not in at or \
+            [v["name"] for v in b["values"]] != ["z"] or \
+            d["values"][0]["name"] != "x":
+        return None
+    lead = LEADS.get((truth.value["x"]["bytes"], truth.value["z"]["bytes"]))
+    return None if lead is None else at["x"] - at["z"] >= lead
+
+
 def apart(truth, plan, order, at, reads, makes):
     """Live buffers share no byte, but for what dies where a result begins:
     None, UNKNOWN, or what is wrong"""
     base = bases(plan)
     spans = [(b, *lives(truth, order, b)) for b in plan["buffers"]]
-    unknown = None
+    handed = list(hand_overs(truth, order, spans, base))
+    ok = [loops_over(truth, at, b, d) for b, d, _, _ in handed]
+    if False in ok:
+        return "overwritten in a loop"
+    unknown = UNKNOWN if None in ok else None
     for t in range(-1, truth.n + 1):
         used = bytearray(plan["arena"]["bytes"])
-        dying = [(b, f, l) for b, f, l in spans if f < l == t]
+        dying = [(b, f, l) for b, f, l in spans if f < l == t or any(
+            b is d and s <= t <= e for _, d, s, e in handed)]
         for b, first, last in spans:
             if not first <= t <= last or (b, first, last) in dying:
                 continue
@@ -392,7 +443,9 @@ def apart(truth, plan, order, at, reads, makes):
             used[a:e] = b"\1" * (e - a)
             for d, _, _ in dying:
                 c = base[d.get("pool")] + d["offset"]
-                if not meets(a, b["bytes"], c, d["bytes"]):
+                if not meets(a, b["bytes"], c, d["bytes"]) or any(
+                        b is o and d is i and s <= t <= e
+                        for o, i, s, e in handed):
                     continue
                 if first < t or b["kind"] == "scratch" or t >= truth.n or \
                         d["kind"] in ("scratch", "state") or \
@@ -479,6 +532,8 @@ def replay(truth, plan, order, at, scratch):
     unknown = apart(truth, plan, order, at, reads, makes)
     if unknown not in (None, UNKNOWN):
         return unknown
+    if unknown and arena.handed:        # tile by tile: not known here
+        return unknown
     for t in turns(truth, order, 0, truth.n, None):
         if t < 0:
             arena.turn(~t)
@@ -493,6 +548,21 @@ def replay(truth, plan, order, at, scratch):
     return unknown
 
 
+def declare_loops(truth, order, plan, walks):
+    """overlaps[] of what loops write over what dies with them"""
+    spans = [(b, b["first_step"], b["last_step"]) for b in plan["buffers"]]
+    for b, d, first, last in hand_overs(truth, order, spans, bases(plan)):
+        if b.get("pool") != d.get("pool"):
+            continue
+        a, c = b["offset"], d["offset"]
+        b["overlaps"].append({
+            "with": d["name"], "step": first, "shift": a - c,
+            "direction": walks.get((b["values"][0]["name"],), "forward")})
+        for step in plan["steps"][first:last + 1]:
+            step["live_bytes"] -= min(a + b["bytes"], c + d["bytes"]) - \
+                max(a, c)
+
+
 def declare_over(plan, walks):
     """overlaps[] of results that lie over what dies in their step"""
     for b in plan["buffers"]:
@@ -502,7 +572,8 @@ def declare_over(plan, walks):
             if d is b or b.get("pool") != d.get("pool") or \
                     d["last_step"] != b["first_step"] or \
                     d["kind"] in ("scratch", "state") or \
-                    d["first_step"] == d["last_step"]:
+                    d["first_step"] == d["last_step"] or \
+                    plan["steps"][b["first_step"]]["region"] is not None:
                 continue
             a, c = b["offset"], d["offset"]
             if a < c + d["bytes"] and c < a + b["bytes"]:
@@ -585,6 +656,7 @@ def in_line(truth, plan):
                 if at[o["name"]][1]:
                     o["pool"] = at[o["name"]][1]
     declare_over(plan, walks)
+    declare_loops(truth, order, plan, walks)
     claims_in_line(truth, plan, order)
     number_loops(truth, plan, order)
     total = 0
@@ -861,7 +933,8 @@ def plans(build, out, shared):
     yield "examples/vit-mnist/vit_mnist.onnx", ["--bisect", "0"]
     yield "examples/vit-mnist/vit_mnist.onnx", [
         "--pool", "dtcm=16K", "--pool", "sram=64K"]
-    for name in ("heads", "mlp-rows", "concat-in-place"):
+    for name in ("heads", "mlp-rows", "concat-in-place", "over-dying",
+                 "over-dying-codes"):
         yield f"tests/golden/region/{name}.mcu", []
     yield "tests/golden/region/heads.mcu", ["--keep-inputs"]
     for path in sorted(glob.glob(os.path.join(shared, "models", "0[136]*"))):
