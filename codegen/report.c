@@ -268,6 +268,19 @@ static void json_overlaps(Buf *b, const Plan *p, Node *const *step,
     buf_puts(b, "]");
 }
 
+/* Does a turn leave some of it to the next one? */
+static bool is_carried(const Graph *g, const Buffer *f)
+{
+    int64_t fresh;
+    int axis;
+
+    for (int i = 0; i < g->nvalue; i++)
+        if (g->value[i]->buf == f &&
+            value_carried(g->value[i], &axis, &fresh) > 0)
+            return true;
+    return false;
+}
+
 static void json_buffers(Buf *b, const Graph *g, const Residents *r)
 {
     const Plan *p = g->plan;
@@ -284,7 +297,9 @@ static void json_buffers(Buf *b, const Graph *g, const Residents *r)
                    "%d, \"last_step\": %d", ll(f->offset), ll(f->bytes),
                    f->first, f->last);
         json_pool(b, p, f);
-        buf_printf(b, ", \"store\": %s, ", residents_store(r, f));
+        buf_printf(b, ", \"store\": %s, \"carried\": %s, ",
+                   residents_store(r, f),
+                   is_carried(g, f) ? "true" : "false");
         json_overlaps(b, p, step, f);
         buf_puts(b, ",\n      ");
         json_residents(b, r, f);

@@ -23,7 +23,7 @@ rows()          # list, fields... -> { a, b, ... }, per element
                 v = $0
                 if (!match(v, "\"" key[i] "\": [^,}]*")) continue
                 v = substr(v, RSTART, RLENGTH); sub(/.*: /, "", v)
-                sub(/null/, "-1", v)
+                sub(/null/, "-1", v); sub(/true/, "1", v); sub(/false/, "0", v)
                 s = s " " v ","
             }
             print s " },"
@@ -38,12 +38,12 @@ program()
 static void poison(unsigned char *p, long step);
 #define M_STEP_END(i) poison(a->bytes, i)
 #include "m.c"
-typedef struct Buffer { long at, bytes, first, last, store; } Buffer;
+typedef struct Buffer { long at, bytes, first, last, store, carried; } Buffer;
 typedef struct Io { long at, bytes; const char *type; } Io;
 END
     echo 'static const Buffer buffers[] = {'
-    rows buffers offset bytes first_step last_step store
-    echo '{ 0, 0, 0, 0, 0 } }; static const struct { long loop; } steps[] = {'
+    rows buffers offset bytes first_step last_step store carried
+    echo '{ 0, 0, 0, 0, 0, 0 } }; static const struct { long loop; } steps[] = {'
     rows steps region
     echo '{ -1 } }; static const Io ins[] = {'
     rows inputs offset bytes dtype
@@ -59,11 +59,11 @@ static unsigned char dead[sizeof arena];
 static int on;
 
 /* In a loop inside that of its turns, or inside one where it is stored whole,
- * a buffer may be read in the next turn too. */
+ * a buffer may be read in the next turn too; and what is left to that. */
 static int lives(const Buffer *b, long step)
 {
-    long ends = step >= 0 && steps[step].loop != b->store ? b->last + 1
-                                                          : b->last;
+    long ends = step >= 0 && (b->carried || steps[step].loop != b->store)
+                ? b->last + 1 : b->last;
 
     return b->first <= step && step < ends;
 }
