@@ -46,11 +46,11 @@ KERNEL void mcu_conv_tap_T(const int32_t *g, const T *x, int kz, int ky,
 
 /* One group: m output images from `channels` input images. 32 output pixels
  * of some taps at a time are gathered on the stack and multiplied with all
- * output channels. Stack: 1408 bytes */
+ * output channels. Stack: 1280 bytes */
 KERNEL void mcu_conv_T(const int32_t *g, int m, int channels, const T *x,
                        const T *w, const T *bias, T *y)
 {
-    enum { TAPS = (int)(1024 / (32 * sizeof(T))) };
+    enum { TAPS = (int)(896 / (32 * sizeof(T))) };
     const int image = g[0] * g[1] * g[2], pixels = g[3] * g[4] * g[5];
     const int taps = channels * g[6] * g[7] * g[8];
     T tile[TAPS * 32];

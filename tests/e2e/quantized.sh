@@ -49,7 +49,7 @@ arena_is()      # report, bytes: proved
 model()         # name, arena without overlaps, stored outputs too?
 {
     m=$shared/models/$1.onnx
-    check "$1 compiles" "$mcufc" "$m" -q --io quantized --skip=overlap \
+    check "$1 compiles" "$mcufc" "$m" -q --io quantized --skip=overlap,stream \
         -o "$out/m.c" "--report=$out/m.json"
     check "$1 in integers" no_islands "$out/m.json"
     check "$1 arena" arena_is "$out/m.json" "$2"
