@@ -284,8 +284,8 @@ void overlap_walks(Graph *g, const OverlapPairs *list)
     for (int i = 0; i < list->n; i++) {
         const OverlapPair *p = &list->pair[i];
         int64_t in = p->in->offset, out = p->out->offset;
-        if (p->node && p->in->pool == p->out->pool && in < out + p->out->bytes &&
-            out < in + p->in->bytes && in < out + p->forward)
+        if (p->node && p->in->pool == p->out->pool &&
+            in < out + p->out->bytes && out < in + p->in->bytes && in < out + p->forward)
             p->node->backward = true;
     }
 }

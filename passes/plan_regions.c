@@ -113,7 +113,8 @@ static bool can_view(const Lay *l, const Node *n, int o)
 
     if (!type_bytes(&y->type))
         return true;
-    if (node_slides(n) || !node_view_shift(n, o, &shift) || !may_join(l->g, x->buf, y) ||
+    if (node_slides(n) || !node_view_shift(n, o, &shift) ||
+        !may_join(l->g, x->buf, y) ||
         !region_within(natural, x->store) || !stays_dense(y, x->store))
         return false;
     if ((n->region || x->store) && shift)
