@@ -285,7 +285,8 @@ void overlap_walks(Graph *g, const OverlapPairs *list)
         const OverlapPair *p = &list->pair[i];
         int64_t in = p->in->offset, out = p->out->offset;
         if (p->node && p->in->pool == p->out->pool &&
-            in < out + p->out->bytes && out < in + p->in->bytes && in < out + p->forward)
+            in < out + p->out->bytes && out < in + p->in->bytes &&
+            in < out + p->forward)
             p->node->backward = true;
     }
 }
