@@ -46,7 +46,7 @@ KERNEL void mcu_conv_tap_T(const int32_t *g, const T *x, int kz, int ky,
 
 /* One group: m output images from `channels` input images. 32 output pixels
  * of some taps at a time are gathered on the stack and multiplied with all
- * output channels. Stack: 1280 bytes */
+ * output channels. Stack: 1408 bytes */
 KERNEL void mcu_conv_T(const int32_t *g, int m, int channels, const T *x,
                        const T *w, const T *bias, T *y)
 {
