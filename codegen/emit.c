@@ -102,6 +102,19 @@ const char *emit_const(Emit *e, const char *hint, DType dt, int64_t n,
     return weights_add(e->state->weights, hint, dt, n, data);
 }
 
+int emit_layout(Emit *e, const Value *w, int wanted)
+{
+    const char *key = arena_printf(e->arena, "%p", w->data);
+    int *layout = map_get(&e->state->layout, key);
+
+    if (!layout) {
+        layout = NEW(e->arena, int);
+        *layout = wanted;
+        map_put(&e->state->layout, key, layout);
+    }
+    return *layout;
+}
+
 const char *const_capture(ConstList *l, Arena *arena, const char *hint,
                           DType dt, int64_t n, const void *data)
 {

@@ -46,6 +46,9 @@ void emit_call(Emit *e, const char *kernel, DType t, DType i,
  * bytes are shared. Returns its C name, an array of dtype_ctype(dt). */
 const char *emit_const(Emit *e, const char *hint, DType dt, int64_t n,
                        const void *data);
+/* The layout, 1 or more, that weights have in the file: what the first step
+ * that reads them wanted. Two would be two copies. */
+int emit_layout(Emit *e, const Value *w, int wanted);
 /* C literal of a number in the dtype's C type, exact: 0x1.8p+1f, -7, 3u */
 const char *emit_literal(Emit *e, DType dt, double x);
 const char *emit_literal_int(Emit *e, DType dt, int64_t x);

@@ -202,7 +202,8 @@ static void emit_windows(Emit *e, const Node *n, const QConv *c)
 {
     bool packed = c->w->type.dt == DT_I4;
     int64_t k = window_terms(c) / c->s.group, m = c->s.group * c->s.mg;
-    bool panels = c->s.group == 1 && q_in_panels(c->w, c->s.win.out[1], k);
+    bool panels = c->s.group == 1 && q_in_panels(e, c->w, c->s.win.out[1],
+                                              k);
     int32_t g[NUMBERS];
     const char *name, *w, *bias, *mult;
 

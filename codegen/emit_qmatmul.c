@@ -8,6 +8,7 @@ EmitFn emit_qmatmul;
 ScratchFn scratch_qmatmul;
 
 enum { BLOCK = 4, BLOCK_BYTES = 6144, FEW = 16 };
+enum { ROWS = 1, PANELS };      /* layouts of int8 weights */
 
 int64_t qblock(int64_t k)
 {
@@ -20,12 +21,13 @@ int64_t q_wide(int64_t k)
 }
 
 /* Panels serve blocks of four rows; narrow ones waste half of a vector. */
-bool q_in_panels(const Value *w, int64_t rows, int64_t k)
+bool q_in_panels(Emit *e, const Value *w, int64_t rows, int64_t k)
 {
     int64_t cols = w->type.dim[0];
+    bool fit = rows >= BLOCK && qblock(k) == BLOCK && (cols > 8 || k <= FEW);
 
-    return w->type.dt == DT_I8 && rows >= BLOCK && qblock(k) == BLOCK &&
-           (cols > 8 || k <= FEW);
+    return w->type.dt == DT_I8 &&
+           emit_layout(e, w, fit ? PANELS : ROWS) == PANELS;
 }
 
 const char *q_panels(Emit *e, const Value *w, int64_t cols, int64_t k)
@@ -36,6 +38,7 @@ const char *q_panels(Emit *e, const Value *w, int64_t cols, int64_t k)
     const int8_t *from = w->data;
     int8_t *to = NEW_ARRAY(e->arena, int8_t, bytes);
 
+    emit_layout(e, w, PANELS);
     for (int64_t j = 0; j < cols; j++)
         for (int64_t i = 0; i < k; i++) {
             int64_t width = j / 16 < whole ? 16 : last;
@@ -172,7 +175,7 @@ void emit_qproduct(Emit *e, const Node *n, const QProduct *p)
                       n->backward };
     const char *w = NULL, *tail = "", *table, *bias, *mult;
 
-    panels = p->groups == 1 && q_in_panels(all, p->rows, k);
+    panels = p->groups == 1 && q_in_panels(e, all, p->rows, k);
     q_numbers(p->rq, g + 6);
     g[11] = (int32_t)p->groups;
     g[12] = (int32_t)k;

@@ -6,6 +6,8 @@
 #include "kernels.h"
 #include "weights.h"
 
+#include "../support/map.h"
+
 /* Constants that an emitter asked for, when they are only noted: loops cut
  * them and give each turn its own (regions.c). In the text each is a name
  * that begins with CAPTURED. */
@@ -29,6 +31,7 @@ struct EmitState {
     Kernels *kernels;
     Weights *weights;
     ConstList *capture;         /* NULL: constants go into the file */
+    Map layout;                 /* of packed weights, by their address */
 };
 
 #endif

@@ -11,8 +11,8 @@ int64_t qblock(int64_t k);
 int64_t q_wide(int64_t k);      /* up to a multiple of 16 */
 /* w, int8 rows of k, readable so far beyond its last row; often operand 1 */
 const char *q_weights(Emit *e, const Node *n, const Value *w, int64_t k);
-/* weights in panels, as qpair.c reads them, for rows of k terms */
-bool q_in_panels(const Value *w, int64_t rows, int64_t k);
+/* weights in panels, as qpair.c reads them, for rows of k terms? */
+bool q_in_panels(Emit *e, const Value *w, int64_t rows, int64_t k);
 const char *q_panels(Emit *e, const Value *w, int64_t cols, int64_t k);
 /* q of runtime_stub/kernels/qdot.c: five numbers; of == 0: one multiplier */
 void q_numbers(const Requant *r, int32_t *q);

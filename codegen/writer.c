@@ -718,6 +718,7 @@ static void join_file(Codegen *cg, Codegen *first)
         first->next = cg;
         return;
     }
+    map_init(&cg->state.layout, cg->arena);
     cg->state.kernels = kernels_new(cg->arena, name);
     cg->state.weights = weights_new(cg->arena, name,
                                     upper_case(cg->arena, name),

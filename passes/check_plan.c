@@ -12,18 +12,12 @@
  */
 #include "../ir/region.h"
 #include "../ir/relation.h"
+#include "owners.h"
 #include "passes.h"
-
-typedef struct Range {
-    int64_t from, to;           /* arena bytes [from, to) */
-    const Value *owner;
-    int64_t base;               /* address of the owner's byte 0 */
-} Range;
 
 typedef struct Check {
     Graph *g;
-    Range *range;               /* sorted, disjoint */
-    int n, cap;
+    Owners owners;
     const Value **root;         /* by value id: what a view really is */
     int64_t *shift;             /* and from which of its bytes on */
     int64_t count[REGION_DEPTH], pos[REGION_DEPTH];     /* of this turn */
@@ -149,66 +143,12 @@ static int64_t part_row(const Part *p, int64_t k, int64_t *base)
     return k ? -1 : at;
 }
 
-/* Ranges i - 1 and i become one where they hold the same. */
-static void merge(Check *c, int i)
-{
-    Range *a, *b;
-
-    if (i < 1 || i >= c->n)
-        return;
-    a = &c->range[i - 1];
-    b = &c->range[i];
-    if (a->to != b->from || a->owner != b->owner || a->base != b->base)
-        return;
-    a->to = b->to;
-    c->n--;
-    for (; i < c->n; i++)
-        c->range[i] = c->range[i + 1];
-}
-
-static void add(Check *c, Range r)
-{
-    int i;
-
-    if (r.from >= r.to)
-        return;
-    PUSH(c->g->scratch, c->range, c->n, c->cap, r);
-    for (i = c->n - 1; i > 0 && c->range[i - 1].from > r.from; i--)
-        c->range[i] = c->range[i - 1];
-    c->range[i] = r;
-    merge(c, i + 1);
-    merge(c, i);
-}
-
-/* Nobody owns [from, to) any more. */
-static void cut(Check *c, int64_t from, int64_t to)
-{
-    Range keep[2];
-    int out = 0, nkeep = 0;
-
-    for (int i = 0; i < c->n; i++) {
-        Range r = c->range[i];
-        if (r.to <= from || r.from >= to) {
-            c->range[out++] = r;
-            continue;
-        }
-        if (r.from < from)
-            keep[nkeep++] = (Range){ r.from, from, r.owner, r.base };
-        if (r.to > to)
-            keep[nkeep++] = (Range){ to, r.to, r.owner, r.base };
-    }
-    c->n = out;
-    for (int i = 0; i < nkeep; i++)
-        add(c, keep[i]);
-}
-
 static void take(Check *c, const Part *p)
 {
     int64_t base, at;
 
     for (int64_t k = 0; (at = part_row(p, k, &base)) >= 0; k++) {
-        cut(c, at, at + p->run);
-        add(c, (Range){ at, at + p->run, p->v, base });
+        owners_take(&c->owners, (Owned){ at, at + p->run, p->v, base });
     }
 }
 
@@ -217,40 +157,22 @@ static bool has_bytes(const Value *v)
     return v && !value_is_const(v) && type_bytes(&v->type) > 0;
 }
 
-/* The first range that ends behind a byte. */
-static int find_range(const Check *c, int64_t at)
-{
-    int low = 0, high = c->n;
-
-    while (low < high) {
-        int mid = (low + high) / 2;
-        if (c->range[mid].to <= at)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
-
 /* Every byte of [at, to) must be v's own, whose byte 0 is at base. */
 static bool owned_bytes(Check *c, const Value *v, int64_t base, int64_t at,
                         int64_t to, int step, const char *who)
 {
     const Value *root = c->root[v->id];
+    const Owned *o;
 
     base -= c->shift[v->id];
-
-    for (int i = find_range(c, at); i < c->n && at < to; i++) {
-        const Range *r = &c->range[i];
-        if (r->from > at)
-            break;
-        if (r->owner != root || r->base != base)
+    while (at < to && (o = owners_at(&c->owners, at))) {
+        if (o->owner != root || o->base != base)
             return diag_error(c->g->diag, "plan: step %d (%s) reads '%s', but"
                               " byte %lld holds '%s'%s", step, who, v->name,
-                              (long long)at, r->owner->name,
-                              r->owner == root ? " of another place or turn"
+                              (long long)at, o->owner->name,
+                              o->owner == root ? " of another place or turn"
                                                : "");
-        at = r->to;
+        at = o->to;
     }
     if (at < to)
         return diag_error(c->g->diag, "plan: step %d (%s) reads '%s', but "
@@ -477,7 +399,7 @@ static bool check_scratch(Check *c, const Node *n)
     if (!check_place(n, "scratch", n->scratch_buf, n->scratch_buf->offset,
                      n->scratch))
         return false;
-    cut(c, from, to);
+    owners_drop(&c->owners, from, to);
     return true;
 }
 
@@ -534,24 +456,6 @@ static bool check_calls(Check *c, const Node *n, int d)
     return true;
 }
 
-/* [from, to) moves down by `by` bytes, and nothing of it stays. */
-static void move_down(Check *c, int64_t from, int64_t to, int64_t by)
-{
-    Range *moved = NEW_ARRAY(c->g->scratch, Range, c->n + 1);
-    int n = 0;
-
-    for (int i = find_range(c, from); i < c->n && c->range[i].from < to; i++) {
-        Range r = c->range[i];
-        r.from = (r.from > from ? r.from : from) - by;
-        r.to = (r.to < to ? r.to : to) - by;
-        r.base -= by;
-        moved[n++] = r;
-    }
-    cut(c, from - by, to);
-    for (int i = 0; i < n; i++)
-        add(c, moved[i]);
-}
-
 /* What the turn before has left of v. */
 static void carry(Check *c, const Value *v)
 {
@@ -565,8 +469,8 @@ static void carry(Check *c, const Value *v)
     inner = type_span(&t, axis + 1, t.rank) * dtype_bytes(t.dt);
     for (int64_t i = 0; i < type_span(&t, 0, axis); i++) {
         int64_t at = base_address(c, v) + i * t.dim[axis] * inner;
-        move_down(c, at + fresh * inner, at + (fresh + left) * inner,
-                  fresh * inner);
+        owners_move_down(&c->owners, at + fresh * inner,
+                         at + (fresh + left) * inner, fresh * inner);
     }
 }
 
@@ -624,6 +528,7 @@ bool plan_check(Graph *g)
     Check c = { .g = g };
     Part p;
 
+    c.owners.arena = g->scratch;
     c.shift = NEW_ARRAY(g->scratch, int64_t, g->nvalue);
     c.root = NEW_ARRAY(g->scratch, const Value *, g->nvalue);
     for (int i = 0; i < g->nvalue; i++)

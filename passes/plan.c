@@ -317,7 +317,8 @@ int64_t plan_arena(Graph *g, const PassOptions *opt)
     return p->arena_bytes;
 }
 
-int64_t plan_steps_live(Graph *g, const PassOptions *opt, int64_t *live)
+/* The buffers of the present order, without offsets, and the bytes live. */
+static int64_t steps_live(Graph *g, const PassOptions *opt, int64_t *live)
 {
     Storage *s = graph_has_regions(g) ? NULL : storage_new(g, opt);
     Plan *p = plan_new(g, s, opt);
@@ -333,6 +334,14 @@ int64_t plan_steps_live(Graph *g, const PassOptions *opt, int64_t *live)
         for (int t = saved[i].first; saved[i].bytes && t <= saved[i].last;
              t++)
             live[t] -= saved[i].bytes;
+    return inputs;
+}
+
+int64_t plan_steps_live(Graph *g, const PassOptions *opt, int64_t *live)
+{
+    int64_t inputs = steps_live(g, opt, live);
+
+    forget_plan(g);
     return inputs;
 }
 
@@ -363,23 +372,42 @@ static bool is_live(const Value *v, int step)
     return step <= last || (v->is_output && step <= v->buf->last);
 }
 
-int64_t plan_peak(Graph *g, const PassOptions *opt, Value **list, int *n)
+/* Leaves the buffers behind. */
+static int64_t peak_step(Graph *g, const PassOptions *opt, int *step)
 {
     int64_t *live, most;
-    int count = 0, peak = INPUT_TIME;
+    int count = 0;
 
-    for EACH_NODE(node, g)
+    for EACH_NODE(n, g)
         count++;
     live = NEW_ARRAY(g->scratch, int64_t, count + 1);
-    most = plan_steps_live(g, opt, live);
+    most = steps_live(g, opt, live);
+    *step = INPUT_TIME;
     for (int t = 0; t < count; t++)
         if (live[t] > most) {
             most = live[t];
-            peak = t;
+            *step = t;
         }
+    return most;
+}
+
+int64_t plan_peak(Graph *g, const PassOptions *opt, int *step)
+{
+    int64_t most = peak_step(g, opt, step);
+
+    forget_plan(g);
+    return most;
+}
+
+int64_t plan_peak_values(Graph *g, const PassOptions *opt, Value **list,
+                         int *n)
+{
+    int step;
+    int64_t most = peak_step(g, opt, &step);
+
     *n = 0;
     for (int i = 0; i < g->nvalue; i++)
-        if (is_live(g->value[i], peak))
+        if (is_live(g->value[i], step))
             list[(*n)++] = g->value[i];
     forget_plan(g);
     return most;

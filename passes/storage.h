@@ -65,15 +65,16 @@ int64_t reserved_bytes(const Graph *g, const PassOptions *opt);
 /* Bytes at the arena's start that no step frees: states and the reserve. */
 int64_t state_bytes(const Graph *g, const PassOptions *opt);
 
-/* plan.c: bytes of the arena that the present order would get; leaves no
- * plan behind. */
+/* plan.c: bytes of the arena that the present order would get. (Nor
+ * this nor those that follow leave a plan behind.) */
 int64_t plan_arena(Graph *g, const PassOptions *opt);
-/* plan.c: most bytes live in one step, less what overlaps may save there,
- * and the n values that are, with room for all of the graph; leaves no plan
- * behind. */
-int64_t plan_peak(Graph *g, const PassOptions *opt, Value **list, int *n);
-/* plan.c: the bytes live in each step, counted so; returns those of the
- * inputs. Leaves the buffers behind, without offsets. */
+/* plan.c: most bytes live in one step, less what overlaps may save there, and
+ * which step that is (-1: before the first). */
+int64_t plan_peak(Graph *g, const PassOptions *opt, int *step);
+/* The same, and the n values that are, with room for all of the graph. */
+int64_t plan_peak_values(Graph *g, const PassOptions *opt, Value **list,
+                         int *n);
+/* The bytes live in each step, counted so; returns those of the inputs. */
 int64_t plan_steps_live(Graph *g, const PassOptions *opt, int64_t *live);
 
 typedef struct Live {

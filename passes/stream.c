@@ -11,6 +11,7 @@
 #include "storage.h"
 
 enum { MOST_MOVES = 4000 };
+static const int64_t MOST_PIECES = 1 << 22;
 
 /* Largest first; equal ones in the order of the graph. */
 static void sort_values(Value **v, int n)
@@ -36,6 +37,53 @@ static bool attack(Graph *g, Value *v)
     return stream_value(g, v);
 }
 
+/* Rows of a slot that a turn of n touches, each in one piece; what is stored
+ * as a tile is nearly one. */
+static int64_t slot_rows(const Node *n, int slot, const int64_t *count,
+                         const int64_t *pos)
+{
+    const Value *v = node_slot(n, slot);
+    int64_t rows = 1;
+    Cut cut[REGION_DEPTH];
+    Type t;
+
+    if (!v || value_is_const(v) || !node_cuts(n, slot, cut) ||
+        value_natural_store(v))
+        return 1;
+    t = node_tile_type(n, slot, count, pos);
+    for (int d = 0; d < region_depth(n->region); d++)
+        if (cut[d].axis > 0 && type_span(&t, 0, cut[d].axis) > rows)
+            rows = type_span(&t, 0, cut[d].axis);
+    return rows;
+}
+
+/* Pieces of memory that the turns of n touch, about; at most MOST_PIECES. */
+static int64_t node_pieces(const Node *n)
+{
+    int64_t turns = 1, rows = 0, count[REGION_DEPTH], pos[REGION_DEPTH];
+
+    for (int d = 0; d < region_depth(n->region); d++) {
+        const Region *r = region_at(n->region, d);
+        turns *= (r->extent - r->begin + r->tile - 1) / r->tile;
+        turns = turns < MOST_PIECES ? turns : MOST_PIECES;
+        count[d] = loop_slides(n, d) ? 1 : r->tile;
+        pos[d] = 0;
+    }
+    for (int i = -n->nout; i < n->nin; i++)
+        rows += slot_rows(n, i, count, pos);
+    return turns > MOST_PIECES / rows ? MOST_PIECES : turns * rows;
+}
+
+bool stream_small(const Graph *g)
+{
+    int64_t pieces = 0;
+
+    for EACH_NODE(n, g)
+        if (n->region && pieces < MOST_PIECES)
+            pieces += node_pieces(n);
+    return pieces < MOST_PIECES;
+}
+
 /* g becomes what `from` is. */
 static void graph_become(Graph *g, Graph *from)
 {
@@ -59,12 +107,12 @@ static void look(Search *s)
     Graph *g = s->g;
 
     s->live = NEW_ARRAY(g->scratch, Value *, g->nvalue + 1);
-    s->peak = plan_peak(g, s->opt, s->live, &s->n);
+    s->peak = plan_peak_values(g, s->opt, s->live, &s->n);
     sort_values(s->live, s->n);
 }
 
 /* One value at the peak out of it; true when there was one. What makes the
- * peak higher is taken back. */
+ * peak higher, or takes too many turns, is taken back. */
 static bool move(Search *s)
 {
     bool skip;
@@ -81,7 +129,7 @@ static bool move(Search *s)
         pass_dce(s->g, s->opt, &skip);
         graph_tidy(s->g);
         look(s);
-        if (s->peak <= peak)
+        if (s->peak <= peak && stream_small(s->g))
             return true;
         map_put(&s->tried, name, s);
         graph_become(s->g, before);
@@ -148,7 +196,7 @@ bool pass_stream(Graph *g, const PassOptions *opt, bool *changed)
     if (least > s.goal) {
         if (!start(&w, g))
             return false;
-        if (stream_windows(w.g, opt)) {
+        if (stream_windows(w.g, opt, s.goal)) {
             w.best = graph_clone(w.g);
             search(&w);
             slid = plan_arena(w.best, opt);

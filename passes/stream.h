@@ -5,6 +5,10 @@
 #include "../ir/region.h"
 #include "edit.h"
 
+/* Loops whose turns can be walked one by one, as the planner and the checker
+ * do? */
+bool stream_small(const Graph *g);
+
 /* stream_parts.c: nodes that compute positions [from, from + count) of
  * `extent` along an axis of v, and nothing else, before `at`; what does not
  * depend on the position is shared. */
@@ -49,8 +53,9 @@ bool stream_value(Graph *g, Value *v);
  * `goal`. */
 void stream_tiles(Graph *g, const PassOptions *opt, int64_t goal);
 
-/* stream_windows.c: stretches with windows, row by row; true when some. */
-bool stream_windows(Graph *g, const PassOptions *opt);
+/* stream_windows.c: stretches with windows, row by row, until the arena is at
+ * most `goal`; true when some. */
+bool stream_windows(Graph *g, const PassOptions *opt, int64_t goal);
 
 /* stream_heads.c: an Attention, head by head. */
 bool stream_heads(Graph *g, Node *n);

@@ -3,7 +3,7 @@
  * Steps that follow each other become a loop over the rows of the last one's
  * result where relations allow it. Of the stretches around the step with
  * most bytes live the one is taken that makes the arena smallest, again and
- * again; nothing is computed twice.
+ * again, until it is no larger than the goal; nothing is computed twice.
  */
 #include "stream.h"
 
@@ -81,7 +81,7 @@ static Region *form(Graph *g, Node *first, Node *last, int axis)
     }
     for (Node *n = first; ok && n != last->next; n = n->next)
         ok = node_can_tile(n);
-    if (ok)
+    if (ok && stream_small(g))
         return r;
     leave(last, r);
     return NULL;
@@ -93,41 +93,24 @@ typedef struct Best {
     int axis;
 } Best;
 
-static int64_t peak_of(Graph *g, const PassOptions *opt, int *step)
-{
-    int64_t *live = NEW_ARRAY(g->scratch, int64_t, g->last->index + 2);
-    int64_t most = plan_steps_live(g, opt, live);
-
-    *step = 0;
-    for (int t = 0; t <= g->last->index; t++)
-        if (live[t] > live[*step])
-            *step = t;
-    most = live[*step] > most ? live[*step] : most;
-    for (int i = 0; i < g->nvalue; i++)
-        g->value[i]->buf = NULL;
-    for EACH_NODE(n, g)
-        n->scratch_buf = NULL;
-    g->plan = NULL;
-    return most;
-}
-
 static void try_stretch(Graph *g, const PassOptions *opt, Node *first,
                         Node *last, Best *best)
 {
-    for (int axis = 1; axis <= 2; axis++) {
+    int rank = last->out[0] ? last->out[0]->type.rank : 0;
+
+    for (int axis = 0; axis < rank; axis++) {
         Region *r = form(g, first, last, axis);
         int64_t peak, arena = INT64_MAX;
         int step;
         if (!r)
             continue;
-        peak = peak_of(g, opt, &step);
+        peak = plan_peak(g, opt, &step);
         if (peak < best->arena)
             arena = plan_arena(g, opt);
         if (arena < best->arena ||
             (arena == best->arena && peak < best->peak))
             *best = (Best){ arena, peak, first, last, axis };
         leave(last, r);
-        return;
     }
 }
 
@@ -141,7 +124,7 @@ static Node *step_at(Graph *g, int index)
 }
 
 /* True when a stretch around the peak has become a loop. */
-static bool best_stretch(Graph *g, const PassOptions *opt)
+static bool best_stretch(Graph *g, const PassOptions *opt, int64_t goal)
 {
     Best best = { 0, 0, NULL, NULL, 0 };
     Node *peak, *first;
@@ -149,7 +132,9 @@ static bool best_stretch(Graph *g, const PassOptions *opt)
 
     graph_number(g);
     best.arena = plan_arena(g, opt);
-    best.peak = peak_of(g, opt, &step);
+    best.peak = plan_peak(g, opt, &step);
+    if (best.arena <= goal)
+        return false;
     peak = step_at(g, step < 0 ? 0 : step);
     for (first = peak; first && !first->region && before <= REACH;
          first = first->prev, before++) {
@@ -165,11 +150,11 @@ static bool best_stretch(Graph *g, const PassOptions *opt)
     return true;
 }
 
-bool stream_windows(Graph *g, const PassOptions *opt)
+bool stream_windows(Graph *g, const PassOptions *opt, int64_t goal)
 {
     bool some = false;
 
-    while (best_stretch(g, opt))
+    while (best_stretch(g, opt, goal))
         some = true;
     graph_number(g);
     return some;
