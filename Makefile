@@ -118,11 +118,11 @@ demo-matvit demo-mcuformer: demo-%: deps
 	@examples/$*/demo.sh $(BUILD)
 
 check: deps-check
-	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@$(MAKE) --no-print-directory -j$$(nproc) all test-programs
 	@tests/check.sh $(BUILD)
 
 check-long: deps-check
-	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@$(MAKE) --no-print-directory -j$$(nproc) all test-programs
 	@tests/check.sh $(BUILD) long
 
 # PYTHON: one that has numpy and, for the comparison, onnxruntime

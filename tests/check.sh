@@ -1,71 +1,62 @@
 #!/bin/sh
 # check.sh BUILD [long] - every test suite, each a program that ends in a
-# line `NAME: N passed, N failed, N skipped`; this adds them up. The last
-# line is `N passed, N failed, N skipped`, the exit status 0 when none failed.
+# line `NAME: N passed, N failed, N skipped`; this adds them up. As many run
+# at a time as there are processors. The last line is `N passed, N failed,
+# N skipped`, the exit status 0 when none failed.
 cd "$(dirname "$0")/.." || exit 1
 build=${1:-build}
 long=${2:-}
 log=$build/check
 mkdir -p "$log"
-passed=0 failed=0 skipped=0
 
-count()         # log file, suite name, exit status
+# name, command; those that take longest first
+suites()
 {
-    line=$(grep -E "^$2: [0-9]+ passed, [0-9]+ failed" "$1" | tail -1)
-    if [ -z "$line" ]; then
-        echo "$2: no result (exit status $3), see $1"
-        failed=$((failed + 1))
-        return
-    fi
-    echo "$line"
-    set -- $(echo "${line#*: }" | tr -d ,) 0 skipped
-    passed=$((passed + $1)) failed=$((failed + $3)) skipped=$((skipped + $5))
+    cat <<END
+ops tests/e2e/ops.sh $build $long
+models tests/e2e/models.sh $build
+law tests/law.sh $build
+skip tests/skip.sh $build $long
+malformed tests/fuzz/malformed.sh $build $long
+poison tests/e2e/poison.sh $build
+twins tests/e2e/twins.sh $build
+stack tests/e2e/stack.sh $build
+quantized tests/e2e/quantized.sh $build $long
+corrupt python3 tests/e2e/corrupt.py $build ${long:+--rounds 10000}
+widths tests/e2e/widths.sh $build
+boards tests/e2e/boards.sh $build $long
+golden make -s golden BUILD=$build
+unit tests/suite_unit.sh $build
+layers tests/suite_layers.sh
+cli tests/e2e/cli.sh $build
+plan tests/e2e/plan.sh $build
+pools tests/e2e/pools.sh $build
+share tests/e2e/share.sh $build
+html tests/e2e/html.sh $build
+arena tests/e2e/arena.sh $build
+stream tests/e2e/stream.sh $build $long
+elastic tests/e2e/elastic.sh $build
+integer tests/e2e/integer.sh $build
+quantize python3 tests/e2e/quantize.py $build
+windows python3 tests/e2e/windows.py $build --rounds ${long:+4}4
+END
+    [ -n "$long" ] || return
+    cat <<END
+demos tests/e2e/demos.sh $build
+conformance tests/e2e/conformance.sh $build
+text tests/fuzz/text.sh $build
+END
 }
 
-suite()         # name, command...
-{
-    name=$1
-    shift
-    "$@" >"$log/$name.log" 2>&1
-    status=$?
-    grep -E '^(FAIL|SKIP)' "$log/$name.log" | head -20
-    count "$log/$name.log" "$name" $status
-}
-
-[ -n "$long" ] && ORDER_ROUNDS=1000 && export ORDER_ROUNDS
-# random layers of every integer kernel
-[ -n "$long" ] && MCUFC_LAYERS=10000 && export MCUFC_LAYERS
-suite layers tests/suite_layers.sh
-suite unit tests/suite_unit.sh "$build"
-suite golden make -s golden BUILD="$build"
-suite law tests/law.sh "$build"
-suite skip tests/skip.sh "$build" ${long:+long}
-suite cli tests/e2e/cli.sh "$build"
-suite models tests/e2e/models.sh "$build"
-suite plan tests/e2e/plan.sh "$build"
-suite twins tests/e2e/twins.sh "$build"
-suite quantized tests/e2e/quantized.sh "$build" ${long:+long}
-suite stack tests/e2e/stack.sh "$build"
-suite poison tests/e2e/poison.sh "$build"
-suite corrupt python3 tests/e2e/corrupt.py "$build" \
-    ${long:+--rounds 10000}
-suite pools tests/e2e/pools.sh "$build"
-suite share tests/e2e/share.sh "$build"
-suite html tests/e2e/html.sh "$build"
-suite arena tests/e2e/arena.sh "$build"
-suite stream tests/e2e/stream.sh "$build" ${long:+long}
-suite elastic tests/e2e/elastic.sh "$build"
-suite widths tests/e2e/widths.sh "$build"
-suite boards tests/e2e/boards.sh "$build" ${long:+long}
-suite integer tests/e2e/integer.sh "$build"
-suite ops tests/e2e/ops.sh "$build" ${long:+long}
-suite quantize python3 tests/e2e/quantize.py "$build"
-suite windows python3 tests/e2e/windows.py "$build" --rounds ${long:+4}4
-suite malformed tests/fuzz/malformed.sh "$build" ${long:+long}
-if [ -n "$long" ]; then
-    suite demos tests/e2e/demos.sh "$build"
-    suite conformance tests/e2e/conformance.sh "$build"
-    [ -x tests/fuzz/text.sh ] && suite text tests/fuzz/text.sh "$build"
+if [ -n "$long" ]; then         # random orders, layers of integer kernels
+    export ORDER_ROUNDS=1000 MCUFC_LAYERS=10000
 fi
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" = 0 ]
+rm -f "$log"/*.result
+suites | xargs -P "$(nproc)" -L 1 tests/suite.sh "$log"
+suites | while read -r name rest; do
+    cat "$log/$name.result" 2>/dev/null || echo "$name 0 1 0"
+done | awk '{ passed += $2; failed += $3; skipped += $4 }
+    END {
+        printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
+        exit failed > 0
+    }'
