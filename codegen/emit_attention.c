@@ -334,10 +334,11 @@ static void emit_blocks(const Attend *t)
               "%lld, %s, %lld, %s, %lld, %s, work, %s, %lld",
               (long long)a->total, (long long)a->dk, (long long)a->dv,
               attend_place(t, "x0", a->q, "h", "i"), (long long)a->q.t,
-              attend_place(t, "x1", a->k, attend_kv_head(t), NULL), (long long)a->k.t,
-              attend_place(t, "x2", a->v, attend_kv_head(t), NULL), (long long)a->v.t,
-              number(t, (double)a->scale), attend_place(t, "y0", a->y, "h", "i"),
-              (long long)a->y.t);
+              attend_place(t, "x1", a->k, attend_kv_head(t), NULL),
+              (long long)a->k.t,
+              attend_place(t, "x2", a->v, attend_kv_head(t), NULL),
+              (long long)a->v.t, number(t, (double)a->scale),
+              attend_place(t, "y0", a->y, "h", "i"), (long long)a->y.t);
     for (int i = 0; i < 3; i++)
         e_close(e);
 }

@@ -214,7 +214,8 @@ bool board_run(Compile *c, const char *dir, const Codegen *cg)
         return false;
     if (!put_file(c, dir, "board.h") || !put_file(c, dir, "board.c") ||
         !put_file(c, dir, "board.ld") || !put_weights(c, dir) ||
-        !build(c, dir, t, codegen_sizes(cg).stack, codegen_upper(cg)) || !emulate(c, dir, t))
+        !build(c, dir, t, codegen_sizes(cg).stack, codegen_upper(cg)) ||
+        !emulate(c, dir, t))
         return false;
     print_counts(c, dir, t);
     return print_sizes(c, dir, t);

@@ -1,6 +1,7 @@
 /* board.h - building and running a verification program: on the host, or on
- * the board of --target under QEMU, with an STM32F746's memory. The folder holds model.c,
- * model_main.c and in.bin (and w.bin with --weights-file); out.bin comes out.
+ * the board of --target under QEMU, with an STM32F746's memory. The folder
+ * holds model.c, model_main.c and in.bin (and w.bin with --weights-file);
+ * out.bin comes out.
  */
 #ifndef MCUFC_BOARD_H
 #define MCUFC_BOARD_H

@@ -1,6 +1,7 @@
 /* boundary.c - options that change what goes in and out of a model:
  * --input-norm (uint8 camera data), --input-layout (camera order) and --state
- * (persistent buffers). All edit the freshly built graph, so that every pass sees the result.
+ * (persistent buffers). All edit the freshly built graph, so that every pass
+ * sees the result.
  */
 #include "compile.h"
 

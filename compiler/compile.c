@@ -520,8 +520,8 @@ int compile_run(Compile *c)
     int rc;
 
     c->name = o->name ? o->name : default_name(c);
-    if (!check_output(c) || !parse_pools(c) || !passes_known(o->skip, c->diag) ||
-        !passes_known(o->passes, c->diag) ||
+    if (!check_output(c) || !parse_pools(c) ||
+        !passes_known(o->skip, c->diag) || !passes_known(o->passes, c->diag) ||
         (o->dump_after && strcmp(o->dump_after, "all") &&
          !passes_known(o->dump_after, c->diag)))
         return EXIT_USAGE;

@@ -1,6 +1,6 @@
 /* compress.c - --elastic and --low-rank: what they ask for is read and
- * compress/ changes the network, before quantization. Everything after it takes the result for
- * the model.
+ * compress/ changes the network, before quantization. Everything after it takes
+ * the result for the model.
  */
 #include <ctype.h>
 #include <math.h>

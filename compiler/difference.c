@@ -2,10 +2,10 @@
  *
  * Integers must be equal. Floats may differ by 1e-4 relative plus 2e-5 of
  * the tensor's largest magnitude: kernels sum in another order than the
- * interpreter. Where floats that were computed pass through QuantizeLinear, a sum
- * that lies within that bound of a rounding boundary moves its result by one
- * step; so there up to 1 % of the elements may differ by one step. Integer
- * ops are exact.
+ * interpreter. Where floats that were computed pass through QuantizeLinear, a
+ * sum that lies within that bound of a rounding boundary moves its result by
+ * one step; so there up to 1 % of the elements may differ by one step.
+ * Integer ops are exact.
  */
 #include "verify.h"
 

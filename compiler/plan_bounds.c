@@ -233,14 +233,15 @@ static bool counts_in_place(const Claim *c)
     const Node *n = c->node;
     const Value *y = n ? node_out(n, 0) : NULL;
 
-    if (!c->any || !y || !op_has(n->op, T_MAP) || !map_get(&c->counted, y->name) ||
-        c->f->c->opt->no_reuse)
+    if (!c->any || !y || !op_has(n->op, T_MAP) ||
+        !map_get(&c->counted, y->name) || c->f->c->opt->no_reuse)
         return false;
     for (int k = 0; k < n->nin; k++) {
         const Value *x = n->in[k];
         bool dies = x && !x->is_output &&
                     !(x->is_input && c->f->c->opt->keep_inputs) &&
-                    type_equal(&x->type, &y->type) && map_get(&c->counted, x->name);
+                    type_equal(&x->type, &y->type) &&
+                    map_get(&c->counted, x->name);
         for (int i = 0; dies && i < x->nuse; i++)
             dies = x->use[i] == n;
         if (dies)

@@ -1,7 +1,8 @@
 /* prove.c - --prove: after every pass the interpreter runs the graph on the
- * same inputs as before the first optional one, and the results are compared. What
- * goes wrong inside of mcufc leaves a reproducer: the text of the graph as it
- * was before the pass, which continues with that pass when it is compiled. */
+ * same inputs as before the first optional one, and the results are compared.
+ * What goes wrong inside of mcufc leaves a reproducer: the text of the graph
+ * as it was before the pass, which continues with that pass when it is
+ * compiled. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -52,8 +52,9 @@ if [ -n "$long" ]; then         # random orders, layers of integer kernels
     export ORDER_ROUNDS=1000 MCUFC_LAYERS=10000
 fi
 rm -f "$log"/*.result
-suites | xargs -P "$(nproc)" -L 1 tests/suite.sh "$log"
-suites | while read -r name rest; do
+list=$(suites | sed 's/ *$//')  # a blank at the end would join two lines
+echo "$list" | xargs -P "$(nproc)" -L 1 tests/suite.sh "$log"
+echo "$list" | while read -r name rest; do
     cat "$log/$name.result" 2>/dev/null || echo "$name 0 1 0"
 done | awk '{ passed += $2; failed += $3; skipped += $4 }
     END {

@@ -3,40 +3,24 @@
 # the most bytes that any order has live, with overlap what the kernels' units
 # allow; and on every model the plan equals its lower bound. These are classes
 # of plans of whole tensors: --skip=stream; what loops need is less.
-cd "$(dirname "$0")/../.." || exit 1
-build=${1:-build}
-shared=${MCUFC_SHARED:-../shared}
-out=$build/arena
-mkdir -p "$out"
-passed=0 failed=0 skipped=0
+suite=arena
+. "$(dirname "$0")/lib.sh"
 
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)); echo "FAIL $1"; }
-skip() { skipped=$((skipped + 1)); echo "SKIP $1"; }
-
-# the plan must be this large at most, and proved: all classes without a gap
-exactly()       # bytes, model, options...
+# arena WHAT BYTES MODEL OPTION...: the plan is proved, and its bytes are -eq
+# (all classes without a gap) or -le (with loops) so many
+arena()
 {
-    bytes=$1
-    shift
+    relation=$1 bytes=$2
+    shift 2
     [ -f "$1" ] || { skip "$1 is not here"; return; }
-    "$build/mcufc" -q "$@" --require-gap 0 --report="$out/r.json" \
-        -o "$out/m.c" || { bad "$*: not proved optimal"; return; }
+    "$mcufc" -q "$@" --require-gap 0 --report="$out/r.json" -o "$out/m.c" ||
+        { bad "$*: not proved optimal"; return; }
     is=$(sed -n 's/.*"arena": {"bytes": \([0-9]*\).*/\1/p' "$out/r.json")
-    [ "$is" = "$bytes" ] && ok || bad "$*: $is bytes, not $bytes"
+    [ "$is" "$relation" "$bytes" ] && ok ||
+        bad "$*: $is bytes, not $relation $bytes"
 }
-
-# with loops: at most so many
-loops()         # bytes, model, options...
-{
-    bytes=$1
-    shift
-    [ -f "$1" ] || { skip "$1 is not here"; return; }
-    "$build/mcufc" -q "$@" --require-gap 0 --report="$out/r.json" \
-        -o "$out/m.c" || { bad "$*: exit $?"; return; }
-    is=$(sed -n 's/.*"arena": {"bytes": \([0-9]*\).*/\1/p' "$out/r.json")
-    [ "$is" -le "$bytes" ] && ok || bad "$*: $is bytes, more than $bytes"
-}
+exactly() { arena -eq "$@"; }
+loops() { arena -le "$@"; }
 
 m=$shared/models
 q="--io quantized"
@@ -72,4 +56,4 @@ for f in examples/*/*.onnx "$m"/*.onnx "$m"/shapes/*.onnx; do
     done
 done
 rm -f "$out/m.c"
-echo "arena: $passed passed, $failed failed, $skipped skipped"
+finish

@@ -1,22 +1,8 @@
 #!/bin/sh
 # boards.sh BUILD [long] - generated C on Cortex-M boards under QEMU, inside
 # an STM32F746's 320 KiB of RAM: the same results as the interpreter's.
-cd "$(dirname "$0")/../.." || exit 1
-build=${1:-build}
-shared=${MCUFC_SHARED:-../shared}
-out=$build/boards
-mkdir -p "$out"
-passed=0 failed=0 skipped=0
-
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)); echo "FAIL $1"; }
-skip() { skipped=$((skipped + 1)); echo "SKIP $1"; }
-
-finish()
-{
-    echo "boards: $passed passed, $failed failed, $skipped skipped"
-    exit
-}
+suite=boards
+. "$(dirname "$0")/lib.sh"
 
 for tool in arm-none-eabi-gcc qemu-system-arm; do
     command -v $tool >/dev/null 2>&1 || { skip "no $tool here"; finish; }

@@ -1,37 +1,9 @@
 #!/bin/sh
 # cli.sh BUILD - the command line as a user meets it: exit codes, messages,
 # files that are written or are not.
-cd "$(dirname "$0")/../.." || exit 1
-build=${1:-build}
-mcufc=$build/mcufc
+suite=cli
+. "$(dirname "$0")/lib.sh"
 model=examples/vit-mnist/vit_mnist.onnx
-out=$build/cli
-rm -rf "$out"
-mkdir -p "$out"
-passed=0 failed=0
-
-check()         # what, wanted exit status, pattern in the output, command...
-{
-    what=$1 want=$2 pattern=$3
-    shift 3
-    "$@" >"$out/log" 2>&1
-    status=$?
-    if [ $status = "$want" ] &&
-       { [ -z "$pattern" ] || grep -qE -e "$pattern" "$out/log"; }; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAIL $what: exit $status (wanted $want), pattern '$pattern'"
-        head -3 "$out/log"
-    fi
-}
-truth()         # what, command that must succeed
-{
-    what=$1
-    shift
-    if "$@"; then passed=$((passed + 1))
-    else failed=$((failed + 1)); echo "FAIL $what"; fi
-}
 
 check "no model" 2 'no model given' "$mcufc"
 check "unknown option" 2 "unknown option '--frobnicate'" \
@@ -128,4 +100,4 @@ if command -v g++ >/dev/null 2>&1; then
             -fsyntax-only -x c++ -include "$out/l.h" /dev/null
     done
 fi
-echo "cli: $passed passed, $failed failed"
+finish

@@ -1,41 +1,14 @@
 #!/bin/sh
 # elastic.sh BUILD - --elastic against models that were cut by hand, bit for
 # bit; and every feed-forward layer of the real transformers.
-cd "$(dirname "$0")/../.." || exit 1
-build=${1:-build}
-shared=${MCUFC_SHARED:-../shared}
-out=$build/elastic
-mkdir -p "$out"
-passed=0 failed=0 skipped=0
-
-truth()         # what, command that must succeed
-{
-    what=$1
-    shift
-    if "$@" >"$out/log" 2>&1; then passed=$((passed + 1))
-    else failed=$((failed + 1)); echo "FAIL $what"; head -3 "$out/log"; fi
-}
-skip() { skipped=$((skipped + 1)); echo "SKIP $1"; }
+suite=elastic
+. "$(dirname "$0")/lib.sh"
 
 # A model of two layers of E = 4 features; the first layer is an MLP of $1
-# hidden neurons, the second a gated one of $2. Weights are a function of
-# (matrix, row, column), so that a narrower model has a prefix of them.
+# hidden neurons, the second a gated one of $2.
 model()
 {
-    awk -v h1="$1" -v h2="$2" '
-        function w(k, i, j) { return sin(k * 7.1 + i * 3.3 + j * 1.7) }
-        function matrix(name, k, rows, cols,    i, j, s) {
-            s = sprintf("float[%d,%d] %s = {", rows, cols, name)
-            for (i = 0; i < rows; i++) for (j = 0; j < cols; j++)
-                s = s sprintf("%s%.6f", i + j ? ", " : "", w(k, i, j))
-            return s "}"
-        }
-        function vector(name, k, n,    j, s) {
-            s = sprintf("float[%d] %s = {", n, name)
-            for (j = 0; j < n; j++)
-                s = s sprintf("%s%.6f", j ? ", " : "", w(k, 0, j))
-            return s "}"
-        }
+    awk -v h1="$1" -v h2="$2" "$awk_weights"'
         BEGIN {
             print "<ir_version: 10, opset_import: [\"\" : 21]>"
             print "m (float[3,4] x) => (float[3,4] y) <"
@@ -243,4 +216,4 @@ layers "$shared/models/03_cct_xs_v1_global.onnx" 4
 layers "$shared/models/04_kwt1_speechcommands12_wav16k_fp32.onnx" 12
 layers "$shared/models/05_stories260K_step_kv256.onnx" 5
 layers "$shared/models/shapes/deit_tiny.onnx" 12
-echo "elastic: $passed passed, $failed failed, $skipped skipped"
+finish

@@ -1,20 +1,9 @@
 #!/bin/sh
 # html.sh BUILD - the HTML report: complete, self-contained, safe against
 # names; where chromium is installed, drawn and worked as a user does.
-cd "$(dirname "$0")/../.." || exit 1
-build=${1:-build}
-out=$build/html
-mkdir -p "$out"
-passed=0 failed=0 skipped=0
+suite=html
+. "$(dirname "$0")/lib.sh"
 
-truth()         # what, command that must succeed
-{
-    what=$1
-    shift
-    if "$@" >"$out/log" 2>&1; then passed=$((passed + 1))
-    else failed=$((failed + 1)); echo "FAIL $what"; head -3 "$out/log"; fi
-}
-skip() { skipped=$((skipped + 1)); echo "SKIP $1"; }
 lacks() { ! grep -nE "$1" "$2"; }
 
 # one op; or no bytes; or a state; or N values that all live until they are
@@ -123,5 +112,4 @@ page vit examples/vit-mnist/vit_mnist.onnx --arena 64K
     >"$out/stdout.html"
 truth "stdout" cmp "$out/stdout.html" "$out/one.html"
 rm -rf "$out/profile"
-echo "html: $passed passed, $failed failed, $skipped skipped"
-[ "$failed" = 0 ]
+finish

@@ -2,33 +2,9 @@
 # pools.sh BUILD - several memories: right results with one C object per pool,
 # often-used bytes in the fast one, every plan accepted by --check-plan, exit
 # 4 with advice when a pool is too small.
-cd "$(dirname "$0")/../.." || exit 1
-build=${1:-build}
-mcufc=$build/mcufc
-shared=${MCUFC_SHARED:-../shared}
+suite=pools
+. "$(dirname "$0")/lib.sh"
 vit=examples/vit-mnist/vit_mnist.onnx
-out=$build/pools
-rm -rf "$out"
-mkdir -p "$out"
-passed=0 failed=0 skipped=0
-strict="-std=c99 -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion
- -Wshadow -Wmissing-prototypes -Wdouble-promotion -Werror"
-
-check()         # what, wanted exit status, pattern, command...
-{
-    what=$1 want=$2 pattern=$3
-    shift 3
-    "$@" >"$out/log" 2>&1
-    status=$?
-    if [ $status = "$want" ] &&
-       { [ -z "$pattern" ] || grep -qE -e "$pattern" "$out/log"; }; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAIL $what: exit $status (wanted $want), pattern '$pattern'"
-        head -3 "$out/log"
-    fi
-}
 
 # compiled, verified, checked, and no warning
 model()         # file, options...
@@ -126,5 +102,4 @@ check "no size" 2 'NAME=SIZE' "$mcufc" -q $vit --pool a
 check "bad size" 2 'NAME=SIZE' "$mcufc" -q $vit --pool a=x
 check "no name in C" 2 'cannot be a name' "$mcufc" -q $vit --pool int=1K
 check "one name" 2 'are one name' "$mcufc" -q $vit --pool a=1K --pool A=1K
-echo "pools: $passed passed, $failed failed, $skipped skipped"
-[ "$failed" = 0 ]
+finish

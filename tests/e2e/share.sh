@@ -1,33 +1,9 @@
 #!/bin/sh
 # share.sh BUILD - --share-arena: models that run in turn in one arena give
 # the bytes that they give alone, and keep their states.
-cd "$(dirname "$0")/../.." || exit 1
-build=${1:-build}
-mcufc=$build/mcufc
-shared=${MCUFC_SHARED:-../shared}
+suite=share
+. "$(dirname "$0")/lib.sh"
 vit=examples/vit-mnist/vit_mnist.onnx
-out=$build/share
-rm -rf "$out"
-mkdir -p "$out"
-passed=0 failed=0 skipped=0
-strict="-std=c99 -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion
- -Wshadow -Wmissing-prototypes -Wdouble-promotion -Werror"
-
-check()         # what, wanted exit status, pattern, command...
-{
-    what=$1 want=$2 pattern=$3
-    shift 3
-    "$@" >"$out/log" 2>&1
-    status=$?
-    if [ $status = "$want" ] &&
-       { [ -z "$pattern" ] || grep -qE -e "$pattern" "$out/log"; }; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAIL $what: exit $status (wanted $want), pattern '$pattern'"
-        head -3 "$out/log"
-    fi
-}
 
 for m in count sums; do
     op=$([ $m = count ] && echo Add || echo Sub)
@@ -175,5 +151,4 @@ check "a report then" 0 '' grep -q '"models"' "$out/over.json"
 check "no C then" 1 '' test -e "$out/no.c"
 check "a bad model" 1 'nothere' "$mcufc" $vit nothere.onnx --share-arena \
     -o "$out/no.c"
-echo "share: $passed passed, $failed failed, $skipped skipped"
-[ "$failed" = 0 ]
+finish

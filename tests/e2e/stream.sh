@@ -4,16 +4,9 @@
 # their streaming must reach, run, and compared with the interpreter; what the
 # report says is what the C file says. `long` adds the larger models, and runs
 # them on the boards with 320 KiB of RAM.
-cd "$(dirname "$0")/../.." || exit 1
-build=${1:-build}
+suite=stream
+. "$(dirname "$0")/lib.sh"
 long=${2:-}
-out=$build/stream
-mkdir -p "$out"
-passed=0 failed=0 skipped=0
-
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)); echo "FAIL $1"; }
-skip() { skipped=$((skipped + 1)); echo "SKIP $1"; }
 
 # name of a shape, further words for vit.py -> $out/NAME.onnx, int8
 quantized()
@@ -52,7 +45,7 @@ verified()      # MODEL OPTION...: integers are compared bit by bit
 
 python3 -c "" 2>/dev/null || {
     skip "python3 is not here"
-    echo "stream: $passed passed, $failed failed, $skipped skipped"
+    finish
     exit
 }
 quantized tiny tiny || bad "DeiT-Tiny is not quantized"
@@ -86,5 +79,4 @@ if [ -n "$long" ]; then
     fi
 fi
 rm -f "$out"/m*.c "$out"/m.json
-echo "stream: $passed passed, $failed failed, $skipped skipped"
-[ $failed = 0 ]
+finish

@@ -2,42 +2,13 @@
 # widths.sh BUILD - --elastic runtime=: every width of one file against the
 # build that is cut to it, byte for byte, in C and in the interpreter; mixed
 # widths; weights stored once; two arenas; misuse.
-cd "$(dirname "$0")/../.." || exit 1
-build=${1:-build}
-shared=${MCUFC_SHARED:-../shared}
-out=$build/widths
-mcufc=$build/mcufc
-mkdir -p "$out"
-passed=0 failed=0 skipped=0
-strict="-std=c99 -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion
-        -Wshadow -Wmissing-prototypes -Wdouble-promotion -Werror"
-
-truth()         # what, command that must succeed
-{
-    what=$1
-    shift
-    if "$@" >"$out/log" 2>&1; then passed=$((passed + 1))
-    else failed=$((failed + 1)); echo "FAIL $what"; head -3 "$out/log"; fi
-}
-skip() { skipped=$((skipped + 1)); echo "SKIP $1"; }
+suite=widths
+. "$(dirname "$0")/lib.sh"
 
 # Two layers of 12 features: an MLP of $1 hidden neurons, a gated one of $2.
 model()
 {
-    awk -v h1="$1" -v h2="$2" '
-        function w(k, i, j) { return sin(k * 7.1 + i * 3.3 + j * 1.7) }
-        function matrix(name, k, rows, cols,    i, j, s) {
-            s = sprintf("float[%d,%d] %s = {", rows, cols, name)
-            for (i = 0; i < rows; i++) for (j = 0; j < cols; j++)
-                s = s sprintf("%s%.6f", i + j ? ", " : "", w(k, i, j))
-            return s "}"
-        }
-        function vector(name, k, n,    j, s) {
-            s = sprintf("float[%d] %s = {", n, name)
-            for (j = 0; j < n; j++)
-                s = s sprintf("%s%.6f", j ? ", " : "", w(k, 0, j))
-            return s "}"
-        }
+    awk -v h1="$1" -v h2="$2" "$awk_weights"'
         BEGIN {
             print "<ir_version: 10, opset_import: [\"\" : 21]>"
             print "m (float[9,12] x) => (float[9,12] y) <"
@@ -370,4 +341,4 @@ extra=64
 real "$shared/models/01_vit-mnist.onnx"
 real "$shared/models/03_cct_xs_v1_global.onnx"
 real "$shared/models/05_stories260K_step_kv256.onnx"
-echo "widths: $passed passed, $failed failed, $skipped skipped"
+finish
