@@ -3,6 +3,10 @@ CC ?= cc
 CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
 BUILD ?= build
+# a line per file; `make V=1` shows the commands
+ifeq ($(V)$(findstring s,$(firstword -$(MAKEFLAGS))),)
+Q = @echo "  $@";
+endif
 
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes
@@ -33,61 +37,61 @@ PLAN_OBJ = $(BUILD)/compiler/plan_main.o $(patsubst %.c,$(BUILD)/%.o,\
 	$(BUILD)/support/buf.o $(BUILD)/support/map.o
 
 $(BUILD)/mcufc-plan: $(PLAN_OBJ)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
 $(BUILD)/mcufc: $(BUILD)/compiler/main.o $(LIB_OBJ)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/libmcufc.a: $(LIB_OBJ)
-	rm -f $@ && $(AR) rcs $@ $^
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 # the interpreter's hot loops
 $(BUILD)/ir/ops/dense.o: ALL_CFLAGS += -O3
 
 $(BUILD)/%.o: %.c | $(BUILD)/gen/onnx.pb-c.h $(BUILD)/gen/text_parse.h
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 # Generated sources.
 $(BUILD)/gen/onnx.pb-c.h: frontend/onnx/onnx.proto
 	@mkdir -p $(@D)
-	protoc-c --c_out=$(BUILD)/gen -Ifrontend/onnx onnx.proto
+	$(Q)protoc-c --c_out=$(BUILD)/gen -Ifrontend/onnx onnx.proto
 
 $(BUILD)/gen/text_parse.h: frontend/dsl/parse.y
 	@mkdir -p $(@D)
-	bison -Wall -Wno-yacc --defines=$@ -o $(BUILD)/gen/text_parse.c $<
+	$(Q)bison -Wall -Wno-yacc --defines=$@ -o $(BUILD)/gen/text_parse.c $<
 
 $(BUILD)/gen/text_lex.c: frontend/dsl/lex.l
 	@mkdir -p $(@D)
-	flex -Cf -o $@ $<
+	$(Q)flex -Cf -o $@ $<
 
 $(BUILD)/gen/text_%.o: $(BUILD)/gen/text_%.c frontend/dsl/text.h \
 		$(BUILD)/gen/text_parse.h
-	$(CC) $(ALL_CFLAGS) -Ifrontend/dsl -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) -Ifrontend/dsl -c -o $@ $<
 
 $(BUILD)/gen/text_parse.c: $(BUILD)/gen/text_parse.h
 
 $(BUILD)/gen/onnx.pb-c.o: $(BUILD)/gen/onnx.pb-c.h
-	$(CC) -O2 -w -I$(BUILD)/gen -c -o $@ $(BUILD)/gen/onnx.pb-c.c
+	$(Q)$(CC) -O2 -w -I$(BUILD)/gen -c -o $@ $(BUILD)/gen/onnx.pb-c.c
 
 $(BUILD)/tools/embed: tools/embed.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -o $@ $<
+	$(Q)$(CC) $(CFLAGS) -o $@ $<
 
 $(BUILD)/gen/kernels_embedded.c: $(BUILD)/tools/embed $(KERNELS)
 	@mkdir -p $(@D)
-	$(BUILD)/tools/embed $@ kernel_files $(KERNELS)
+	$(Q)$(BUILD)/tools/embed $@ kernel_files $(KERNELS)
 
 $(BUILD)/gen/page_embedded.c: $(BUILD)/tools/embed $(PAGE)
 	@mkdir -p $(@D)
-	$(BUILD)/tools/embed $@ page_files $(PAGE)
+	$(Q)$(BUILD)/tools/embed $@ page_files $(PAGE)
 
 $(BUILD)/gen/boards_embedded.c: $(BUILD)/tools/embed $(BOARDS)
 	@mkdir -p $(@D)
-	$(BUILD)/tools/embed $@ board_files $(BOARDS)
+	$(Q)$(BUILD)/tools/embed $@ board_files $(BOARDS)
 
 $(BUILD)/gen/%_embedded.o: $(BUILD)/gen/%_embedded.c codegen/kernels.h
-	$(CC) -O0 -w -Icodegen -c -o $@ $<
+	$(Q)$(CC) -O0 -w -Icodegen -c -o $@ $<
 
 include tests/Makefile.inc
 
@@ -136,7 +140,7 @@ bench: all
 
 # how fast the text form is read
 $(BUILD)/bench/text: $(BUILD)/bench/text.o $(LIB_OBJ)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 bench-text: $(BUILD)/bench/text
 	@$(BUILD)/bench/text
