@@ -143,8 +143,7 @@ int64_t scratch_qconv(const Node *n)
     int64_t pixels, k;
     QConv c;
 
-    if (!qconv_get(n, &c, n->graph->scratch) ||
-        type_elems(&n->out[0]->type) == 0)
+    if (!qconv_shape(n, &c) || type_elems(&n->out[0]->type) == 0)
         return 0;
     if (is_lean(n, &c))
         return c.s.group == 1 ? lean_of(n, &c).bytes

@@ -215,11 +215,10 @@ static QLean lean_of(const Node *n, const QMatMul *q)
 
 int64_t scratch_qmatmul(const Node *n)
 {
-    Arena *a = n->graph->scratch;
     int64_t rows, k;
     QMatMul q;
 
-    if (!qmatmul_get(n, &q, a) || type_elems(&n->out[0]->type) == 0)
+    if (!qmatmul_shape(n, &q) || type_elems(&n->out[0]->type) == 0)
         return 0;
     if (is_lean(n, &q))
         return lean_of(n, &q).bytes;

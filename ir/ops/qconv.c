@@ -122,23 +122,24 @@ static bool operands(const Node *n, QConv *c)
 
 bool qconv_shape(const Node *n, QConv *c)
 {
-    *c = (QConv){ .planar = ATTRS(qconv, n)->planar != 0 };
+    const Attr_qconv *a = ATTRS(qconv, n);
+
+    *c = (QConv){ .planar = a->planar != 0 };
     return operands(n, c) &&
-           geometry(n, &n->in[0]->type, &c->w->type, &c->s);
+           geometry(n, &n->in[0]->type, &c->w->type, &c->s) &&
+           q_param(n, "x", n->in[0]->type.dt, false, (double)a->x_scale,
+                   a->x_zp, &c->x) &&
+           q_result(n, a->output_dtype, c->x.dt, true, (double)a->y_scale,
+                    a->y_zp, a->lo, a->hi, &c->y);
 }
 
 bool qconv_get(const Node *n, QConv *c, Arena *arena)
 {
-    const Attr_qconv *a = ATTRS(qconv, n);
     const double *ws;
     double *factor;
     int64_t most, count;
 
     if (!qconv_shape(n, c) ||
-        !q_param(n, "x", n->in[0]->type.dt, false, (double)a->x_scale,
-                 a->x_zp, &c->x) ||
-        !q_result(n, a->output_dtype, c->x.dt, true, (double)a->y_scale,
-                  a->y_zp, a->lo, a->hi, &c->y) ||
         !(ws = q_scales(n, 2, c->w->type.dim[0], arena)) ||
         !bound(n, c, &most))
         return false;
@@ -146,8 +147,8 @@ bool qconv_get(const Node *n, QConv *c, Arena *arena)
     factor = NEW_ARRAY(arena, double, count);
     for (int64_t i = 0; i < count; i++)
         factor[i] = c->x.scale * ws[i] / c->y.scale;
-    return requant_fit(n, factor, count, most, a->shift, &c->y, arena,
-                       &c->rq);
+    return requant_fit(n, factor, count, most, ATTRS(qconv, n)->shift, &c->y,
+                       arena, &c->rq);
 }
 
 bool infer_qconv(Graph *g, Node *n)

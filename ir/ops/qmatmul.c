@@ -170,26 +170,19 @@ static bool fit_groups(const Node *n, QMatMul *q, const double *scale,
 }
 
 /* Scales of a weight matrix: [1], [n] or [n][groups]. */
-static bool weight_scales(const Node *n, QMatMul *q, const double **scale,
-                          int64_t *count, Arena *arena)
+static bool count_groups(const Node *n, QMatMul *q)
 {
     const Type *t = &n->in[2]->type;
 
-    q->groups = 1;
-    if (t->rank == 2) {
-        q->groups = t->dim[1];
-        if (t->dim[0] != q->s.n || q->groups < 1 ||
-            q->s.depth % q->groups)
-            return node_error(n, "scales [%lld, %lld] do not divide weights "
-                              "of %lld rows and %lld columns",
-                              (long long)t->dim[0], (long long)t->dim[1],
-                              (long long)q->s.n, (long long)q->s.depth);
-    }
-    *count = type_elems(t);
-    *scale = q_scales(n, 2, q->s.n * q->groups, arena);
-    if (*count == 1)
-        q->groups = 1;
-    return *scale != NULL;
+    if (t->rank != 2)
+        return true;
+    q->groups = t->dim[1];
+    if (t->dim[0] != q->s.n || q->groups < 1 || q->s.depth % q->groups)
+        return node_error(n, "scales [%lld, %lld] do not divide weights of "
+                          "%lld rows and %lld columns", (long long)t->dim[0],
+                          (long long)t->dim[1], (long long)q->s.n,
+                          (long long)q->s.depth);
+    return true;
 }
 
 static bool check_bias(const Node *n, QMatMul *q)
@@ -206,14 +199,10 @@ static bool check_bias(const Node *n, QMatMul *q)
 
 static bool get_weights(const Node *n, QMatMul *q, Arena *arena)
 {
-    const double *scale = NULL;
-    int64_t count = 0;
+    const double *scale = q_scales(n, 2, q->s.n * q->groups, arena);
+    int64_t count = type_elems(&n->in[2]->type);
 
-    q->group_one = 1;
-    if (ATTRS(qmatmul, n)->b_zp)
-        return node_error(n, "b_zp is %lld, weights must be symmetric",
-                          (long long)ATTRS(qmatmul, n)->b_zp);
-    if (!weight_scales(n, q, &scale, &count, arena))
+    if (!scale)
         return false;
     return q->groups > 1 ? fit_groups(n, q, scale, arena)
                          : fit_plain(n, q, scale, count, arena);
@@ -237,13 +226,12 @@ static bool get_operand(const Node *n, QMatMul *q, Arena *arena)
         return node_error(n, "sums of %lld products, up to %lld, do not fit "
                           "32 bits", (long long)q->s.depth,
                           (long long)(most + q->s.depth * folded));
-    q->groups = q->group_one = 1;
     factor = q->a.scale * q->b.scale / q->y.scale;
     return requant_fit(n, &factor, 1, most + q->s.depth * reach, a->shift,
                        &q->y, arena, &q->rq);
 }
 
-bool qmatmul_get(const Node *n, QMatMul *q, Arena *arena)
+bool qmatmul_shape(const Node *n, QMatMul *q)
 {
     const Attr_qmatmul *a = ATTRS(qmatmul, n);
     const Value *b = n->in[1];
@@ -263,7 +251,14 @@ bool qmatmul_get(const Node *n, QMatMul *q, Arena *arena)
     if (!q->s.depth || q->s.depth > INT32_MAX)
         return node_error(n, "sums of %lld products", (long long)q->s.depth);
     q->rows = q->s.m * matmul_batches(&q->s);
-    return q->weights ? get_weights(n, q, arena) : get_operand(n, q, arena);
+    q->groups = q->group_one = 1;
+    return !q->weights || count_groups(n, q);
+}
+
+bool qmatmul_get(const Node *n, QMatMul *q, Arena *arena)
+{
+    return qmatmul_shape(n, q) && (q->weights ? get_weights(n, q, arena)
+                                              : get_operand(n, q, arena));
 }
 
 bool infer_qmatmul(Graph *g, Node *n)

@@ -22,7 +22,7 @@ typedef struct QConv {
     Requant rq;                 /* one multiplier, or one per channel */
 } QConv;
 bool qconv_get(const Node *n, QConv *c, Arena *arena);
-bool qconv_shape(const Node *n, QConv *c);      /* s, planar, w, bias only */
+bool qconv_shape(const Node *n, QConv *c);      /* without rq */
 
 /* weights: b is a constant [n][k], one row per output channel, and the rows
  * of a are all alike; then the k terms fall into `groups` of which each sum
@@ -40,6 +40,8 @@ typedef struct QMatMul {
     Requant rq;
 } QMatMul;
 bool qmatmul_get(const Node *n, QMatMul *q, Arena *arena);
+/* without what takes a look at every weight: group_mult, group_one, rq */
+bool qmatmul_shape(const Node *n, QMatMul *q);
 
 /* The image [N][H][W][C] of a pool, as ConvShape: group = C, cg = mg = 1. */
 bool qpool_shape(const Node *n, const WindowAttrs *a, const Ints *kernel,
