@@ -317,6 +317,20 @@ int64_t plan_arena(Graph *g, const PassOptions *opt)
     return p->arena_bytes;
 }
 
+int64_t plan_excess(Graph *g, const PassOptions *opt)
+{
+    Storage *s = graph_has_regions(g) ? NULL : storage_new(g, opt);
+    Plan *p = plan_new(g, s, opt);
+    int64_t bound, excess = 0;
+
+    lay_out(g, p, opt, &bound);
+    for (int i = 0; i < p->npool; i++)
+        if (p->pool[i].limit >= 0 && p->pool[i].bytes > p->pool[i].limit)
+            excess += p->pool[i].bytes - p->pool[i].limit;
+    forget_plan(g);
+    return excess;
+}
+
 /* The buffers of the present order, without offsets, and the bytes live. */
 static int64_t steps_live(Graph *g, const PassOptions *opt, int64_t *live)
 {

@@ -68,6 +68,8 @@ int64_t state_bytes(const Graph *g, const PassOptions *opt);
 /* plan.c: bytes of the arena that the present order would get. (Nor
  * this nor those that follow leave a plan behind.) */
 int64_t plan_arena(Graph *g, const PassOptions *opt);
+/* plan.c: bytes that do not fit --pool. */
+int64_t plan_excess(Graph *g, const PassOptions *opt);
 /* plan.c: most bytes live in one step, less what overlaps may save there, and
  * which step that is (-1: before the first). */
 int64_t plan_peak(Graph *g, const PassOptions *opt, int *step);

@@ -157,9 +157,13 @@ static void search(Search *s)
     }
 }
 
-/* Loops cost time and code: without a budget, a fiftieth of the arena. */
-static bool is_worth(const PassOptions *opt, int64_t least, int64_t whole)
+/* Loops cost time and code: without a budget, a fiftieth of the arena. Where
+ * there are pools, `excess` bytes that do not fit them. */
+static bool is_worth(Graph *g, const PassOptions *opt, int64_t least,
+                     int64_t whole, int64_t excess)
 {
+    if (excess)
+        return plan_excess(g, opt) < excess;
     if (opt->optimize == OPTIMIZE_RAM || opt->budget)
         return least < whole;
     return least < whole - whole / 50;
@@ -176,39 +180,51 @@ static bool start(Search *s, const Graph *g)
     return true;
 }
 
+/* Is there nothing to do? */
+static bool is_idle(const PassOptions *opt, int64_t excess)
+{
+    if (opt->npool)
+        return !excess && opt->optimize != OPTIMIZE_RAM;
+    return opt->optimize == OPTIMIZE_SPEED && !opt->budget;
+}
+
 bool pass_stream(Graph *g, const PassOptions *opt, bool *changed)
 {
-    Search s = { .opt = opt }, w;
-    int64_t whole, least, slid;
+    PassOptions one = *opt;     /* one memory: the less, the better they fit */
+    Search s = { .opt = &one }, w;
+    int64_t whole, least, slid, excess;
 
-    if (graph_has_regions(g) || g->placed || opt->npool ||
-        (opt->optimize == OPTIMIZE_SPEED && !opt->budget))
+    if (graph_has_regions(g) || g->placed)
         return true;
-    whole = plan_arena(g, opt);
+    excess = opt->npool ? plan_excess(g, opt) : 0;
+    if (is_idle(opt, excess))
+        return true;
+    one.npool = 0;
+    whole = plan_arena(g, &one);
     s.goal = opt->optimize == OPTIMIZE_RAM ? 0 : opt->budget;
     if (whole <= s.goal)
         return true;
     if (!start(&s, g))
         return false;
     search(&s);
-    least = s.best ? plan_arena(s.best, opt) : whole;
-    w = (Search){ .opt = opt, .goal = s.goal };
+    least = s.best ? plan_arena(s.best, &one) : whole;
+    w = (Search){ .opt = &one, .goal = s.goal };
     if (least > s.goal) {
         if (!start(&w, g))
             return false;
-        if (stream_windows(w.g, opt, s.goal)) {
+        if (stream_windows(w.g, &one, s.goal)) {
             w.best = graph_clone(w.g);
             search(&w);
-            slid = plan_arena(w.best, opt);
+            slid = plan_arena(w.best, &one);
             if (slid < least) {
                 least = slid;
                 s = w;
             }
         }
     }
-    if (!is_worth(opt, least, whole))
+    if (!s.best || !is_worth(s.best, opt, least, whole, excess))
         return true;
-    stream_tiles(s.best, opt, s.goal > least ? s.goal : least);
+    stream_tiles(s.best, &one, s.goal > least ? s.goal : least);
     graph_become(g, s.best);
     g->whole_arena = whole;
     *changed = true;

@@ -31,6 +31,9 @@ model $vit --pool dtcm=16K --pool sram=64K
 model $vit --pool a=1K --pool b=20K --pool c=1M --keep-inputs
 model $vit --pool dtcm=64K --pool sram=64K --no-reuse --pool ext=4M
 model $vit --pool dtcm=16K --pool sram=64K --weights-file "$out/w.bin"
+# too small for whole tensors: loops
+model $vit --pool dtcm=8K --pool sram=20K
+model $vit --pool dtcm=16K --pool sram=20K --optimize speed
 for m in 06_mlperf_ic_resnet8_int8_qdq 08_mlperf_vww_mbv1_int8_qdq; do
     model "$shared/models/$m.onnx" --io quantized --pool dtcm=20K \
         --pool sram=64K
@@ -89,13 +92,17 @@ check "hot bytes are fast" 0 '' sh -c "grep '\"name\": \"x\"' '$out/hot.json' |
 check "cold bytes are slow" 0 '' sh -c "grep '\"name\": \"cold\"' \
     '$out/hot.json' | grep -q '\"pool\": \"slow\"'"
 
-check "too small" 4 'pool b needs [0-9]+ B, [0-9]+ B more than 40960' \
-    "$mcufc" -q $vit --pool a=16K --pool b=40K -o "$out/no.c" \
+check "too small" 4 'pool b needs [0-9]+ B, [0-9]+ B more than 8192' \
+    "$mcufc" -q $vit --pool a=4K --pool b=8K -o "$out/no.c" \
     --report="$out/over.json"
 check "no C then" 1 '' test -e "$out/no.c"
 check "but a report" 0 '' grep -q '"saves"' "$out/over.json"
 check "advice" 4 'hint: --pool b=[0-9]+ is enough' \
-    "$mcufc" -q $vit --pool a=16K --pool b=40K -o "$out/no.c"
+    "$mcufc" -q $vit --pool a=4K --pool b=8K -o "$out/no.c"
+check "loops where whole tensors do not fit" 0 'rows$' "$mcufc" -q $vit \
+    --pool dtcm=8K --pool sram=20K --report
+"$mcufc" -q $vit --pool dtcm=16K --pool sram=64K --report >"$out/whole"
+check "no loops where they do" 1 '' grep '^ loop' "$out/whole"
 check "arena over pools" 4 'more than --arena 1024' "$mcufc" -q $vit \
     --pool a=16K --pool b=64K --arena 1K
 check "no size" 2 'NAME=SIZE' "$mcufc" -q $vit --pool a
