@@ -433,6 +433,9 @@ void quant_mark_boundary(Graph *g);
 
 /* views.c: is result o just bytes of operand 0, and from which byte on? */
 bool node_view_shift(const Node *n, int o, int64_t *shift);
+/* Is result o of a Slice, Split or Gather indices *from and on of one axis of
+ * operand 0, as many as it has, and all of the other axes? */
+bool node_part_of(const Node *n, int o, int *axis, int64_t *from);
 /* The byte of a Concat's result at which operand k begins, when it is there
  * in one piece; -1: it is not. */
 int64_t node_part_place(const Node *n, int k);

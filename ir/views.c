@@ -6,19 +6,6 @@
  */
 #include "ir.h"
 
-/* y is x cut along one axis, from index `from` on: the bytes before it. */
-static bool cut_shift(const Type *x, const Type *y, int axis, int64_t from,
-                      int64_t *shift)
-{
-    int64_t inner = type_span(x, axis + 1, x->rank);
-
-    if (type_span(x, 0, axis) != 1 || dtype_bits(x->dt) < 8 || from < 0 ||
-        from * inner + type_elems(y) > type_elems(x))
-        return false;
-    *shift = from * inner * dtype_bytes(x->dt);
-    return true;
-}
-
 /* The one axis along which x and y differ; -1: none, -2: several. */
 static int changed_axis(const Type *x, const Type *y)
 {
@@ -33,7 +20,7 @@ static int changed_axis(const Type *x, const Type *y)
     return axis;
 }
 
-static bool slice_shift(const Node *n, int64_t *shift)
+static bool slice_part(const Node *n, int *axis, int64_t *from)
 {
     const Type *x = &n->in[0]->type, *y = &n->out[0]->type;
     int64_t starts[MAX_RANK], axes[MAX_RANK], steps[MAX_RANK];
@@ -51,45 +38,78 @@ static bool slice_shift(const Node *n, int64_t *shift)
     for (int i = 0; node_in(n, 4) && i < count; i++)
         if (steps[i] != 1)
             return false;
+    *axis = *from = 0;
     if (cut < 0)
-        return cut == -1 && cut_shift(x, y, 0, 0, shift);
+        return cut == -1;
     for (int i = 0; i < count; i++) {
         int a = (int)(axes[i] < 0 ? axes[i] + x->rank : axes[i]);
-        int64_t from = starts[i] < 0 ? starts[i] + x->dim[cut] : starts[i];
-        if (a == cut)
-            return cut_shift(x, y, cut, from < 0 ? 0 : from, shift);
+        int64_t start = starts[i] < 0 ? starts[i] + x->dim[cut] : starts[i];
+        if (a != cut)
+            continue;
+        *axis = cut;
+        *from = start < 0 ? 0 : start;
+        return true;
     }
     return false;
 }
 
-static bool split_shift(const Node *n, int o, int64_t *shift)
+static bool split_part(const Node *n, int o, int *axis, int64_t *from)
 {
     const Type *x = &n->in[0]->type;
-    int64_t axis = ATTRS(split, n)->axis, from = 0;
+    int64_t a = ATTRS(split, n)->axis;
 
-    if (axis < 0)
-        axis += x->rank;
+    *axis = (int)(a < 0 ? a + x->rank : a);
+    *from = 0;
     for (int i = 0; i < o; i++) {
         if (!n->out[i])
             return false;
-        from += n->out[i]->type.dim[axis];
+        *from += n->out[i]->type.dim[*axis];
     }
-    return cut_shift(x, &n->out[o]->type, (int)axis, from, shift);
+    return true;
 }
 
-static bool gather_shift(const Node *n, int64_t *shift)
+static bool gather_part(const Node *n, int *axis, int64_t *from)
 {
     const Type *x = &n->in[0]->type;
     const Value *index = n->in[1];
-    int64_t axis = ATTRS(axis0, n)->axis, k;
+    int64_t a = ATTRS(axis0, n)->axis, k;
 
     if (!value_is_const(index) || type_elems(&index->type) != 1)
         return false;
-    if (axis < 0)
-        axis += x->rank;
+    *axis = (int)(a < 0 ? a + x->rank : a);
     k = elem_get_int(index->type.dt, index->data, 0);
-    return cut_shift(x, &n->out[0]->type, (int)axis,
-                     k < 0 ? k + x->dim[axis] : k, shift);
+    *from = k < 0 ? k + x->dim[*axis] : k;
+    return true;
+}
+
+bool node_part_of(const Node *n, int o, int *axis, int64_t *from)
+{
+    if (!node_in(n, 0) || !node_out(n, o))
+        return false;
+    switch (n->op) {
+    case OP_Slice: return slice_part(n, axis, from);
+    case OP_Split: return split_part(n, o, axis, from);
+    case OP_Gather: return gather_part(n, axis, from);
+    default: return false;
+    }
+}
+
+/* Result o is x cut along one axis: the bytes before it, when it is there in
+ * one piece. */
+static bool part_shift(const Node *n, int o, int64_t *shift)
+{
+    const Type *x = &n->in[0]->type, *y = &n->out[o]->type;
+    int64_t from, inner;
+    int axis;
+
+    if (!node_part_of(n, o, &axis, &from))
+        return false;
+    inner = type_span(x, axis + 1, x->rank);
+    if (type_span(x, 0, axis) != 1 || dtype_bits(x->dt) < 8 || from < 0 ||
+        from * inner + type_elems(y) > type_elems(x))
+        return false;
+    *shift = from * inner * dtype_bytes(x->dt);
+    return true;
 }
 
 int64_t node_part_place(const Node *n, int k)
@@ -114,10 +134,5 @@ bool node_view_shift(const Node *n, int o, int64_t *shift)
     *shift = 0;
     if (op_has(n->op, T_VIEW))
         return o == 0;
-    switch (n->op) {
-    case OP_Slice: return slice_shift(n, shift);
-    case OP_Split: return split_shift(n, o, shift);
-    case OP_Gather: return gather_shift(n, shift);
-    default: return false;
-    }
+    return part_shift(n, o, shift);
 }

@@ -4,8 +4,8 @@
  * Scales per group of k terms: with Q = group_one, the channel's largest
  * scale s stands for the integer Q, a group of scale t for round(t / s * Q),
  * and acc = bias * Q + sum over groups of (integer * sum of the group) is
- * requantized with the factor of s / Q. Q is the largest integer (below
- * 2^15) for which acc provably fits; biases are at scale a_scale * s. */
+ * requantized with the factor of s / Q. Q is the attribute `unit`, or 0: the
+ * largest integer (below 2^15) for which acc provably fits; biases are at scale a_scale * s. */
 #include "../hooks.h"
 #include "qproduct.h"
 
@@ -96,15 +96,21 @@ static int64_t group_unit(const Node *n, const QMatMul *q,
     return best < 1 ? 0 : (int64_t)best;
 }
 
-static void scale_bias(QMatMul *q, Arena *arena)
+static bool scale_bias(const Node *n, QMatMul *q, Arena *arena)
 {
     int32_t *b = NEW_ARRAY(arena, int32_t, q->s.n);
 
     if (!q->bias)
-        return;
-    for (int64_t j = 0; j < q->s.n; j++)
+        return true;
+    for (int64_t j = 0; j < q->s.n; j++) {
+        if (magnitude(q->bias[j]) * q->group_one > INT32_MAX)
+            return node_error(n, "bias %lld in units of 1/%lld does not fit "
+                              "32 bits", (long long)q->bias[j],
+                              (long long)q->group_one);
         b[j] = (int32_t)(q->bias[j] * q->group_one);
+    }
     q->bias = b;
+    return true;
 }
 
 static bool bounded(const Node *n, const QMatMul *q, int64_t *most)
@@ -142,12 +148,15 @@ static bool fit_groups(const Node *n, QMatMul *q, const double *scale,
 {
     double *factor = NEW_ARRAY(arena, double, q->s.n);
     int32_t *mult = NEW_ARRAY(arena, int32_t, q->s.n);
-    int64_t most;
+    int64_t most, unit = ATTRS(qmatmul, n)->unit;
     int l = 0;
 
+    if (unit < 0 || unit > most_group)
+        return node_error(n, "unit is %lld, must be 0 to %lld",
+                          (long long)unit, (long long)most_group);
     for (int64_t room = INT32_MAX; ; room = INT32_MAX >> l) {
         int need;
-        q->group_one = group_unit(n, q, scale, room);
+        q->group_one = unit ? unit : group_unit(n, q, scale, room);
         if (!q->group_one)
             return node_error(n, "sums of the groups do not fit 32 bits");
         for (int64_t j = 0; j < q->s.n; j++)
@@ -163,8 +172,7 @@ static bool fit_groups(const Node *n, QMatMul *q, const double *scale,
                               "fixed-point form");
     }
     group_integers(q, scale, arena);
-    scale_bias(q, arena);
-    return bounded(n, q, &most) &&
+    return scale_bias(n, q, arena) && bounded(n, q, &most) &&
            requant_fit(n, factor, q->s.n, most, ATTRS(qmatmul, n)->shift,
                        &q->y, arena, &q->rq);
 }
