@@ -80,12 +80,21 @@ void parts_init(Parts *p, Graph *g, Node *at, int64_t extent, int64_t from,
     p->made = NEW_ARRAY(g->scratch, Value *, g->nvalue + 1);
 }
 
+/* A Reshape's operand says the shape of the result, which is the part's. */
+static bool is_shape(const Node *n, int i)
+{
+    return n->op == OP_Reshape && i == 1;
+}
+
 /* Operand i of the part: t is the node of the part, as node_tile made it. */
 static Value *part_operand(Parts *p, const Node *n, const Node *t, int i,
                            int axis)
 {
     Value *v = n->in[i];
 
+    if (is_shape(n, i))
+        return graph_const_ints(p->g, v->name, t->out[0]->type.rank,
+                                t->out[0]->type.dim);
     if (!v || axis < 0)
         return v;
     if (value_is_const(v))
