@@ -200,6 +200,16 @@ static bool op_tiles(const Node *n)
     }
 }
 
+bool axis_tiles(const Node *n, int axis)
+{
+    Region r = { .name = "tile", .extent = 2, .tile = 1 };
+    Node w = *n;
+
+    w.region = &r;
+    w.walk[0] = (signed char)axis;
+    return op_tiles(&w);
+}
+
 static bool cuts_bytes(const Node *n, int slot, const Cut *walk)
 {
     if (dtype_bits(node_slot(n, slot)->type.dt) >= 8)
@@ -294,8 +304,9 @@ static bool check_region(Graph *g, const Node *n)
     return true;
 }
 
-/* Inside a region, readers take the part that was made in the same turn. */
-static bool check_parts(Graph *g, const Node *n)
+/* Inside a region, readers take the part that was made in the same turn;
+ * the first operand of which n takes another, or NULL. */
+static const Value *torn_operand(const Node *n)
 {
     Cut made[REGION_DEPTH], read[REGION_DEPTH];
 
@@ -311,9 +322,29 @@ static bool check_parts(Graph *g, const Node *n)
         node_cuts(n, i, read);
         for (int d = 0; d <= c->depth; d++)
             if (made[d].axis != read[d].axis || made[d].unit != read[d].unit)
-                return broken(g, "read in a region in other parts than made",
-                              v->name);
+                return v;
     }
+    return NULL;
+}
+
+static bool check_parts(Graph *g, const Node *n)
+{
+    const Value *v = torn_operand(n);
+
+    return !v || broken(g, "read in a region in other parts than made",
+                        v->name);
+}
+
+bool regions_fit(Graph *g)
+{
+    Node *bad;
+
+    graph_number(g);
+    if (regions_slide(g, &bad))
+        return false;
+    for EACH_NODE(n, g)
+        if (n->region && (!node_can_tile(n) || torn_operand(n)))
+            return false;
     return true;
 }
 

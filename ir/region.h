@@ -108,9 +108,6 @@ bool node_slides(const Node *n);        /* a loop around it does */
 /* Elements of v's stored axis that a turn leaves to the next one, and that
  * it makes itself; *axis: which. 0: nothing is left. */
 int64_t value_carried(const Value *v, int *axis, int64_t *fresh);
-/* Multiplications of n that its loops add to node_macs (or save, where not
- * all of a result is needed) */
-int64_t node_repeated_macs(const Node *n);
 /* What of a slot a turn of such a loop touches; false: it cannot. */
 bool slide_cut(const Node *n, int slot, int depth, Cut *w);
 /* What of a slot index i of the result along the loop's axis needs: indices
@@ -126,7 +123,23 @@ int64_t *node_runs(const Node *n, int depth, Arena *arena, int *count);
 /* The window of an op that has one; spatial: the result's axis of axis 0 */
 bool node_window(const Node *n, struct Window *w, int *spatial);
 
+/* region_work.c */
+
+/* Multiplications of n that its loops add to node_macs (or save, where not
+ * all of a result is needed) */
+int64_t node_repeated_macs(const Node *n);
+int64_t graph_work(const Graph *g);     /* of all nodes, with those */
+/* Bytes of constants that n's kernel reads in one run, call by call. */
+int64_t node_constant_reads(const Node *n);
+
 /* verify.c's part, and a check of regions that people write */
 bool regions_verify(Graph *g);
+/* Would they be right? Without a message. */
+bool regions_fit(Graph *g);
+/* Does n's op allow a loop along that axis of its first result? */
+bool axis_tiles(const Node *n, int axis);
+/* Is it an axis of n's first result along which windows overlap, or reach
+ * over the border? */
+bool axis_slides(const Node *n, int axis);
 
 #endif

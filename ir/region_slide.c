@@ -44,37 +44,6 @@ int64_t value_carried(const Value *v, int *axis, int64_t *fresh)
     return s->kept - *fresh;
 }
 
-/* Of all turns together: at borders less is made, elsewhere again. */
-static int64_t indices_made(const Node *n, int depth)
-{
-    const Region *r = region_at(n->region, depth);
-    const Slide *s = &n->slide[depth];
-    int64_t dim = n->out[0]->type.dim[n->walk[depth]], sum = 0;
-
-    for (int64_t p = r->begin; p < r->extent; p += r->tile) {
-        int64_t to = p * s->unit + s->to, from = to - s->made;
-        from = from < 0 ? 0 : from;
-        to = to > dim ? dim : to;
-        sum += to > from ? to - from : 0;
-    }
-    return sum;
-}
-
-int64_t node_repeated_macs(const Node *n)
-{
-    int64_t macs = node_macs(n), own = macs;
-
-    for (int d = 0; macs && d < region_depth(n->region); d++) {
-        const Region *r = region_at(n->region, d);
-        if (n->walk[d] < 0)
-            macs *= (r->extent - r->begin + r->tile - 1) / r->tile;
-        else if (r->slides)
-            macs = macs * indices_made(n, d) /
-                   n->out[0]->type.dim[n->walk[d]];
-    }
-    return macs - own;
-}
-
 /* Windows */
 
 bool node_window(const Node *n, Window *w, int *spatial)
@@ -379,13 +348,12 @@ static const char *slide_region(Graph *g, Region *r, Node **bad)
 }
 
 /* A window without overlap and pad is a block: no reason to slide. */
-static bool reads_windows(const Node *n, int depth)
+bool axis_slides(const Node *n, int axis)
 {
-    if (!has_window(n->op) || n->walk[depth] < 0 || !n->out[0] ||
-        n->walk[depth] >= n->out[0]->type.rank || !n->in[0])
+    if (!has_window(n->op) || axis < 0 || !n->out[0] ||
+        axis >= n->out[0]->type.rank || !n->in[0])
         return false;
-    return relation_block(node_relation(n, 0, 0, n->walk[depth])).kind ==
-           REL_WINDOW;
+    return relation_block(node_relation(n, 0, 0, axis)).kind == REL_WINDOW;
 }
 
 static void mark_regions(Graph *g)
@@ -396,7 +364,7 @@ static void mark_regions(Graph *g)
                 r->slides = false;
     for EACH_NODE(n, g)
         for (Region *r = n->region; r; r = r->parent)
-            if (reads_windows(n, r->depth))
+            if (axis_slides(n, n->walk[r->depth]))
                 r->slides = true;
 }
 

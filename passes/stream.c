@@ -95,6 +95,7 @@ static void graph_become(Graph *g, Graph *from)
 typedef struct Search {
     Graph *g, *best;
     const PassOptions *opt;
+    int64_t work;               /* products without loops */
     int64_t peak, least;
     int64_t goal;               /* bytes of the arena that are good enough */
     Value **live;               /* at the peak, the largest first */
@@ -111,8 +112,30 @@ static void look(Search *s)
     sort_values(s->live, s->n);
 }
 
+static bool any_slides(const Graph *g)
+{
+    for EACH_NODE(n, g)
+        if (node_slides(n))
+            return true;
+    return false;
+}
+
+/* Products that loops may take: --max-macs; what nobody says is 5 %, and 15 %
+ * where windows make rows again, but any number for the least arena. */
+static int64_t work_allowed(const Search *s, bool slides)
+{
+    double times = s->opt->max_macs;
+
+    if (times <= 0 && s->opt->optimize == OPTIMIZE_RAM)
+        return INT64_MAX;
+    if (times <= 0)
+        times = slides ? 1.15 : 1.05;
+    times *= (double)s->work;
+    return times < (double)(INT64_MAX / 2) ? (int64_t)times : INT64_MAX / 2;
+}
+
 /* One value at the peak out of it; true when there was one. What makes the
- * peak higher, or takes too many turns, is taken back. */
+ * peak higher, or takes too many turns or products, is taken back. */
 static bool move(Search *s)
 {
     bool skip;
@@ -129,7 +152,8 @@ static bool move(Search *s)
         pass_dce(s->g, s->opt, &skip);
         graph_tidy(s->g);
         look(s);
-        if (s->peak <= peak && stream_small(s->g))
+        if (s->peak <= peak && stream_small(s->g) &&
+            graph_work(s->g) <= work_allowed(s, any_slides(s->g)))
             return true;
         map_put(&s->tried, name, s);
         graph_become(s->g, before);
@@ -188,46 +212,91 @@ static bool is_idle(const PassOptions *opt, int64_t excess)
     return opt->optimize == OPTIMIZE_SPEED && !opt->budget;
 }
 
-bool pass_stream(Graph *g, const PassOptions *opt, bool *changed)
+/* Kernels with the least scratch: the pass `lean` comes later, and takes it
+ * back where there is room. */
+static void set_lean(Graph *g, const PassOptions *opt, bool lean)
+{
+    int level = opt->optimize == OPTIMIZE_RAM || opt->budget ? 2 : 1;
+
+    if (pass_skipped(opt->skip, "lean") || opt->no_reuse)
+        return;
+    for EACH_NODE(n, g)
+        if (!n->narrow)
+            node_set_lean(n, lean ? level : 0);
+}
+
+/* Line buffers, and patches where those are too large. */
+static bool slide(Search *w, const Graph *g)
+{
+    if (!start(w, g))
+        return false;
+    if (!stream_windows(w->g, w->opt, w->goal,
+                        work_allowed(w, true) - w->work))
+        return true;
+    w->best = graph_clone(w->g);
+    search(w);
+    return true;
+}
+
+/* With `fit` only if the arena then fits the budget. */
+static bool stream(Graph *g, const PassOptions *opt, int64_t excess, bool fit,
+                   bool *changed)
 {
     PassOptions one = *opt;     /* one memory: the less, the better they fit */
     Search s = { .opt = &one }, w;
-    int64_t whole, least, slid, excess;
+    int64_t whole, least, slid;
+
+    one.npool = 0;
+    whole = plan_arena(g, &one);
+    s.goal = opt->optimize == OPTIMIZE_RAM ? 0 : opt->budget;
+    s.work = graph_work(g);
+    if (whole <= s.goal)
+        return true;
+    w = s;
+    if (!start(&s, g))
+        return false;
+    search(&s);
+    least = s.best ? plan_arena(s.best, &one) : whole;
+    if (least > s.goal) {
+        if (!slide(&w, g))
+            return false;
+        slid = w.best ? plan_arena(w.best, &one) : whole;
+        if (slid < least) {
+            least = slid;
+            s = w;
+        }
+    }
+    if (!s.best || (fit && least > s.goal) ||
+        !is_worth(s.best, opt, least, whole, excess))
+        return true;
+    stream_tiles(s.best, &one, s.goal > least ? s.goal : least,
+                 work_allowed(&s, any_slides(s.best)));
+    graph_become(g, s.best);
+    g->whole_arena = whole;
+    *changed = true;
+    graph_number(g);
+    return regions_verify(g);
+}
+
+bool pass_stream(Graph *g, const PassOptions *opt, bool *changed)
+{
+    bool budget = opt->budget && !opt->npool &&
+                  opt->optimize != OPTIMIZE_RAM;
+    int64_t excess;
+    bool ok = true;
 
     if (graph_has_regions(g) || g->placed)
         return true;
     excess = opt->npool ? plan_excess(g, opt) : 0;
     if (is_idle(opt, excess))
         return true;
-    one.npool = 0;
-    whole = plan_arena(g, &one);
-    s.goal = opt->optimize == OPTIMIZE_RAM ? 0 : opt->budget;
-    if (whole <= s.goal)
-        return true;
-    if (!start(&s, g))
-        return false;
-    search(&s);
-    least = s.best ? plan_arena(s.best, &one) : whole;
-    w = (Search){ .opt = &one, .goal = s.goal };
-    if (least > s.goal) {
-        if (!start(&w, g))
-            return false;
-        if (stream_windows(w.g, &one, s.goal)) {
-            w.best = graph_clone(w.g);
-            search(&w);
-            slid = plan_arena(w.best, &one);
-            if (slid < least) {
-                least = slid;
-                s = w;
-            }
-        }
+    if (budget) {
+        ok = stream(g, opt, excess, true, changed);
+        if (!ok || *changed || plan_arena(g, opt) <= opt->budget)
+            return ok;
     }
-    if (!s.best || !is_worth(s.best, opt, least, whole, excess))
-        return true;
-    stream_tiles(s.best, &one, s.goal > least ? s.goal : least);
-    graph_become(g, s.best);
-    g->whole_arena = whole;
-    *changed = true;
-    graph_number(g);
-    return regions_verify(g);
+    set_lean(g, opt, true);
+    ok = stream(g, opt, excess, false, changed);
+    set_lean(g, opt, false);
+    return ok;
 }

@@ -3,6 +3,7 @@
 #define MCUFC_STREAM_H
 
 #include "../ir/region.h"
+#include "../ir/relation.h"
 #include "edit.h"
 
 /* Loops whose turns can be walked one by one, as the planner and the checker
@@ -50,12 +51,87 @@ void rows_grow(Rows *r, Node *n);
 bool stream_value(Graph *g, Value *v);
 
 /* stream_tiles.c: more positions per turn, as long as the arena is at most
- * `goal`. */
-void stream_tiles(Graph *g, const PassOptions *opt, int64_t goal);
+ * `goal` and the products are at most `work`. */
+void stream_tiles(Graph *g, const PassOptions *opt, int64_t goal,
+                  int64_t work);
 
-/* stream_windows.c: stretches with windows, row by row, until the arena is at
- * most `goal`; true when some. */
-bool stream_windows(Graph *g, const PassOptions *opt, int64_t goal);
+/* stream_loops.c: a loop over rows of a stretch of steps, and inside it loops
+ * over columns, each around steps [first, last] of the stretch. */
+enum { MAX_SPANS = 20, REACH = 40 };    /* steps of a stretch at most */
+
+typedef struct Span {
+    int first, last, axis;
+    int64_t tile;
+} Span;
+
+typedef struct Loops {
+    int axis;                   /* of the last step's result: the rows */
+    int64_t tile;
+    int n;
+    Span span[MAX_SPANS];
+    int64_t peak, macs;         /* bytes live; products made again: about */
+    int64_t held;               /* bytes that the loop over rows holds */
+} Loops;
+
+/* False: they cannot be, and there are none. */
+bool loops_lay(Graph *g, Node *const *step, int n, const Loops *l);
+void loops_take(Node *const *step, int n);
+
+/* stream_model.c: what loops cost */
+
+typedef struct Arc {            /* an operand that is no constant */
+    int maker;                  /* its step; -1: an input */
+    const Value *v;
+    Relation by[MAX_RANK];      /* of each axis of the first result */
+} Arc;
+
+typedef struct StepModel {
+    Node *n;
+    int narc;
+    Arc *arc;
+    int64_t macs;
+    bool may_enter;             /* a loop, */
+    bool tiles[MAX_RANK];       /* along these axes of the first result */
+} StepModel;
+
+typedef struct Model {
+    Graph *g;
+    const PassOptions *opt;
+    const struct Storage *s;
+    int n;
+    StepModel *step;
+    int *first, *last;          /* by store: steps that need it */
+} Model;
+
+void model_init(Model *m, Graph *g, const PassOptions *opt);
+
+typedef struct Stretch {
+    const Model *m;
+    int first, n;               /* steps */
+    int reader[REACH];          /* the last of each result; n and more: it
+                                   leaves the stretch */
+    int64_t outside;            /* bytes that live whole */
+    int dying;                  /* the largest store that ends with it, or */
+    int64_t dying_bytes;        /* -1 */
+    /* stream_stretch.c */
+    bool begun, ended;          /* nothing lowers the peak of `at` */
+    Loops at;
+    int nfound, capfound;
+    Loops *found;               /* no one better in all respects than any */
+} Stretch;
+
+Stretch *stretch_new(const Model *m, int first, int last);
+/* l's peak, macs and held; false: such loops cannot be. */
+bool stretch_measure(const Stretch *s, Loops *l);
+/* stream_stretch.c: those with a peak of at most so many bytes that make
+ * fewest products again; NULL: none was found. */
+const Loops *stretch_loops(Stretch *s, int64_t peak);
+
+/* stream_windows.c: stretches with windows become loops, until the arena is
+ * at most `goal`; true when some did. `work`: how many more products they
+ * may take. */
+bool stream_windows(Graph *g, const PassOptions *opt, int64_t goal,
+                    int64_t work);
 
 /* stream_heads.c: an Attention, head by head. */
 bool stream_heads(Graph *g, Node *n);

@@ -112,7 +112,7 @@ static const Loop *first_of(const Tiles *t, int class)
 }
 
 /* The largest tile with which the arena is at most `goal`. */
-static void grow(const Tiles *t, int class, int64_t goal)
+static void grow(const Tiles *t, int class, int64_t goal, int64_t work)
 {
     PassOptions known = *t->opt;
     int64_t extent = first_of(t, class)->region->extent;
@@ -122,7 +122,7 @@ static void grow(const Tiles *t, int class, int64_t goal)
     while (tile > was) {
         int64_t next = 1;
         set_tile(t, class, tile);
-        if (plan_arena(t->g, &known) <= goal)
+        if (plan_arena(t->g, &known) <= goal && graph_work(t->g) <= work)
             return;
         while (next * 2 < tile)
             next *= 2;
@@ -145,7 +145,8 @@ static int next_class(const Tiles *t, const bool *done)
     return best;
 }
 
-void stream_tiles(Graph *g, const PassOptions *opt, int64_t goal)
+void stream_tiles(Graph *g, const PassOptions *opt, int64_t goal,
+                  int64_t work)
 {
     Tiles t = { .g = g, .opt = opt };
     bool *done;
@@ -158,6 +159,6 @@ void stream_tiles(Graph *g, const PassOptions *opt, int64_t goal)
     done = NEW_ARRAY(g->scratch, bool, t.nclass + 1);
     while ((class = next_class(&t, done)) >= 0) {
         done[class] = true;
-        grow(&t, class, goal);
+        grow(&t, class, goal, work);
     }
 }

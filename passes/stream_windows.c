@@ -1,161 +1,208 @@
-/* stream_windows.c - stretches of convolutions row by row: line buffers.
+/* stream_windows.c - which steps become loops with windows: line buffers, and
+ * patches where less memory is wanted.
  *
- * Steps that follow each other become a loop over the rows of the last one's
- * result where relations allow it. Of the stretches around the step with
- * most bytes live the one is taken that makes the arena smallest, again and
- * again, until it is no larger than the goal; nothing is computed twice.
+ * A stretch of steps that is one loop needs memory of its own kind: what its
+ * first steps read and its last ones leave is whole, whatever is done before
+ * and behind. So the steps are a path of stretches and single steps, the peak
+ * is the largest on the path, and for a given peak the path with least work
+ * is found step by step (as msf-CNN, arXiv 2505.11483, does for chains). The
+ * least peak whose work is allowed is found by halving.
  */
 #include "stream.h"
 
-#include "../ir/relation.h"
 #include "storage.h"
 
-enum { REACH = 14 };            /* steps before and behind the peak */
+enum { NEAR = 64, TRIES = 8 };
 
-/* The axis of n's result that its readers in the stretch go along; -1: there
- * are none; -2: they do not agree. */
-static int readers_axis(const Node *n, const Region *r)
+/* Products made again, then steps in loops. */
+typedef struct Cost {
+    int64_t macs;
+    int steps;
+} Cost;
+
+static const Cost no_way = { INT64_MAX, 0 };
+
+typedef struct Path {
+    Model m;
+    int n;
+    Node **step;
+    int64_t *live;              /* by step, as it is alone */
+    int64_t *border;            /* bytes live before each step, and at last */
+    int *slides;                /* steps before it with windows */
+    Stretch **stretch;          /* by first step and length */
+    Cost *cost;                 /* of the best path to each step */
+    int *from;
+    const Loops **by;           /* NULL: by the step alone */
+} Path;
+
+static bool is_less(Cost a, Cost b)
 {
-    const Value *y = n->out[0];
-    int axis = -1;
+    return a.macs < b.macs || (a.macs == b.macs && a.steps < b.steps);
+}
 
-    for (int i = 0; i < y->nuse; i++) {
-        const Node *u = y->use[i];
-        for (int k = 0; u->region == r && k < u->nin; k++) {
-            Relation rel;
-            if (u->in[k] != y)
-                continue;
-            rel = node_relation(u, 0, k, u->walk[0]);
-            if ((rel.kind != REL_POINT && rel.kind != REL_WINDOW) ||
-                (axis >= 0 && axis != rel.axis))
-                return -2;
-            axis = rel.axis;
+static void find_borders(Path *p)
+{
+    const Model *m = &p->m;
+
+    p->border = NEW_ARRAY(m->g->scratch, int64_t, m->n + 2);
+    for (int t = 0; t <= m->n; t++)
+        p->border[t] = reserved_bytes(m->g, m->opt);
+    for (int k = 0; k < m->s->nstore; k++)
+        for (int t = m->first[k] + 1; t <= m->n && t <= m->last[k]; t++)
+            p->border[t] += m->s->store[k].bytes;
+}
+
+/* Loops of steps [first, last] with at most that peak, or NULL. */
+static const Loops *loops_between(Path *p, int first, int last, int64_t peak)
+{
+    Stretch **at = &p->stretch[first * REACH + last - first];
+
+    if (p->slides[first] == p->slides[last + 1] ||
+        p->border[first] > peak || p->border[last + 1] > peak)
+        return NULL;
+    if (!*at)
+        *at = stretch_new(&p->m, first, last);
+    return stretch_loops(*at, peak);
+}
+
+/* The path */
+
+static void arrive(Path *p, int last, int64_t peak)
+{
+    Cost *best = &p->cost[last + 1];
+
+    *best = no_way;
+    if (p->live[last] <= peak) {
+        *best = p->cost[last];
+        p->from[last + 1] = last;
+        p->by[last + 1] = NULL;
+    }
+    for (int first = last - 1; first >= 0 && last - first < REACH; first--) {
+        Cost c = p->cost[first];
+        const Loops *l;
+        c.steps += last - first + 1;
+        if (c.macs == INT64_MAX || !is_less(c, *best))
+            continue;
+        l = loops_between(p, first, last, peak);
+        if (!l)
+            continue;
+        c.macs += l->macs > 0 ? l->macs : 0;
+        if (is_less(c, *best)) {
+            *best = c;
+            p->from[last + 1] = first;
+            p->by[last + 1] = l;
         }
     }
-    return axis;
 }
 
-static bool enter(Node *n, Region *r, int last_axis)
+/* Products that a path with at most that peak makes again. */
+static int64_t find_path(Path *p, int64_t peak)
 {
-    int axis;
+    p->cost[0] = (Cost){ 0, 0 };
+    for (int t = 0; t < p->n; t++)
+        arrive(p, t, peak);
+    return p->cost[p->n].macs;
+}
 
-    if (n->region || n->nout < 1 || !n->out[0] || node_is_commit(n))
+/* The path with at most that peak as loops of the graph; its arena, or
+ * INT64_MAX: there is none. */
+static int64_t lay_path(Path *p, int64_t peak, int64_t work)
+{
+    if (find_path(p, peak) > work)
+        return INT64_MAX;
+    loops_take(p->step, p->n);
+    for (int t = p->n; t > 0; t = p->from[t])
+        if (p->by[t])
+            loops_lay(p->m.g, p->step + p->from[t], t - p->from[t],
+                      p->by[t]);
+    graph_number(p->m.g);
+    return plan_arena(p->m.g, p->m.opt);
+}
+
+/* False: there are no windows, or loops already. */
+static bool path_init(Path *p, Graph *g, const PassOptions *opt)
+{
+    graph_number(g);
+    for EACH_NODE(n, g)
+        p->n++;
+    p->step = NEW_ARRAY(g->scratch, Node *, p->n + 1);
+    p->slides = NEW_ARRAY(g->scratch, int, p->n + 1);
+    for EACH_NODE(n, g) {
+        bool slides = false;
+        for (int a = 0; n->nout && n->out[0] && a < n->out[0]->type.rank; a++)
+            slides = slides || axis_slides(n, a);
+        p->step[n->index] = n;
+        p->slides[n->index + 1] = p->slides[n->index] + slides;
+    }
+    if (!p->slides[p->n] || graph_has_regions(g))
         return false;
-    axis = readers_axis(n, r);
-    if (axis == -1)
-        axis = last_axis;
-    if (axis < 0 || axis >= n->out[0]->type.rank)
-        return false;
-    n->region = r;
-    n->walk[0] = (signed char)axis;
+    p->live = NEW_ARRAY(g->scratch, int64_t, p->n + 1);
+    plan_steps_live(g, opt, p->live);
+    model_init(&p->m, g, opt);
+    find_borders(p);
+    p->stretch = NEW_ARRAY(g->scratch, Stretch *, p->n * REACH);
+    p->cost = NEW_ARRAY(g->scratch, Cost, p->n + 1);
+    p->from = NEW_ARRAY(g->scratch, int, p->n + 1);
+    p->by = NEW_ARRAY(g->scratch, const Loops *, p->n + 1);
     return true;
 }
 
-static void leave(Node *last, Region *r)
+/* The least peak that a path with allowed work has; at least `least`. */
+static int64_t halve(Path *p, int64_t least, int64_t most, int64_t work)
 {
-    for (Node *n = last; n && n->region == r; n = n->prev)
-        n->region = NULL;
-}
-
-/* Steps [first, last] as a loop over `axis` of the last one; NULL: they
- * cannot be, and nothing has changed. */
-static Region *form(Graph *g, Node *first, Node *last, int axis)
-{
-    int64_t extent = last->out[0] && axis < last->out[0]->type.rank
-                         ? last->out[0]->type.dim[axis] : 0;
-    Node *bad = NULL;
-    bool ok = true;
-    Region *r;
-
-    if (extent < 2)
-        return NULL;
-    r = region_new(g, NULL, "rows", extent, 1);
-    for (Node *n = last; ok; n = n->prev) {
-        ok = enter(n, r, axis);
-        if (n == first)
-            break;
+    while (most - least > NEAR && most - least > most / 256) {
+        int64_t peak = least + (most - least) / 2;
+        if (find_path(p, peak) <= work)
+            most = peak;
+        else
+            least = peak;
     }
-    if (ok) {
-        graph_number(g);
-        ok = r->slides && !regions_slide(g, &bad);
+    return most;
+}
+
+/* Below `goal`: what the model leaves out may be missing. */
+static bool meet(Path *p, int64_t goal, int64_t work)
+{
+    int64_t peak = goal;
+
+    for (int i = 0; i < TRIES; i++) {
+        int64_t arena = lay_path(p, peak, work);
+        if (arena <= goal)
+            return true;
+        if (arena == INT64_MAX)
+            return false;
+        peak -= arena - goal;
     }
-    for (Node *n = first; ok && n != last->next; n = n->next)
-        ok = node_can_tile(n);
-    if (ok && stream_small(g))
-        return r;
-    leave(last, r);
-    return NULL;
+    return false;
 }
 
-typedef struct Best {
-    int64_t arena, peak;
-    Node *first, *last;
-    int axis;
-} Best;
-
-static void try_stretch(Graph *g, const PassOptions *opt, Node *first,
-                        Node *last, Best *best)
+/* The least arena of paths with a peak of `peak` and a little more: places
+ * do not always fit as well as the bytes that are live. */
+static void reach(Path *p, int64_t peak, int64_t work)
 {
-    int rank = last->out[0] ? last->out[0]->type.rank : 0;
+    int64_t best = peak, least = INT64_MAX;
 
-    for (int axis = 0; axis < rank; axis++) {
-        Region *r = form(g, first, last, axis);
-        int64_t peak, arena = INT64_MAX;
-        int step;
-        if (!r)
-            continue;
-        peak = plan_peak(g, opt, &step);
-        if (peak < best->arena)
-            arena = plan_arena(g, opt);
-        if (arena < best->arena ||
-            (arena == best->arena && peak < best->peak))
-            *best = (Best){ arena, peak, first, last, axis };
-        leave(last, r);
+    for (int i = 0; i < TRIES && peak < least; i++, peak += peak / 64) {
+        int64_t arena = lay_path(p, peak, work);
+        if (arena < least) {
+            least = arena;
+            best = peak;
+        }
     }
+    lay_path(p, best, work);
 }
 
-static Node *step_at(Graph *g, int index)
+bool stream_windows(Graph *g, const PassOptions *opt, int64_t goal,
+                    int64_t work)
 {
-    Node *n = g->first;
+    Path p = { .n = 0 };
+    int64_t most = plan_arena(g, opt), least;
 
-    while (n && n->index < index)
-        n = n->next;
-    return n;
-}
-
-/* True when a stretch around the peak has become a loop. */
-static bool best_stretch(Graph *g, const PassOptions *opt, int64_t goal)
-{
-    Best best = { 0, 0, NULL, NULL, 0 };
-    Node *peak, *first;
-    int step, before = 0;
-
-    graph_number(g);
-    best.arena = plan_arena(g, opt);
-    best.peak = plan_peak(g, opt, &step);
-    if (best.arena <= goal)
+    if (!path_init(&p, g, opt))
         return false;
-    peak = step_at(g, step < 0 ? 0 : step);
-    for (first = peak; first && !first->region && before <= REACH;
-         first = first->prev, before++) {
-        int behind = 0;
-        for (Node *last = peak; last && !last->region && behind <= REACH;
-             last = last->next, behind++)
-            if (last != first)
-                try_stretch(g, opt, first, last, &best);
-    }
-    if (!best.first || !form(g, best.first, best.last, best.axis))
-        return false;
-    graph_number(g);
-    return true;
-}
-
-bool stream_windows(Graph *g, const PassOptions *opt, int64_t goal)
-{
-    bool some = false;
-
-    while (best_stretch(g, opt, goal))
-        some = true;
-    graph_number(g);
-    return some;
+    if (goal && meet(&p, goal, work))
+        return true;
+    least = p.border[0] > p.border[p.n] ? p.border[0] : p.border[p.n];
+    reach(&p, halve(&p, least, most, work), work);
+    return graph_has_regions(g);
 }
