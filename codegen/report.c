@@ -11,11 +11,50 @@ static long long ll(int64_t x)
 
 int64_t report_macs(const Graph *g)
 {
-    int64_t macs = 0;
+    return graph_work(g);
+}
+
+/* with what its loops make again */
+int64_t report_step_macs(const Node *n)
+{
+    return node_macs(n) + (n->region ? node_repeated_macs(n) : 0);
+}
+
+int64_t report_macs_added(const Graph *g)
+{
+    int64_t sum = 0;
 
     for EACH_NODE(n, g)
-        macs += node_macs(n);
-    return macs;
+        sum += n->region ? node_repeated_macs(n) : 0;
+    return sum;
+}
+
+int64_t report_flash_reads(const Graph *g)
+{
+    int64_t sum = 0;
+
+    for EACH_NODE(n, g)
+        sum += codegen_has_step(n) ? node_constant_reads(n) : 0;
+    return sum;
+}
+
+/* Of the constants of all steps, each read once. */
+static int64_t constant_bytes(const Graph *g)
+{
+    int64_t sum = 0;
+
+    for EACH_NODE(n, g)
+        for (int i = 0; codegen_has_step(n) && i < n->nin; i++)
+            if (value_is_const(n->in[i]))
+                sum += type_bytes(&n->in[i]->type);
+    return sum;
+}
+
+double report_flash_passes(const Graph *g)
+{
+    int64_t once = constant_bytes(g);
+
+    return once ? (double)report_flash_reads(g) / (double)once : 0;
 }
 
 /* A number each, or where the quantization is per channel a list each. */
@@ -184,8 +223,10 @@ static void json_steps(Buf *b, const Graph *g)
                    n == g->first ? "" : ",", n->index);
         buf_quote(b, n->name);
         buf_printf(b, ", \"op\": \"%s\", \"macs\": %lld, \"live_bytes\": "
-                   "%lld, \"code\": %s", op_name(n->op), ll(node_macs(n)),
+                   "%lld, \"flash_reads\": %lld, \"code\": %s",
+                   op_name(n->op), ll(report_step_macs(n)),
                    ll(live[n->index + 1]),
+                   ll(codegen_has_step(n) ? node_constant_reads(n) : 0),
                    codegen_has_step(n) ? "true" : "false");
         buf_puts(b, ", \"outputs\": [");
         json_names(b, n->out, n->nout);
@@ -338,10 +379,12 @@ static void json_model(Buf *b, const ReportInfo *info)
     buf_printf(b, "  \"stack_bytes\": %lld,\n  \"flash\": {\"weights\": %lld"
                ", \"tables\": %lld, \"code_estimate\": %lld, \"codes8\": %lld"
                ", \"codes4\": %lld},\n  \"macs\": "
-               "%lld,\n  \"flash_reads\": %lld,\n", ll(s.stack),
+               "%lld, \"macs_added\": %lld,\n  \"flash_reads\": %lld, "
+               "\"flash_passes\": %.2f,\n", ll(s.stack),
                ll(s.weights), ll(s.tables), ll(s.code),
                ll(report_code_bytes(g, 8)), ll(report_code_bytes(g, 4)),
-               ll(report_macs(g)), ll(s.weights));
+               ll(report_macs(g)), ll(report_macs_added(g)),
+               ll(report_flash_reads(g)), report_flash_passes(g));
     json_io(b, cg, g->in, g->nin, true);
     json_io(b, cg, g->out, g->nout, false);
     json_steps(b, g);

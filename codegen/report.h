@@ -28,7 +28,14 @@ bool report_is_quantized(const Graph *g);
 const char *report_island(const Node *n);
 void text_islands(Buf *b, const Graph *g);
 int64_t report_code_bytes(const Graph *g, int bits);
+/* Multiplications of one run, those that loops make again included. */
 int64_t report_macs(const Graph *g);
+int64_t report_step_macs(const Node *n);
+int64_t report_macs_added(const Graph *g);
+/* Bytes of constants that one run reads, turn by turn of the loops; and how
+ * often that is all of them. */
+int64_t report_flash_reads(const Graph *g);
+double report_flash_passes(const Graph *g);
 const Node *report_step(const Graph *g, int step);      /* NULL: none */
 /* report_regions.c: the loops, as `"regions": [...]` and as a table */
 void json_regions(Buf *b, const Graph *g);

@@ -8,7 +8,20 @@ typedef struct Loop {
     const Region *r;
     int axis;                   /* of the first step's first result; -1 */
     int64_t saved, added;       /* bytes that are not stored; MACs */
+    int64_t reads;              /* bytes of constants, again */
 } Loop;
+
+static int64_t reads_added(const Node *n)
+{
+    int64_t once = 0;
+
+    if (!codegen_has_step(n))
+        return 0;
+    for (int i = 0; i < n->nin; i++)
+        if (value_is_const(n->in[i]))
+            once += type_bytes(&n->in[i]->type);
+    return node_constant_reads(n) - once;
+}
 
 static Loop *find_loops(const Graph *g, Arena *arena, int *count)
 {
@@ -28,8 +41,10 @@ static Loop *find_loops(const Graph *g, Arena *arena, int *count)
             l->axis = l->axis < 0 ? n->walk[r->depth] : l->axis;
             *count = r->id + 1 > *count ? r->id + 1 : *count;
         }
-        if (n->region)
+        if (n->region) {
             loop[n->region->id].added += node_repeated_macs(n);
+            loop[n->region->id].reads += reads_added(n);
+        }
         for (int o = 0; o < n->nout; o++)
             if (n->out[o] && n->out[o]->store)
                 loop[n->out[o]->store->id].saved +=
@@ -51,9 +66,11 @@ static void json_loop(Buf *b, const Graph *g, const Loop *l)
         buf_puts(b, ", \"parent\": null");
     buf_printf(b, ", \"axis\": %d, \"extent\": %lld, \"tile\": %lld, "
                "\"first_step\": %d, \"last_step\": %d, \"bytes_saved\": "
-               "%lld, \"macs_added\": %lld, \"nodes\": [", l->axis,
+               "%lld, \"macs_added\": %lld, \"flash_reads_added\": %lld, "
+               "\"nodes\": [", l->axis,
                (long long)l->r->extent, (long long)l->r->tile, l->r->first,
-               l->r->last, (long long)l->saved, (long long)l->added);
+               l->r->last, (long long)l->saved, (long long)l->added,
+               (long long)l->reads);
     for EACH_NODE(n, g)
         if (region_within(n->region, l->r)) {
             buf_puts(b, comma);
@@ -83,12 +100,13 @@ void text_regions(Buf *b, const Graph *g)
 
     if (n)
         buf_puts(b, "\n loop  steps            extent     tile  bytes not "
-                 "stored   MACs added\n");
+                 "stored   MACs added  flash B again\n");
     for (int i = 0; i < n; i++) {
         const Region *r = loop[i].r;
-        buf_printf(b, "%5d  %5d to %-5d %9lld %8lld %17lld %12lld  %*s%s\n",
+        buf_printf(b, "%5d  %5d to %-5d %9lld %8lld %17lld %12lld %14lld  %*s%s\n",
                    i, r->first, r->last, (long long)r->extent,
                    (long long)r->tile, (long long)loop[i].saved,
-                   (long long)loop[i].added, 2 * r->depth, "", r->name);
+                   (long long)loop[i].added, (long long)loop[i].reads,
+                   2 * r->depth, "", r->name);
     }
 }

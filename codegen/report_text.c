@@ -56,8 +56,9 @@ static void text_steps(Buf *b, const Graph *g)
     buf_puts(b, "\n step   live bytes         MACs  share  op\n");
     for EACH_NODE(n, g)
         buf_printf(b, "%5d %12lld %12lld %5.1f%%  %-18s %s%s\n", n->index,
-                   ll(live[n->index + 1]), ll(node_macs(n)),
-                   total ? 100.0 * (double)node_macs(n) / (double)total : 0,
+                   ll(live[n->index + 1]), ll(report_step_macs(n)),
+                   total ? 100.0 * (double)report_step_macs(n) /
+                               (double)total : 0,
                    op_name(n->op), n->name,
                    n->index == g->plan->peak_step ? "   <- peak" : "");
 }
@@ -103,6 +104,21 @@ static void text_bounds(Buf *b, const Graph *g)
     }
 }
 
+/* What one run computes and reads. */
+static void text_work(Buf *b, const Graph *g)
+{
+    int64_t macs = report_macs(g), added = report_macs_added(g);
+
+    buf_printf(b, "work    %lld MACs in %d steps", ll(macs),
+               g->plan->nsteps);
+    if (added > 0)
+        buf_printf(b, ", %lld of them made again by loops (%.3f times)",
+                   ll(added), (double)macs / (double)(macs - added));
+    buf_printf(b, "\n        flash bytes read per inference: %lld, %.2f "
+               "passes over the constants\n", ll(report_flash_reads(g)),
+               report_flash_passes(g));
+}
+
 static void text_model(Buf *b, const ReportInfo *info)
 {
     const Codegen *cg = info->cg;
@@ -133,8 +149,7 @@ static void text_model(Buf *b, const ReportInfo *info)
         if (report_code_bytes(g, bits))
             buf_printf(b, "        %lld B of the constants are codes of %d "
                        "bits\n", ll(report_code_bytes(g, bits)), bits);
-    buf_printf(b, "work    %lld MACs in %d steps\n", ll(report_macs(g)),
-               p->nsteps);
+    text_work(b, g);
     text_io(b, cg, g->in, g->nin, "input");
     text_io(b, cg, g->out, g->nout, "output");
     text_bounds(b, g);

@@ -42,9 +42,12 @@ function drawTiles()
             " the caller");
     tile("Flash", short(f.weights + f.tables + f.code_estimate),
         `${short(f.weights + f.tables)} constants, about ` +
-        `${short(f.code_estimate)} code`);
+        `${short(f.code_estimate)} code; a run reads ` +
+        `${count(plan.flash_reads)} B`);
     tile("Work", `${large(totalMacs)} MACs`,
-        `${count(totalMacs)} in ${plural(END, "step")}`);
+        `${count(totalMacs)} in ${plural(END, "step")}` +
+        (plan.macs_added > 0
+            ? `, ${count(plan.macs_added)} made again by loops` : ""));
     tile("Stack", `at most ${count(plan.stack_bytes)} B`,
         arena.state_bytes ? `state ${bytes(arena.state_bytes)}`
             : "no state between runs");
