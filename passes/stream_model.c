@@ -331,23 +331,39 @@ static bool walk_all(Sketch *k)
     return true;
 }
 
-/* Of step t: results of rows made again, at borders less. */
-static int64_t repeated_macs(const Sketch *k, int t)
+/* The first turn: windows fill before position 0 is made. */
+static int64_t first_turn(const Sketch *k)
+{
+    int64_t tile = k->l->tile, begin = 0;
+
+    for (int t = 0; t < k->s->n; t++) {
+        const Slide *s = &k->rows[t];
+        int64_t early = s->to - s->made;
+        if (early <= 0)
+            continue;
+        early = (early + s->unit - 1) / s->unit;
+        early = (early + tile - 1) / tile * tile;
+        begin = -early < begin ? -early : begin;
+    }
+    return begin;
+}
+
+/* Of step t: products of rows made again, at borders less. */
+static int64_t repeated_macs(const Sketch *k, int t, int64_t begin)
 {
     const Slide *s = &k->rows[t];
     int64_t dim = result(k, t)->type.dim[k->row[t]], sum = 0;
     int64_t extent = result(k, k->s->n - 1)->type.dim[k->l->axis];
     int64_t macs = k->s->m->step[k->s->first + t].macs;
 
-    if (!macs || s->made <= s->unit * k->l->tile)
-        return 0;
-    for (int64_t p = 0; p < extent; p += k->l->tile) {
+    for (int64_t p = begin; macs && p < extent; p += k->l->tile) {
         int64_t to = p * s->unit + s->to, from = to - s->made;
         from = from < 0 ? 0 : from;
         to = to > dim ? dim : to;
         sum += to > from ? to - from : 0;
     }
-    return macs * sum / dim - macs;
+    return macs ? (int64_t)((double)macs * (double)sum / (double)dim) - macs
+                : 0;
 }
 
 /* Bytes of n's operand a that a turn of loops over columns copies, because
@@ -412,7 +428,8 @@ static int64_t shared(const Sketch *k)
 {
     const Type *y = &result(k, k->s->n - 1)->type, *x;
     int64_t yrow = dtype_bytes(y->dt), xrow, low, most, ybytes, shift = 0;
-    int64_t extent = y->dim[k->l->axis], unit = 0;
+    int64_t extent = y->dim[k->l->axis], unit = 0, ahead;
+    int last = k->s->n - 1;
 
     if (k->s->dying < 0)
         return 0;
@@ -434,8 +451,12 @@ static int64_t shared(const Sketch *k)
                       (r->kind == REL_WINDOW ? r->stride : r->in_unit) -
                   (r->kind == REL_WINDOW ? r->pad : 0);
             xrow = dtype_bytes(x->dt) * type_span(x, r->axis + 1, x->rank);
-            for (int64_t p = 0; p + k->l->tile < extent; p += k->l->tile) {
-                int64_t at = (p + k->l->tile) * unit + low;
+            /* columns to come read the same rows again */
+            ahead = t == last || (k->span[t] >= 0 &&
+                                  k->span[t] == k->span[last])
+                        ? 0 : k->l->tile;
+            for (int64_t p = 0; p + ahead < extent; p += k->l->tile) {
+                int64_t at = (p + ahead) * unit + low;
                 int64_t end = (type_span(y, 0, k->l->axis) - 1) * extent *
                                   yrow + (p + k->l->tile) * yrow;
                 at = at < 0 ? 0 : at * xrow;
@@ -451,16 +472,17 @@ static int64_t shared(const Sketch *k)
 bool stretch_measure(const Stretch *s, Loops *l)
 {
     Sketch k = { .s = s, .l = l };
-    int64_t peak = 0, saved;
+    int64_t peak = 0, saved, begin;
 
     find_stores(&k);
     if (!walk_all(&k))
         return false;
+    begin = first_turn(&k);
     l->macs = l->held = 0;
     memset(k.live, 0, sizeof k.live);
     for (int t = 0; t < s->n; t++) {
         const StepModel *step = &s->m->step[s->first + t];
-        l->macs += repeated_macs(&k, t);
+        l->macs += repeated_macs(&k, t, begin);
         if (k.row_store[t] != OUTSIDE)
             add_result(&k, l, t);
         for (int i = 0; i < step->narc && k.span[t] >= 0; i++)

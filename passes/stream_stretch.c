@@ -113,16 +113,15 @@ static void trim(Stretch *s, Loops *l, int64_t peak)
 }
 
 /* More rows per turn: fewer of them are made again. */
-static void widen(Stretch *s, Loops *l, int64_t peak)
+static void widen(Stretch *s, const Loops *l)
 {
     int64_t rows = last_type(s)->dim[l->axis];
     Loops next = *l;
 
-    while (l->macs > 0 && next.tile * 2 <= rows) {
+    while (next.macs > 0 && next.tile * 2 <= rows) {
         next.tile *= 2;
-        if (!measure(s, &next) || next.peak > peak || next.macs >= l->macs)
+        if (!measure(s, &next))
             return;
-        *l = next;
     }
 }
 
@@ -140,7 +139,7 @@ static const Loops *least_work(const Stretch *s, int64_t peak)
 /* Line buffers alone, along the axis with which they are smallest. */
 static void begin(Stretch *s)
 {
-    int rank = last_type(s)->rank;
+    int rank = s->ended ? 0 : last_type(s)->rank;
     bool some = false;
 
     for (int axis = 0; axis < rank; axis++) {
@@ -154,28 +153,32 @@ static void begin(Stretch *s)
     s->ended = !some;
 }
 
+/* One value after the other, until the peak is low enough. */
+static void explore(Stretch *s, int64_t peak)
+{
+    for (int i = 0; s->at.peak > peak && i < MAX_MOVES; i++) {
+        if (!hide(s, &s->at)) {
+            s->ended = true;
+            return;
+        }
+        widen(s, &s->at);
+    }
+}
+
 const Loops *stretch_loops(Stretch *s, int64_t peak)
 {
     const Loops *found;
     Loops l;
 
-    if (s->ended && !s->nfound)
-        return NULL;
     if (!s->begun)
         begin(s);
+    if (!s->ended && !least_work(s, peak))
+        explore(s, peak);
     found = least_work(s, peak);
-    if (found || s->ended)
+    if (!found || found->macs <= 0)
         return found;
-    l = s->at;
-    for (int i = 0; l.peak > peak && i < MAX_MOVES; i++)
-        if (!hide(s, &l)) {
-            s->ended = true;
-            break;
-        }
-    s->at = l;
-    if (l.peak > peak)
-        return NULL;
+    l = *found;
     trim(s, &l, peak);
-    widen(s, &l, peak);
+    widen(s, &l);
     return least_work(s, peak);
 }

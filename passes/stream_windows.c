@@ -12,7 +12,7 @@
 
 #include "storage.h"
 
-enum { NEAR = 64, TRIES = 8 };
+enum { NEAR = 64, TRIES = 12 };
 
 /* Products made again, then steps in loops. */
 typedef struct Cost {
@@ -25,6 +25,7 @@ static const Cost no_way = { INT64_MAX, 0 };
 typedef struct Path {
     Model m;
     int n;
+    int64_t macs;               /* without loops */
     Node **step;
     int64_t *live;              /* by step, as it is alone */
     int64_t *border;            /* bytes live before each step, and at last */
@@ -116,6 +117,11 @@ static int64_t lay_path(Path *p, int64_t peak, int64_t work)
             loops_lay(p->m.g, p->step + p->from[t], t - p->from[t],
                       p->by[t]);
     graph_number(p->m.g);
+    if (graph_work(p->m.g) - p->macs > work) {
+        loops_take(p->step, p->n);
+        graph_number(p->m.g);
+        return INT64_MAX;
+    }
     return plan_arena(p->m.g, p->m.opt);
 }
 
@@ -139,6 +145,7 @@ static bool path_init(Path *p, Graph *g, const PassOptions *opt)
     p->live = NEW_ARRAY(g->scratch, int64_t, p->n + 1);
     plan_steps_live(g, opt, p->live);
     model_init(&p->m, g, opt);
+    p->macs = graph_work(g);
     find_borders(p);
     p->stretch = NEW_ARRAY(g->scratch, Stretch *, p->n * REACH);
     p->cost = NEW_ARRAY(g->scratch, Cost, p->n + 1);
