@@ -44,6 +44,8 @@ bool codegen_write_weights(const Codegen *cg, FILE *out);
 const Graph *codegen_graph(const Codegen *cg);
 /* Names shared with the report. */
 const char *codegen_accessor(const Codegen *cg, const Value *v, bool input);
+/* the function that says a band of input v is there */
+const char *codegen_push(const Codegen *cg, const Value *v);
 int64_t codegen_offset(const Codegen *cg, const Value *v);
 /* `static` objects for programs: an arena that is called `object` */
 void codegen_define_arena(const Codegen *cg, Buf *b, const char *object);

@@ -523,9 +523,47 @@ static Node *write_turns(StepWriter *w, Node *n, Region *r, int64_t *count,
     return end;
 }
 
+/* The loop that receives bands, as a function of the turns to be done. A
+ * turn ends with what it leaves to the next one, so that the caller can write
+ * its next band behind that. */
+static Node *write_band_turns(StepWriter *w, Node *n, Region *r,
+                              int64_t *count, int64_t *pos)
+{
+    int64_t rest = r->slides ? 0 : r->extent % r->tile;
+    const Graph *g = n->graph;
+    Node *end;
+
+    count[0] = r->tile;
+    pos[0] = -1;
+    buf_printf(w->run, "static void %s_turns(%s_arena *a, int from, int to)"
+               "\n{\n    for (int r%d = from; r%d < to && r%d < %lld; "
+               "r%d += %lld) {\n", w->e->name, w->e->name, r->id, r->id,
+               r->id, (long long)(r->extent - rest), r->id,
+               (long long)r->tile);
+    end = write_body(w, n, r, count, pos);
+    for (int i = 0; r->slides && i < g->nvalue; i++)
+        write_carry(w, r, g->value[i]);
+    buf_puts(w->run, "    }\n");
+    if (rest) {
+        count[0] = rest;
+        pos[0] = r->extent - rest;
+        buf_printf(w->run, "    for (int r%d = %lld; r%d < to; r%d = to) {\n",
+                   r->id, (long long)pos[0], r->id, r->id);
+        end = write_body(w, n, r, count, pos);
+        buf_puts(w->run, "    }\n");
+    }
+    buf_puts(w->run, "}\n\n");
+    return end;
+}
+
 Node *regions_write(StepWriter *w, Node *n)
 {
     int64_t count[REGION_DEPTH] = { 0 }, pos[REGION_DEPTH] = { 0 };
+    Region *r = region_at(n->region, 0);
+    StepWriter apart = { w->e, w->steps, w->turns, NULL };
+    Band band;
 
-    return write_turns(w, n, region_at(n->region, 0), count, pos);
+    if (graph_band(n->graph, &band) && band.loop == r)
+        return write_band_turns(&apart, n, r, count, pos);
+    return write_turns(w, n, r, count, pos);
 }

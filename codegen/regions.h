@@ -8,6 +8,7 @@
 typedef struct StepWriter {
     Emit *e;
     Buf *steps, *run;
+    Buf *turns;                 /* of the loop that receives bands */
 } StepWriter;
 
 /* The region that begins with n: its functions and its loops; returns the

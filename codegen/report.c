@@ -131,6 +131,21 @@ static void json_pool(Buf *b, const Plan *p, const Buffer *buf)
                    p->pool[buf ? buf->pool : 0].name);
 }
 
+/* Of an input that comes in bands, `bytes` are those of one. */
+static bool json_band(Buf *b, const Graph *g, const Value *v)
+{
+    Band band;
+
+    if (!value_in_bands(v) || !graph_band(g, &band))
+        return false;
+    buf_printf(b, ", \"bytes\": %lld, \"band\": {\"axis\": %d, \"rows\": "
+               "%lld, \"bands\": %lld, \"planes\": %lld, \"row_bytes\": "
+               "%lld, \"region\": %d}", ll(band_bytes(&band)), band.axis,
+               ll(band.rows), ll(band.bands), ll(band.planes),
+               ll(band.row_bytes), band.loop->id);
+    return true;
+}
+
 static void json_io(Buf *b, const Codegen *cg, Value *const *list, int n,
                     bool in)
 {
@@ -143,8 +158,9 @@ static void json_io(Buf *b, const Codegen *cg, Value *const *list, int n,
                    "\"shape\": ", codegen_accessor(cg, v, in),
                    dtype_name(v->type.dt));
         json_dims(b, &v->type);
-        buf_printf(b, ", \"bytes\": %lld, \"offset\": %lld",
-                   ll(type_bytes(&v->type)), ll(codegen_offset(cg, v)));
+        if (!json_band(b, codegen_graph(cg), v))
+            buf_printf(b, ", \"bytes\": %lld", ll(type_bytes(&v->type)));
+        buf_printf(b, ", \"offset\": %lld", ll(codegen_offset(cg, v)));
         json_pool(b, codegen_graph(cg)->plan, v->buf);
         buf_puts(b, ", ");
         json_quant(b, v);

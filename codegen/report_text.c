@@ -11,12 +11,18 @@ static void text_io(Buf *b, const Codegen *cg, Value *const *list, int n,
                     const char *kind)
 {
     const Plan *p = codegen_graph(cg)->plan;
+    Band band;
 
     for (int i = 0; i < n; i++) {
         buf_printf(b, "%-7s %s ", kind, list[i]->name);
         type_print(b, &list[i]->type);
-        buf_printf(b, ", %lld B at %lld", ll(type_bytes(&list[i]->type)),
-                   ll(codegen_offset(cg, list[i])));
+        if (value_in_bands(list[i]) && graph_band(codegen_graph(cg), &band))
+            buf_printf(b, ", %lld bands of %lld indices of axis %d,\n        "
+                       "%lld B each", ll(band.bands), ll(band.rows),
+                       band.axis, ll(band_bytes(&band)));
+        else
+            buf_printf(b, ", %lld B", ll(type_bytes(&list[i]->type)));
+        buf_printf(b, " at %lld", ll(codegen_offset(cg, list[i])));
         if (plan_has_pools(p) && list[i]->buf)
             buf_printf(b, " of pool %s", p->pool[list[i]->buf->pool].name);
         buf_putc(b, '\n');

@@ -67,6 +67,8 @@ static const char *how(const Value *v)
 {
     if (!v->def)
         return v->buf->is_state ? "state" : "input";
+    if (v->def->op == OP_Receive)
+        return "input";
     if (overwritten(v))
         return codegen_has_step(v->def) ? "in_place" : "view";
     return node_is_commit(v->def) ? "commit" : "computed";
@@ -88,7 +90,8 @@ static const char *kind(const Residents *r, const Buffer *buf)
     if (buf->is_state || buf->is_scratch)
         return buf->is_state ? "state" : "scratch";
     for (int i = r->start[buf->id]; i < r->start[buf->id + 1]; i++) {
-        in |= r->list[i]->is_input;
+        in |= r->list[i]->is_input ||
+              (r->list[i]->def && r->list[i]->def->op == OP_Receive);
         out |= caller_reads(r->g, r->list[i]);
     }
     if (in && out)

@@ -4,6 +4,8 @@
  */
 #include "selftest.h"
 
+#include "../ir/region.h"
+
 static void compare(Buf *b, const Value *v, int i, const char *want)
 {
     const char *t = dtype_ctype(v->type.dt);
@@ -25,6 +27,37 @@ static void compare(Buf *b, const Value *v, int i, const char *want)
     buf_printf(b, "                return %d;\n        }\n    }\n", i + 1);
 }
 
+/* The golden input i, or its bands one after the other. */
+static void give_input(const Codegen *cg, const CodegenOptions *opt, Weights *w,
+                       Arena *arena, int i, Buf *b)
+{
+    const Graph *g = codegen_graph(cg);
+    const Value *v = g->in[i];
+    const char *name = arena_printf(arena, "in_%d", i), *from;
+    const void *data = opt->golden_in[i].data;
+    int64_t bytes = type_bytes(&v->type);
+    Band band;
+
+    if (!bytes)
+        return;
+    if (!value_in_bands(v) || !graph_band(g, &band)) {
+        from = weights_add(w, name, v->type.dt, type_elems(&v->type), data);
+        buf_printf(b, "    memcpy(%s(a), %s, %lldu);\n",
+                   codegen_accessor(cg, v, true), from, (long long)bytes);
+        return;
+    }
+    bytes = band_bytes(&band);
+    from = weights_add(w, name, v->type.dt, band.bands * bytes /
+                                                dtype_bytes(v->type.dt),
+                       band_order(&band, data, arena));
+    buf_printf(b, "    for (int k = 0; k < %lld; k++) {\n"
+               "        memcpy(%s(a), %s + k * %lld, %lldu);\n"
+               "        if (%s(a))\n            return -1;\n    }\n",
+               (long long)band.bands, codegen_accessor(cg, v, true), from,
+               (long long)(bytes / dtype_bytes(v->type.dt)),
+               (long long)bytes, codegen_push(cg, v));
+}
+
 static void body(const Codegen *cg, const CodegenOptions *opt, Weights *w,
                  Arena *arena, Buf *b)
 {
@@ -32,18 +65,13 @@ static void body(const Codegen *cg, const CodegenOptions *opt, Weights *w,
     Buf text;
 
     buf_init(&text, arena);
-    for (int i = 0; i < g->nin; i++)
-        if (type_bytes(&g->in[i]->type))
-            buf_printf(b, "    memcpy(%s(a), %s, %lldu);\n",
-                       codegen_accessor(cg, g->in[i], true),
-                       weights_add(w, arena_printf(arena, "in_%d", i),
-                                   g->in[i]->type.dt,
-                                   type_elems(&g->in[i]->type),
-                                   opt->golden_in[i].data),
-                       (long long)type_bytes(&g->in[i]->type));
     if (g->nlevel)
         buf_printf(b, "    if (%s_set_width(a, %d))\n        return -1;\n",
                    opt->name, g->nlevel - 1);
+    for (int bands = 0; bands < 2; bands++)     /* those at last */
+        for (int i = 0; i < g->nin; i++)
+            if (value_in_bands(g->in[i]) == bands)
+                give_input(cg, opt, w, arena, i, b);
     buf_printf(b, "    if (%s_run(a))\n        return -1;\n", opt->name);
     for (int i = 0; i < g->nout; i++) {
         const Value *v = g->out[i];

@@ -7,9 +7,11 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "../ir/region.h"
 #include "../ir/relation.h"
 #include "../support/map.h"
 #include "arena.h"
+#include "bands.h"
 #include "../support/number.h"
 #include "emit_state.h"
 #include "regions.h"
@@ -29,6 +31,7 @@ struct Codegen {
     Buf head;                   /* declarations, the same as the header */
     int64_t constants;          /* bytes that this model added */
     Buf steps, run;
+    Buf turns;                  /* of the loop that receives bands */
     struct Codegen *next;       /* of the same file: models in one arena */
     const char **in_name, **out_name;           /* C identifiers */
     int64_t local;              /* most scratch of a step on the stack */
@@ -84,19 +87,33 @@ static int index_of(Value *const *list, int n, const Value *v)
     return -1;
 }
 
+static const char *input_name(const Codegen *cg, const Value *v)
+{
+    return cg->in_name[index_of(cg->g->in, cg->g->nin, v)];
+}
+
 const char *codegen_accessor(const Codegen *cg, const Value *v, bool input)
 {
-    const Graph *g = cg->g;
-    int i = input ? index_of(g->in, g->nin, v) : index_of(g->out, g->nout, v);
+    if (input)
+        return arena_printf(cg->arena, "%s_%s_%s", cg->name,
+                            value_in_bands(v) ? "band" : "input",
+                            input_name(cg, v));
+    return arena_printf(cg->arena, "%s_output_%s", cg->name,
+                        cg->out_name[index_of(cg->g->out, cg->g->nout, v)]);
+}
 
-    return arena_printf(cg->arena, "%s_%s_%s", cg->name,
-                        input ? "input" : "output",
-                        input ? cg->in_name[i] : cg->out_name[i]);
+const char *codegen_push(const Codegen *cg, const Value *v)
+{
+    return arena_printf(cg->arena, "%s_push_%s", cg->name,
+                        input_name(cg, v));
 }
 
 int64_t codegen_offset(const Codegen *cg, const Value *v)
 {
-    (void)cg;
+    Band b;
+
+    if (value_in_bands(v) && graph_band(cg->g, &b))
+        return b.value->buf->offset + b.value->delta + b.at;
     return v->buf ? v->buf->offset + v->delta : 0;
 }
 
@@ -218,7 +235,7 @@ void step_comment(Buf *b, const Node *n)
 
 bool codegen_has_step(const Node *n)
 {
-    return !shares_storage(n);
+    return n->op != OP_Receive && !shares_storage(n);
 }
 
 /* In the arena, or where it is little, on the stack. */
@@ -324,6 +341,8 @@ static bool on_stack(const Node *n)
 
 static int64_t scratch_of(const Node *n)
 {
+    if (n->op == OP_Receive)
+        return 0;
     return n->region ? region_scratch(n)
                      : emit_fn(n->op) ? emit_scratch(n) : 0;
 }
@@ -412,14 +431,23 @@ static void declare_quant(Buf *b, const char *prefix, const Quant *q)
         buf_printf(b, "#define %s_QUANT_AXIS %d\n", prefix, q->axis);
 }
 
+/* An input that comes in bands; the comment of its type is open. */
+static void declare_band(Codegen *cg, const char *macro, const char *id)
+{
+    BandNames names = { cg->g, cg->name, cg->upper, id, macro };
+
+    bands_declare(&names, &cg->head);
+}
+
 static void declare_io(Codegen *cg, const Value *v, const char *id, bool in)
 {
     Buf *b = &cg->head;
     const char *u = cg->upper, *kind = in ? "INPUT" : "OUTPUT";
     const char *m = upper_case(cg->arena, id);
 
-    buf_printf(b, "#define %s_%s_%s_OFFSET %lldu\n", u, kind, m,
-               (long long)codegen_offset(cg, v));
+    if (!value_in_bands(v))
+        buf_printf(b, "#define %s_%s_%s_OFFSET %lldu\n", u, kind, m,
+                   (long long)codegen_offset(cg, v));
     buf_printf(b, "#define %s_%s_%s_BYTES %lldu\n", u, kind, m,
                (long long)type_bytes(&v->type));
     buf_printf(b, "#define %s_%s_%s_ELEMS %lldu\n", u, kind, m,
@@ -435,6 +463,10 @@ static void declare_io(Codegen *cg, const Value *v, const char *id, bool in)
     put_comment_text(b, v->name);
     buf_puts(b, ": ");
     type_print(b, &v->type);
+    if (value_in_bands(v)) {
+        declare_band(cg, m, id);
+        return;
+    }
     buf_puts(b, " */\n");
     buf_printf(b, "%s%s *%s_%s_%s(%s%s_arena *a);\n\n", in ? "" : "const ",
                dtype_ctype(v->type.dt), cg->name, in ? "input" : "output",
@@ -541,7 +573,8 @@ static void write_accessors(Codegen *cg, Buf *b)
     const Graph *g = cg->g;
 
     for (int i = 0; i < g->nin; i++)
-        write_accessor(cg, b, g->in[i], cg->in_name[i], true);
+        if (!value_in_bands(g->in[i]))
+            write_accessor(cg, b, g->in[i], cg->in_name[i], true);
     for (int i = 0; i < g->nout; i++)
         write_accessor(cg, b, g->out[i], cg->out_name[i], false);
 }
@@ -550,7 +583,7 @@ static void write_accessors(Codegen *cg, Buf *b)
  * widest. */
 static int64_t widths_place(const Graph *g)
 {
-    return g->plan->state_at + g->plan->reserve - (g->nlayer + 7) / 8 * 8;
+    return band_count_place(g) - (g->nlayer + 7) / 8 * 8;
 }
 
 static void write_widths(const Codegen *cg, Buf *b)
@@ -589,16 +622,31 @@ static void write_widths(const Codegen *cg, Buf *b)
                "    return 0;\n}\n\n", n, n, u, at.s, n, n, u, n);
 }
 
+static bool band_names(const Codegen *cg, BandNames *names)
+{
+    for (int i = 0; i < cg->g->nin; i++)
+        if (value_in_bands(cg->g->in[i])) {
+            const char *id = cg->in_name[i];
+            *names = (BandNames){ cg->g, cg->name, cg->upper, id,
+                                  upper_case(cg->arena, id) };
+            return true;
+        }
+    return false;
+}
+
 static void write_run(const Codegen *cg, Buf *b)
 {
     const char *n = cg->name, *u = cg->upper;
     const Plan *p = cg->g->plan;
     int64_t from = cg->g->nlevel ? widths_place(cg->g)
-                                 : p->state_at + p->reserve;
+                                 : band_count_place(cg->g);
     ArenaNames names = arena_names(cg);
+    BandNames band;
 
     if (cg->g->nlevel)
         write_widths(cg, b);
+    if (band_names(cg, &band))
+        bands_write(&band, &cg->turns, &names, b);
     buf_printf(b, "void %s_reset(%s_arena *a)\n{\n", n, n);
     if (p->state_at + p->state_bytes > from) {
         buf_puts(b, "    memset(");
@@ -614,7 +662,11 @@ static void write_run(const Codegen *cg, Buf *b)
     if (cg->g->nlevel)
         buf_printf(b, "    if (%s_bad_widths(a))\n        return %s_EINVAL;"
                    "\n", n, u);
+    if (band_names(cg, &band))
+        bands_begin_run(&band, b);
     buf_write(b, cg->run.s, cg->run.n);
+    if (band_names(cg, &band))
+        bands_end_run(&band, b);
     buf_puts(b, "    return 0;\n}\n");
 }
 
@@ -742,12 +794,13 @@ Codegen *codegen_new(Graph *g, Arena *arena, const CodegenOptions *opt)
     buf_init(&cg->head, arena);
     buf_init(&cg->steps, arena);
     buf_init(&cg->run, arena);
+    buf_init(&cg->turns, arena);
     graph_number(g);
     cg->constants = -weights_bytes(cg->state.weights);
     for (Node *n = g->first; n; )
         if (n->region) {
-            n = regions_write(&(StepWriter){ &cg->e, &cg->steps, &cg->run },
-                              n);
+            n = regions_write(&(StepWriter){ &cg->e, &cg->steps, &cg->run,
+                                             &cg->turns }, n);
         } else {
             write_step(cg, n);
             n = n->next;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../ir/region.h"
 #include "samples.h"
 
 static const char *base_name(const char *path)
@@ -263,6 +264,7 @@ static PassOptions pass_options(Compile *c)
                                             : OPTIMIZE_BALANCED,
         .budget = c->opt->arena > 0 ? c->opt->arena : 0,
         .max_macs = max_macs,
+        .stream_input = c->opt->stream_input,
         .io = io_wanted(c->opt),
         .keep_inputs = c->opt->keep_inputs,
         .no_reuse = c->opt->no_reuse,
@@ -306,6 +308,36 @@ int64_t planned_bytes(Compile *c)
     return passes_run(c->g, &po) ? c->g->plan->arena_bytes : -1;
 }
 
+/* A text that has loops of its own, or --bisect, goes without `stream`. */
+static bool came_in_bands(const Compile *c)
+{
+    const char *name = c->opt->stream_input;
+    Band b;
+
+    if (!name || !c->g->plan ||
+        (graph_band(c->g, &b) && (!*name || !strcmp(b.input->name, name))))
+        return true;
+    return diag_error(c->diag, "--stream-input: no loop takes %s%s%s in "
+                      "bands: the pass stream did not lay one (loops or "
+                      "places that the text has, --bisect)",
+                      *name ? "'" : "the input", name, *name ? "'" : "");
+}
+
+/* An input in bands is never there whole, and its loop is the pass
+ * `stream`'s. */
+static bool check_bands(const Compile *c)
+{
+    const Options *o = c->opt;
+    const char *what = o->keep_inputs ? "--keep-inputs" : o->pool.n ? "--pool"
+        : pass_skipped(o->skip, "stream") ? "--skip=stream"
+        : o->passes && !pass_skipped(o->passes, "stream")
+            ? "--passes without stream" : NULL;
+
+    if (!o->stream_input || !what)
+        return true;
+    return diag_error(c->diag, "--stream-input does not go with %s", what);
+}
+
 static int optimize(Compile *c)
 {
     const char *broke = NULL;
@@ -326,7 +358,7 @@ static int optimize(Compile *c)
     if (prove_failed(c))
         broke = prove_failed(c);
     if (!broke)
-        return EXIT_OK;
+        return came_in_bands(c) ? EXIT_OK : EXIT_BAD;
     write_reproducer(c, broke, &po);
     return EXIT_BUG;
 }
@@ -520,7 +552,7 @@ int compile_run(Compile *c)
     int rc;
 
     c->name = o->name ? o->name : default_name(c);
-    if (!check_output(c) || !parse_pools(c) ||
+    if (!check_output(c) || !check_bands(c) || !parse_pools(c) ||
         !passes_known(o->skip, c->diag) || !passes_known(o->passes, c->diag) ||
         (o->dump_after && strcmp(o->dump_after, "all") &&
          !passes_known(o->dump_after, c->diag)))

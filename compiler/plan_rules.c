@@ -25,7 +25,8 @@ static int64_t align_up(int64_t n)
 
 static bool has_bytes(const Value *v)
 {
-    return v && !value_is_const(v) && type_bytes(&v->type) > 0;
+    return v && !value_is_const(v) && type_bytes(&v->type) > 0 &&
+           !value_in_bands(v);
 }
 
 /* Everything that needs a place has one of the right size. */
@@ -172,7 +173,10 @@ static bool check_totals(const PlanFile *f)
     const Json *arena = json_get(f->root, "arena");
     int64_t state = (f->c->opt->weights_file ? 8 : 0) +
                     (f->g->nlevel ? align_up(f->g->nlayer) : 0);
+    Band band;
 
+    if (graph_band(f->g, &band))
+        state += BAND_COUNT_BYTES;
     for (int i = 0; i < p->nbuf; i++)
         if (p->buf[i]->is_state)
             state += align_up(p->buf[i]->bytes);
@@ -253,6 +257,46 @@ static bool same_shape(const Json *j, const Type *t)
     return true;
 }
 
+/* Of an input that comes in bands, the bytes of one and where it is
+ * written. */
+static int64_t io_bytes(const Graph *g, const Value *v, int64_t *at)
+{
+    Band b;
+
+    *at = v->buf ? v->buf->offset + v->delta : 0;
+    if (!value_in_bands(v) || !graph_band(g, &b))
+        return type_bytes(&v->type);
+    *at = b.value->buf->offset + b.value->delta + b.at;
+    return band_bytes(&b);
+}
+
+static bool check_band(const PlanFile *f, const Json *j, const Value *v)
+{
+    const Json *band = json_get(j, "band");
+    int64_t axis, rows, bands, planes, row_bytes, loop;
+    Band b;
+
+    if (!value_in_bands(v) || !graph_band(f->g, &b))
+        return !band || plan_bad(f, band, "'%s' does not come in bands",
+                                 v->name);
+    if (!band || band->kind != JSON_OBJECT)
+        return plan_bad(f, j, "'%s' comes in bands: 'band' is %s", v->name,
+                        json_kind(band));
+    return (plan_int(f, band, "axis", &axis) &&
+            plan_int(f, band, "rows", &rows) &&
+            plan_int(f, band, "bands", &bands) &&
+            plan_int(f, band, "planes", &planes) &&
+            plan_int(f, band, "row_bytes", &row_bytes) &&
+            plan_int(f, band, "region", &loop)) &&
+           ((axis == b.axis && rows == b.rows && bands == b.bands &&
+             planes == b.planes && row_bytes == b.row_bytes &&
+             loop == b.loop->id) ||
+            plan_bad(f, band, "'%s' comes in %lld bands of %lld indices of "
+                     "axis %d, %lld planes of %lld B each index, in loop %d",
+                     v->name, ll(b.bands), ll(b.rows), b.axis, ll(b.planes),
+                     ll(b.row_bytes), b.loop->id));
+}
+
 static bool check_io(const PlanFile *f, const char *key, Value *const *v,
                      int n, bool in)
 {
@@ -266,8 +310,7 @@ static bool check_io(const PlanFile *f, const char *key, Value *const *v,
     for (int i = 0; i < n; i++) {
         const Json *j = list->item[i];
         const char *name, *dtype, *want = in ? v[i]->name : value_label(v[i]);
-        int64_t bytes, offset, at = v[i]->buf
-                                        ? v[i]->buf->offset + v[i]->delta : 0;
+        int64_t bytes, offset, at, takes = io_bytes(f->g, v[i], &at);
         if (!plan_text(f, j, "name", &name) ||
             !plan_text(f, j, "dtype", &dtype) ||
             !plan_int(f, j, "bytes", &bytes) ||
@@ -275,12 +318,14 @@ static bool check_io(const PlanFile *f, const char *key, Value *const *v,
             return false;
         if (strcmp(name, want) || strcmp(dtype, dtype_name(v[i]->type.dt)) ||
             !same_shape(json_get(j, "shape"), &v[i]->type) ||
-            bytes != type_bytes(&v[i]->type))
+            bytes != takes)
             return plan_bad(f, j, "%s[%d] is not the model's '%s'", key, i,
                             want);
         if (offset != at)
             return plan_bad(f, j, "'%s' is at %lld in its buffer, at %lld "
                             "here", want, ll(at), ll(offset));
+        if (in && !check_band(f, j, v[i]))
+            return false;
         if (v[i]->buf && p->pool[v[i]->buf->pool].name) {
             const char *pool;
             if (!plan_text(f, j, "pool", &pool))

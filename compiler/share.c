@@ -96,7 +96,8 @@ static void own_options(Compile *c, Compile *m, Compile *model, int n)
 static bool refused(Compile *c)
 {
     const Options *o = c->opt;
-    const char *what = o->pool.n ? "--pool" : o->weights_file
+    const char *what = o->pool.n ? "--pool"
+        : o->stream_input ? "--stream-input" : o->weights_file
         ? "--weights-file" : o->run ? "--run" : o->info ? "--info"
         : o->check_plan ? "--check-plan" : o->dump_after ? "--dump-after"
         : o->dump_change ? "--dump-change" : o->prove ? "--prove"

@@ -131,6 +131,32 @@ static void put_widths(const Verify *v, Buf *b)
     buf_puts(b, "};\n");
 }
 
+/* Bands are a part of the work; one too few or too many is an error. */
+static void put_run(Verify *v, Buf *b)
+{
+    const Graph *g = v->c->g;
+    Band band;
+
+    if (!graph_band(g, &band)) {
+        buf_printf(b, "        board_begin();\n        rc = %s_run(&arena);\n"
+                   "        board_end();\n        if (rc)\n"
+                   "            return 5;\n", v->c->name);
+        return;
+    }
+    buf_printf(b, "        if (%s_run(&arena) == 0)\n            return 7;\n"
+               "        board_begin();\n"
+               "        for (rc = 0; rc < %lld; rc++)\n"
+               "            if (board_read(%s(&arena), %lldu) ||\n"
+               "                %s(&arena))\n                return 4;\n"
+               "        if (%s(&arena) == 0)\n            return 7;\n"
+               "        rc = %s_run(&arena);\n        board_end();\n"
+               "        if (rc)\n            return 5;\n", v->c->name,
+               (long long)band.bands, codegen_accessor(v->cg, band.input,
+                                                       true),
+               (long long)band_bytes(&band), codegen_push(v->cg, band.input),
+               codegen_push(v->cg, band.input), v->c->name);
+}
+
 /* model_main(): every sample of in.bin through the model (see board.h). */
 static void put_main(Verify *v, Buf *b)
 {
@@ -152,14 +178,12 @@ static void put_main(Verify *v, Buf *b)
                    "            return 6;\n", v->samples.n, name, name,
                    v->samples.n);
     for (int i = 0; i < g->nin; i++)
-        if (type_bytes(&g->in[i]->type))
+        if (type_bytes(&g->in[i]->type) && !value_in_bands(g->in[i]))
             buf_printf(b, "        if (board_read(%s(&arena), %lldu))\n"
                        "            return 4;\n",
                        codegen_accessor(v->cg, g->in[i], true),
                        (long long)type_bytes(&g->in[i]->type));
-    buf_printf(b, "        board_begin();\n        rc = %s_run(&arena);\n"
-               "        board_end();\n        if (rc)\n"
-               "            return 5;\n", name);
+    put_run(v, b);
     for (int i = 0; i < g->nout; i++)
         if (type_bytes(&g->out[i]->type))
             buf_printf(b, "        board_write(%s(&arena), %lldu);\n",
@@ -200,17 +224,34 @@ static bool write_program(Verify *v)
                       write_main, &b);
 }
 
+/* What comes in bands stands behind the other inputs. */
+static bool write_sample(const Verify *v, const Tensor *in, FILE *out)
+{
+    const Graph *g = v->c->g;
+    Band b;
+
+    for (int i = 0; i < g->nin; i++) {
+        size_t n = (size_t)type_bytes(&in[i].type);
+        if (!value_in_bands(g->in[i]) && fwrite(in[i].data, 1, n, out) != n)
+            return false;
+    }
+    for (int i = 0; i < g->nin; i++)
+        if (value_in_bands(g->in[i]) && graph_band(g, &b)) {
+            size_t n = (size_t)(b.bands * band_bytes(&b));
+            if (fwrite(band_order(&b, in[i].data, v->c->arena), 1, n, out) !=
+                n)
+                return false;
+        }
+    return true;
+}
+
 static bool write_inputs(const void *what, FILE *out)
 {
     const Verify *v = what;
 
     for (int k = 0; k < v->nset * v->samples.n; k++)
-        for (int i = 0; i < v->c->g->nin; i++) {
-            const Tensor *t = &v->samples.list[k % v->samples.n].in[i];
-            size_t n = (size_t)type_bytes(&t->type);
-            if (fwrite(t->data, 1, n, out) != n)
-                return false;
-        }
+        if (!write_sample(v, v->samples.list[k % v->samples.n].in, out))
+            return false;
     return true;
 }
 

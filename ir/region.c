@@ -360,7 +360,7 @@ static bool check_slides(Graph *g)
 bool regions_verify(Graph *g)
 {
     if (!graph_has_regions(g))
-        return true;
+        return bands_verify(g);
     graph_number(g);
     for EACH_NODE(n, g)
         if (n->region && (!check_region(g, n) || !node_tiles(n)))
@@ -370,5 +370,5 @@ bool regions_verify(Graph *g)
     for EACH_NODE(n, g)
         if (n->region && !check_parts(g, n))
             return false;
-    return true;
+    return bands_verify(g);
 }

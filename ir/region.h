@@ -96,6 +96,38 @@ bool node_cuts_constant(const Node *n, int depth);
 void node_tile_copy(const Node *n, int slot, const int64_t *count,
                     const int64_t *pos, void *whole, void *tile, bool out);
 
+/* band.c: inputs that the caller hands over in bands (--stream-input) */
+
+/* The first step receives a band of `input` per turn of the loop that it is
+ * in, and `value` is what of it is stored. */
+typedef struct Band {
+    Node *receive;
+    Value *input, *value;
+    Region *loop;
+    int axis;                   /* that the bands go along */
+    int64_t rows, bands;        /* indices of a band, and how many bands; the
+                                   last one may have fewer */
+    int64_t planes;             /* a band is so many pieces, one behind the
+                                   other, ... */
+    int64_t row_bytes;          /* ... of `rows` times so many bytes */
+    int64_t at;                 /* bytes from value's place to the band */
+} Band;
+
+enum { BAND_COUNT_BYTES = 8 };  /* of the arena: bands pushed so far */
+
+/* False: no input comes in bands. */
+bool graph_band(const Graph *g, Band *b);
+/* v is such an input: the arena has no place for it. */
+bool value_in_bands(const Value *v);
+int64_t band_bytes(const Band *b);
+/* The whole input as its bands, one after the other, the last one filled up
+ * with zeros. */
+void *band_order(const Band *b, const void *whole, Arena *arena);
+/* Where bands can be received, or false after a message. */
+bool bands_verify(Graph *g);
+/* The same without one: NULL, or what is wrong. */
+const char *band_refusal(const Graph *g);
+
 /* region_slide.c: loops with windows */
 
 struct Window;

@@ -277,6 +277,26 @@ static const char *ask_readers(Asked *a, const Node *n, const Region *r)
     return why;
 }
 
+static int64_t round_up(int64_t i, int64_t unit)
+{
+    return (i + unit - 1) / unit * unit;
+}
+
+/* All bands but the last are whole. What only moves them takes them as they
+ * come: rows that are kept are kept there. */
+static bool takes_bands(const Node *n, int depth)
+{
+    Relation r;
+
+    if (n->op == OP_Receive)
+        return true;
+    if (!op_has(n->op, T_MOVE | T_VIEW) || n->nin < 1 || !n->in[0] ||
+        !n->in[0]->def || n->in[0]->def->op != OP_Receive)
+        return false;
+    r = node_relation(n, 0, 0, n->walk[depth]);
+    return r.kind == REL_POINT && r.out_unit == 1 && r.in_unit == 1;
+}
+
 static const char *slide_node(Node *n, Region *r)
 {
     int d = r->depth;
@@ -305,6 +325,8 @@ static const char *slide_node(Node *n, Region *r)
         a.from = a.unit && a.from < 0 ? a.from : 0;
         a.unit = unit;
     }
+    if (takes_bands(n, d))
+        a.to = round_up(a.to, a.unit * r->tile);
     *s = (Slide){ a.unit, a.to, a.unit * r->tile, a.unit * r->tile };
     if (region_depth(store) > d + 1)
         s->made = s->kept = a.to - a.from;
@@ -313,11 +335,6 @@ static const char *slide_node(Node *n, Region *r)
     if (!region_within(store, r) && made_end(n, d) < dim)
         return "the region ends before all of it is made";
     return NULL;
-}
-
-static int64_t round_up(int64_t i, int64_t unit)
-{
-    return (i + unit - 1) / unit * unit;
 }
 
 /* Region r and its nodes, the last one first; *bad: the first that cannot. */
@@ -347,13 +364,20 @@ static const char *slide_region(Graph *g, Region *r, Node **bad)
     return why;
 }
 
-/* A window without overlap and pad is a block: no reason to slide. */
+/* A window without overlap and pad is a block: no reason to slide, but where
+ * the last block is cut off. */
 bool axis_slides(const Node *n, int axis)
 {
+    Relation r;
+
     if (!has_window(n->op) || axis < 0 || !n->out[0] ||
         axis >= n->out[0]->type.rank || !n->in[0])
         return false;
-    return relation_block(node_relation(n, 0, 0, axis)).kind == REL_WINDOW;
+    r = node_relation(n, 0, 0, axis);
+    return r.kind == REL_WINDOW &&
+           (relation_block(r).kind == REL_WINDOW ||
+            n->in[0]->type.dim[r.axis] !=
+                n->out[0]->type.dim[axis] * r.stride);
 }
 
 static void mark_regions(Graph *g)

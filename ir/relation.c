@@ -447,6 +447,7 @@ Relation node_relation(const Node *n, int out, int in, int axis)
     case OP_QAveragePool: case OP_QReduceMean:
         return code_relation(n, in, axis);
     case OP_QLookup: return in == 0 ? point(axis) : none;
+    case OP_Receive: return point(axis);
     default: break;
     }
     if (op_has(n->op, T_MAP))

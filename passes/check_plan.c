@@ -152,9 +152,11 @@ static void take(Check *c, const Part *p)
     }
 }
 
+/* What comes in bands is in the arena as what receives them. */
 static bool has_bytes(const Value *v)
 {
-    return v && !value_is_const(v) && type_bytes(&v->type) > 0;
+    return v && !value_is_const(v) && type_bytes(&v->type) > 0 &&
+           !value_in_bands(v);
 }
 
 /* Every byte of [at, to) must be v's own, whose byte 0 is at base. */

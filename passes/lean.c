@@ -8,6 +8,7 @@
  * and are worth it only where the arena loses more than a hundredth or a
  * budget would be missed.
  */
+#include "../ir/region.h"
 #include "storage.h"
 
 enum { MANY = 300,              /* more than this are not tried one by one */
@@ -46,6 +47,9 @@ static int find_leaners(Graph *g, const PassOptions *opt, Leaner *list)
 {
     int n = 0;
 
+    graph_number(g);
+    for (int i = 0; i < g->nvalue; i++)         /* of no plan that was tried */
+        g->value[i]->store = value_natural_store(g->value[i]);
     for EACH_NODE(m, g) {
         Leaner l = { m, lean_of(m), { 0 } };
         for (int level = l.lean ? SINGLE : 0; level >= 0; level--) {

@@ -164,6 +164,9 @@ bool passes_run(Graph *g, const PassOptions *opt)
     graph_tidy(g);
     if (g->nlevel && !widths_attach(g))
         return false;
+    graph_number(g);            /* options may have changed a text's input */
+    if (!bands_verify(g))
+        return false;
     for (const PassInfo *p = first_pass(g); p->name; p++) {
         double start = seconds();
         bool changed = false;

@@ -22,6 +22,8 @@ typedef struct PassOptions {
     Optimize optimize;
     int64_t budget;             /* --arena, in bytes; 0: none */
     double max_macs;            /* --max-macs, relative; 0: not given */
+    const char *stream_input;   /* --stream-input, "": the only input; NULL:
+                                   none comes in bands */
     int64_t state_reserve;      /* bytes at the arena's start (8: pointer) */
     const char *skip;           /* comma-separated names */
     const char *only;           /* --passes: exactly these, REQUIRED kept */

@@ -364,7 +364,8 @@ static void inputs(Lay *l)
             s->in->buf->is_state = true;
     }
     for (int i = 0; i < l->g->nin; i++)
-        own_buffer(l, l->g->in[i]);
+        if (!value_in_bands(l->g->in[i]))
+            own_buffer(l, l->g->in[i]);
 }
 
 int region_buffers(Graph *g, const PassOptions *opt)

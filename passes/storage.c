@@ -1,5 +1,6 @@
 /* storage.c - stores: values with their views, who reads them, and which may
  * be overwritten. Nothing here depends on the order of steps. */
+#include "../ir/region.h"
 #include "placed.h"
 
 static int64_t rounded(int64_t bytes)
@@ -247,8 +248,11 @@ Storage *storage_new(Graph *g, const PassOptions *opt)
 
 int64_t reserved_bytes(const Graph *g, const PassOptions *opt)
 {
+    Band band;
+
     return rounded(opt->state_reserve) +
-           rounded(g->nlevel ? g->nlayer : 0);
+           rounded(g->nlevel ? g->nlayer : 0) +
+           (graph_band(g, &band) ? BAND_COUNT_BYTES : 0);
 }
 
 int64_t state_bytes(const Graph *g, const PassOptions *opt)

@@ -60,7 +60,8 @@ typedef struct Storage {
 Storage *storage_new(Graph *g, const PassOptions *opt);
 
 /* Bytes at the arena's start for a pointer (--weights-file), then one byte
- * per layer for its width, before the states. */
+ * per layer for its width, then the bands that have been pushed; before the
+ * states. */
 int64_t reserved_bytes(const Graph *g, const PassOptions *opt);
 /* Bytes at the arena's start that no step frees: states and the reserve. */
 int64_t state_bytes(const Graph *g, const PassOptions *opt);

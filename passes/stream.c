@@ -278,19 +278,19 @@ static bool stream(Graph *g, const PassOptions *opt, int64_t excess, bool fit,
     return regions_verify(g);
 }
 
-bool pass_stream(Graph *g, const PassOptions *opt, bool *changed)
+static bool has_budget(const PassOptions *opt)
 {
-    bool budget = opt->budget && !opt->npool &&
-                  opt->optimize != OPTIMIZE_RAM;
-    int64_t excess;
+    return opt->budget && !opt->npool && opt->optimize != OPTIMIZE_RAM;
+}
+
+static bool stream_whole(Graph *g, const PassOptions *opt, bool *changed)
+{
+    int64_t excess = opt->npool ? plan_excess(g, opt) : 0;
     bool ok = true;
 
-    if (graph_has_regions(g) || g->placed)
-        return true;
-    excess = opt->npool ? plan_excess(g, opt) : 0;
     if (is_idle(opt, excess))
         return true;
-    if (budget) {
+    if (has_budget(opt)) {
         ok = stream(g, opt, excess, true, changed);
         if (!ok || *changed || plan_arena(g, opt) <= opt->budget)
             return ok;
@@ -299,4 +299,106 @@ bool pass_stream(Graph *g, const PassOptions *opt, bool *changed)
     ok = stream(g, opt, excess, false, changed);
     set_lean(g, opt, false);
     return ok;
+}
+
+/* Inputs in bands */
+
+/* Is the peak behind the steps that a loop over bands can have? */
+static bool peak_behind(Graph *g, const PassOptions *opt, const char *last)
+{
+    const Value *v = graph_find(g, last);
+    int step;
+
+    plan_peak(g, opt, &step);
+    return v && v->def && step > v->def->index;
+}
+
+/* A loop over bands, loops for the rest, and tiles; *arena with kernels that
+ * lean, unless without them it fits the budget. False after a message. */
+static bool with_rest(Graph *g, const PassOptions *opt, int64_t *arena)
+{
+    bool changed = false, idle = is_idle(opt, 0);
+
+    if (has_budget(opt)) {
+        set_lean(g, opt, false);
+        if (!stream(g, opt, 0, true, &changed))
+            return false;
+        *arena = plan_arena(g, opt);
+        if (*arena <= opt->budget)
+            idle = true;
+        else
+            set_lean(g, opt, true);
+    }
+    if (!idle && !stream(g, opt, 0, false, &changed))
+        return false;
+    *arena = plan_arena(g, opt);
+    if (!changed)
+        stream_tiles(g, opt, *arena > opt->budget ? *arena : opt->budget,
+                     graph_work(g));
+    return true;
+}
+
+enum { MOST_BAND_LOOPS = 12 };  /* that are tried with all other loops */
+
+/* The loop over bands with which the arena is smallest in the end; NULL after
+ * a message. */
+static Graph *stream_bands(Graph *g, const PassOptions *opt)
+{
+    const char *last = "";
+    int64_t best = INT64_MAX, arena;
+    int n = 0;
+    BandLoop *list;
+    Graph *found = NULL;
+
+    set_lean(g, opt, !is_idle(opt, 0));
+    list = band_loops(g, opt, &n, &last);
+    for (int i = 0; i < n && i < MOST_BAND_LOOPS && list[i].live < best &&
+                    (best > opt->budget || opt->optimize == OPTIMIZE_RAM);
+         i++) {
+        Graph *t = graph_clone(g);
+        if (!band_loop_form(t, &list[i]))
+            continue;
+        t->overlap = true;
+        graph_number(t);
+        if (!with_rest(t, opt, &arena))
+            return NULL;
+        if (arena >= best)
+            continue;
+        best = arena;
+        found = t;
+        if (peak_behind(t, opt, last))
+            break;
+    }
+    if (found)
+        set_lean(found, opt, false);
+    return found;
+}
+
+static bool refuse_bands(const Graph *g, const PassOptions *opt)
+{
+    if (opt->npool)
+        return diag_error(g->diag, "--stream-input: the arena must be one "
+                          "memory, without --pool");
+    return diag_error(g->diag, "--stream-input: the text has %s of its own",
+                      g->placed ? "places (@at)" : "loops (region)");
+}
+
+bool pass_stream(Graph *g, const PassOptions *opt, bool *changed)
+{
+    int64_t whole;
+    Graph *bands;
+
+    if (graph_has_regions(g) || g->placed || (opt->npool && opt->stream_input))
+        return !opt->stream_input || refuse_bands(g, opt);
+    if (!opt->stream_input)
+        return stream_whole(g, opt, changed);
+    whole = plan_arena(g, opt);
+    bands = stream_bands(g, opt);
+    if (!bands)
+        return false;
+    graph_become(g, bands);
+    g->whole_arena = whole;
+    *changed = true;
+    graph_number(g);
+    return regions_verify(g);
 }

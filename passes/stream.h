@@ -133,6 +133,26 @@ const Loops *stretch_loops(Stretch *s, int64_t peak);
 bool stream_windows(Graph *g, const PassOptions *opt, int64_t goal,
                     int64_t work);
 
+/* stream_input.c: loops that take an input in bands. */
+typedef struct BandLoop {
+    int steps;                  /* in the loop, without those made for it */
+    int axis;                   /* of the last one's result, or, where there
+                                   are no windows, of the input */
+    int64_t extent;             /* turns */
+    bool windows;
+    bool copy;                  /* the band is copied first: what is kept of
+                                   it would stand between its planes */
+    int64_t live;               /* most bytes live in its steps */
+} BandLoop;
+
+/* The input is received, its readers come first; those loops are listed that
+ * go along its rows, the smallest first. *last: a result of the last step
+ * that can be in one. NULL after a message. */
+BandLoop *band_loops(Graph *g, const PassOptions *opt, int *n,
+                     const char **last);
+/* Lays the loop. */
+bool band_loop_form(Graph *g, const BandLoop *l);
+
 /* stream_heads.c: an Attention, head by head. */
 bool stream_heads(Graph *g, Node *n);
 

@@ -111,6 +111,20 @@ static const Loop *first_of(const Tiles *t, int class)
     return l;
 }
 
+/* Bands must be in one piece, and more than one; of equal size they are
+ * easier to hand over. */
+static bool suits_bands(const Tiles *t, int class, int64_t tile)
+{
+    const Loop *l = first_of(t, class);
+    Band b;
+
+    if (l->first->op != OP_Receive)
+        return true;
+    graph_number(t->g);
+    return !band_refusal(t->g) && graph_band(t->g, &b) && b.bands > 1 &&
+           (l->region->slides || l->region->extent % tile == 0);
+}
+
 /* The largest tile with which the arena is at most `goal`. */
 static void grow(const Tiles *t, int class, int64_t goal, int64_t work)
 {
@@ -122,7 +136,8 @@ static void grow(const Tiles *t, int class, int64_t goal, int64_t work)
     while (tile > was) {
         int64_t next = 1;
         set_tile(t, class, tile);
-        if (plan_arena(t->g, &known) <= goal && graph_work(t->g) <= work)
+        if (suits_bands(t, class, tile) &&
+            plan_arena(t->g, &known) <= goal && graph_work(t->g) <= work)
             return;
         while (next * 2 < tile)
             next *= 2;
@@ -152,6 +167,8 @@ void stream_tiles(Graph *g, const PassOptions *opt, int64_t goal,
     bool *done;
     int class;
 
+    for (int i = 0; i < g->nvalue; i++)
+        g->value[i]->store = value_natural_store(g->value[i]);
     for EACH_NODE(n, g)
         if (opt->scratch)
             opt->scratch(n);

@@ -24,7 +24,8 @@ static const Cost no_way = { INT64_MAX, 0 };
 
 typedef struct Path {
     Model m;
-    int n;
+    int base, n;                /* steps before base have their loop */
+    int64_t fixed;              /* most bytes live in them */
     int64_t macs;               /* without loops */
     Node **step;
     int64_t *live;              /* by step, as it is alone */
@@ -78,7 +79,7 @@ static void arrive(Path *p, int last, int64_t peak)
         p->from[last + 1] = last;
         p->by[last + 1] = NULL;
     }
-    for (int first = last - 1; first >= 0 && last - first < REACH; first--) {
+    for (int first = last - 1; first >= p->base && last - first < REACH; first--) {
         Cost c = p->cost[first];
         const Loops *l;
         c.steps += last - first + 1;
@@ -99,8 +100,10 @@ static void arrive(Path *p, int last, int64_t peak)
 /* Products that a path with at most that peak makes again. */
 static int64_t find_path(Path *p, int64_t peak)
 {
-    p->cost[0] = (Cost){ 0, 0 };
-    for (int t = 0; t < p->n; t++)
+    if (p->fixed > peak)
+        return INT64_MAX;
+    p->cost[p->base] = (Cost){ 0, 0 };
+    for (int t = p->base; t < p->n; t++)
         arrive(p, t, peak);
     return p->cost[p->n].macs;
 }
@@ -111,21 +114,30 @@ static int64_t lay_path(Path *p, int64_t peak, int64_t work)
 {
     if (find_path(p, peak) > work)
         return INT64_MAX;
-    loops_take(p->step, p->n);
-    for (int t = p->n; t > 0; t = p->from[t])
+    loops_take(p->step + p->base, p->n - p->base);
+    for (int t = p->n; t > p->base; t = p->from[t])
         if (p->by[t])
             loops_lay(p->m.g, p->step + p->from[t], t - p->from[t],
                       p->by[t]);
     graph_number(p->m.g);
     if (graph_work(p->m.g) - p->macs > work) {
-        loops_take(p->step, p->n);
+        loops_take(p->step + p->base, p->n - p->base);
         graph_number(p->m.g);
         return INT64_MAX;
     }
     return plan_arena(p->m.g, p->m.opt);
 }
 
-/* False: there are no windows, or loops already. */
+static bool has_loops(const Path *p)
+{
+    for (int t = p->base; t < p->n; t++)
+        if (p->step[t]->region)
+            return true;
+    return false;
+}
+
+/* False: there are no windows, or loops already, but for those that the first
+ * steps are in. */
 static bool path_init(Path *p, Graph *g, const PassOptions *opt)
 {
     graph_number(g);
@@ -140,10 +152,14 @@ static bool path_init(Path *p, Graph *g, const PassOptions *opt)
         p->step[n->index] = n;
         p->slides[n->index + 1] = p->slides[n->index] + slides;
     }
-    if (!p->slides[p->n] || graph_has_regions(g))
+    while (p->base < p->n && p->step[p->base]->region)
+        p->base++;
+    if (p->slides[p->n] == p->slides[p->base] || has_loops(p))
         return false;
     p->live = NEW_ARRAY(g->scratch, int64_t, p->n + 1);
     plan_steps_live(g, opt, p->live);
+    for (int t = 0; t < p->base; t++)
+        p->fixed = p->live[t] > p->fixed ? p->live[t] : p->fixed;
     model_init(&p->m, g, opt);
     p->macs = graph_work(g);
     find_borders(p);
@@ -209,7 +225,9 @@ bool stream_windows(Graph *g, const PassOptions *opt, int64_t goal,
         return false;
     if (goal && meet(&p, goal, work))
         return true;
-    least = p.border[0] > p.border[p.n] ? p.border[0] : p.border[p.n];
+    least = p.border[p.base] > p.border[p.n] ? p.border[p.base]
+                                             : p.border[p.n];
+    least = p.fixed > least ? p.fixed - 1 : least;
     reach(&p, halve(&p, least, most, work), work);
-    return graph_has_regions(g);
+    return has_loops(&p);
 }

@@ -23,7 +23,7 @@ fail() { echo "FAIL law $1"; failed=$((failed + 1)); }
 options()
 {
     sed -n 's/^# RUN: mcufc %s//p' "$1" 2>/dev/null | head -1 |
-        grep -oE -- '--(state|dim|outputs|input-norm|keep-inputs)( [^ -][^ ]*)?' |
+        grep -oE -- '--(state|dim|outputs|input-norm|keep-inputs|stream-input)(=[^ ]+| [^ -][^ ]*)?' |
         tr '\n' ' '
 }
 
@@ -54,7 +54,7 @@ one()
         return 0
     fi
     if [ -f "$tmp/want.c" ]; then
-        keep=$(echo "$2" | grep -o -- --keep-inputs)
+        keep=$(echo "$2" | grep -oE -- '--(keep-inputs|stream-input[^ ]*)')
         # shellcheck disable=SC2086
         if ! "$mcufc" "$tmp/a.mcu" -q --name m $keep -o "$tmp/got.c" \
                 2>"$tmp/err"; then

@@ -47,6 +47,8 @@ function begins(b)
             steps[b.first_step].node, "); nobody needs it after that."];
     if (b.first_step < 0)
         return ["The caller writes it before the run."];
+    if (b.values[0].how === "input")
+        return ["The caller writes a band of it before each turn of the loop."];
     return ["Made by ", stepLink(b.first_step), " (",
         steps[b.first_step].node, ")."];
 }

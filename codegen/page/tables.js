@@ -93,7 +93,9 @@ function loopLine()
     const sum = plan.regions.reduce((n, r) => n + r.bytes_saved, 0);
 
     return plan.regions.length ? `${plural(plan.regions.length, "loop")} ` +
-        `over tiles: ${bytes(sum)} of values are never stored whole.` : "";
+        `over tiles: ${bytes(sum)} of values are never stored whole.` +
+        plan.inputs.filter(v => v.band).map(v => ` Input ${v.name} comes ` +
+            `in ${plural(v.band.bands, "band")} of ${bytes(v.bytes)}.`) : "";
 }
 
 function inPlaceTable(list)

@@ -40,14 +40,24 @@ static void poison(unsigned char *p, long step);
 #include "m.c"
 typedef struct Buffer { long at, bytes, first, last, store, carried; } Buffer;
 typedef struct Io { long at, bytes; const char *type; } Io;
+typedef struct Band { long bands; } Band;       /* bytes of Io: of one */
 END
+    push=$(sed -n 's/.*"accessor": "\(m_band_[^"]*\)".*/\1/p' "$out/m.json" |
+        sed 's/^m_band/m_push/')
+    echo "#define PUSH(a) ${push:-0 * sizeof }(a)"
     echo 'static const Buffer buffers[] = {'
     rows buffers offset bytes first_step last_step store carried
     echo '{ 0, 0, 0, 0, 0, 0 } }; static const struct { long loop; } steps[] = {'
     rows steps region
     echo '{ -1 } }; static const Io ins[] = {'
     rows inputs offset bytes dtype
-    echo '{ 0, 0, "" } }; static const Io outs[] = {'
+    echo '{ 0, 0, "" } }; static const Band bands[] = {'
+    sed -n '/^  "inputs": \[/,/^  \]/p' "$out/m.json" | awk '/"offset"/ {
+        n = 0
+        if (match($0, /"bands": [0-9]*/))
+            n = substr($0, RSTART + 9, RLENGTH - 9)
+        print "{ " n " }," }'
+    echo '{ 0 } }; static const Io outs[] = {'
     rows outputs offset bytes dtype
     cat <<'END'
 { 0, 0, "" } };
@@ -75,6 +85,7 @@ static void poison(unsigned char *p, long step)
     if (!on)
         return;
     memset(dead, 1, sizeof dead);
+    memset(dead, 0, M_STATE_BYTES);
     for (i = 0; i < NBUF; i++)
         if (lives(&buffers[i], step))
             memset(dead + buffers[i].at, 0, (size_t)buffers[i].bytes);
@@ -83,23 +94,42 @@ static void poison(unsigned char *p, long step)
             p[i] = 0xa5;
 }
 
-static void fill(unsigned seed)
+static unsigned seed;
+
+static void fill(long k)
 {
-    long i, k;
+    long i;
+
+    for (i = 0; i < ins[k].bytes; i++) {
+        unsigned char *p = arena.bytes + ins[k].at;
+        seed = seed * 1664525u + 1013904223u;
+        if (!strcmp(ins[k].type, "float") && i % 4 == 0) {
+            float x = (float)(seed >> 16) / 32768.0f - 1.0f;
+            memcpy(p + i, &x, 4);
+        } else if (strcmp(ins[k].type, "float")) {
+            p[i] = !strcmp(ins[k].type, "uint8") ||
+                   !strcmp(ins[k].type, "int8")
+                   ? (unsigned char)(seed >> 24) : 0;
+        }
+    }
+}
+
+/* Whole inputs, then those in bands. */
+static int hand_over(void)
+{
+    long k, b;
 
     for (k = 0; k < NIN; k++)
-        for (i = 0; i < ins[k].bytes; i++) {
-            unsigned char *p = arena.bytes + ins[k].at;
-            seed = seed * 1664525u + 1013904223u;
-            if (!strcmp(ins[k].type, "float") && i % 4 == 0) {
-                float x = (float)(seed >> 16) / 32768.0f - 1.0f;
-                memcpy(p + i, &x, 4);
-            } else if (strcmp(ins[k].type, "float")) {
-                p[i] = !strcmp(ins[k].type, "uint8") ||
-                       !strcmp(ins[k].type, "int8")
-                       ? (unsigned char)(seed >> 24) : 0;
-            }
+        if (!bands[k].bands)
+            fill(k);
+    poison(arena.bytes, -1);
+    for (k = 0; k < NIN; k++)
+        for (b = 0; b < bands[k].bands; b++) {
+            fill(k);
+            if (PUSH(&arena))
+                return 1;
         }
+    return 0;
 }
 
 int main(void)
@@ -111,9 +141,8 @@ int main(void)
         memset(&arena, on ? 0xa5 : 0, sizeof arena);
         m_reset(&arena);
         for (r = 0; r < RUNS; r++) {
-            fill((unsigned)r);
-            poison(arena.bytes, -1);
-            if (m_run(&arena))
+            seed = (unsigned)r;
+            if (hand_over() || m_run(&arena))
                 return 2;
             for (k = 0; k < NOUT; k++)
                 if (!on)
@@ -170,6 +199,9 @@ for m in examples/*/*.onnx tests/data/*.onnx "$shared"/models/*.onnx \
     poisoned "$m"
     poisoned "$m" --keep-inputs
     poisoned "$m" --bisect 0
+    # where the input can come in bands
+    "$build/mcufc" -q "$m" --stream-input -o "$out/m.c" 2>/dev/null &&
+        poisoned "$m" --stream-input
     case $m in
     *stories*) poisoned "$m" --state auto ;;
     *dtln*) poisoned "$m" --state input_3=tf_op_layer_stack_2 ;;
