@@ -124,8 +124,9 @@ Stretch *stretch_new(const Model *m, int first, int last);
 /* l's peak, macs and held; false: such loops cannot be. */
 bool stretch_measure(const Stretch *s, Loops *l);
 /* stream_stretch.c: those with a peak of at most so many bytes that make
- * fewest products again; NULL: none was found. */
-const Loops *stretch_loops(Stretch *s, int64_t peak);
+ * fewest products again, of the ones tried until `most` were enough; NULL:
+ * none was found. */
+const Loops *stretch_loops(Stretch *s, int64_t peak, int64_t most);
 
 /* stream_windows.c: stretches with windows become loops, until the arena is
  * at most `goal`; true when some did. `work`: how many more products they

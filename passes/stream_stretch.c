@@ -9,8 +9,6 @@
  */
 #include "stream.h"
 
-enum { MAX_MOVES = 64 };
-
 static const Type *last_type(const Stretch *s)
 {
     return &s->m->step[s->first + s->n - 1].n->out[0]->type;
@@ -153,28 +151,28 @@ static void begin(Stretch *s)
     s->ended = !some;
 }
 
-/* One value after the other, until the peak is low enough. */
-static void explore(Stretch *s, int64_t peak)
+/* One value after the other, until the peak is low enough with so few
+ * products: a deeper loop with more rows per turn may take fewer. */
+static const Loops *explore(Stretch *s, int64_t peak, int64_t most)
 {
-    for (int i = 0; s->at.peak > peak && i < MAX_MOVES; i++) {
-        if (!hide(s, &s->at)) {
-            s->ended = true;
-            return;
-        }
+    const Loops *found = least_work(s, peak);
+
+    while (!s->ended && (!found || found->macs > most)) {
+        s->ended = !hide(s, &s->at);
         widen(s, &s->at);
+        found = least_work(s, peak);
     }
+    return found;
 }
 
-const Loops *stretch_loops(Stretch *s, int64_t peak)
+const Loops *stretch_loops(Stretch *s, int64_t peak, int64_t most)
 {
     const Loops *found;
     Loops l;
 
     if (!s->begun)
         begin(s);
-    if (!s->ended && !least_work(s, peak))
-        explore(s, peak);
-    found = least_work(s, peak);
+    found = explore(s, peak, most);
     if (!found || found->macs <= 0)
         return found;
     l = *found;

@@ -55,7 +55,8 @@ static void find_borders(Path *p)
 }
 
 /* Loops of steps [first, last] with at most that peak, or NULL. */
-static const Loops *loops_between(Path *p, int first, int last, int64_t peak)
+static const Loops *loops_between(Path *p, int first, int last, int64_t peak,
+                                  int64_t work)
 {
     Stretch **at = &p->stretch[first * REACH + last - first];
 
@@ -64,12 +65,12 @@ static const Loops *loops_between(Path *p, int first, int last, int64_t peak)
         return NULL;
     if (!*at)
         *at = stretch_new(&p->m, first, last);
-    return stretch_loops(*at, peak);
+    return stretch_loops(*at, peak, work - p->cost[first].macs);
 }
 
 /* The path */
 
-static void arrive(Path *p, int last, int64_t peak)
+static void arrive(Path *p, int last, int64_t peak, int64_t work)
 {
     Cost *best = &p->cost[last + 1];
 
@@ -79,13 +80,14 @@ static void arrive(Path *p, int last, int64_t peak)
         p->from[last + 1] = last;
         p->by[last + 1] = NULL;
     }
-    for (int first = last - 1; first >= p->base && last - first < REACH; first--) {
+    for (int first = last - 1; first >= p->base && last - first < REACH;
+         first--) {
         Cost c = p->cost[first];
         const Loops *l;
         c.steps += last - first + 1;
         if (c.macs == INT64_MAX || !is_less(c, *best))
             continue;
-        l = loops_between(p, first, last, peak);
+        l = loops_between(p, first, last, peak, work);
         if (!l)
             continue;
         c.macs += l->macs > 0 ? l->macs : 0;
@@ -98,13 +100,13 @@ static void arrive(Path *p, int last, int64_t peak)
 }
 
 /* Products that a path with at most that peak makes again. */
-static int64_t find_path(Path *p, int64_t peak)
+static int64_t find_path(Path *p, int64_t peak, int64_t work)
 {
     if (p->fixed > peak)
         return INT64_MAX;
     p->cost[p->base] = (Cost){ 0, 0 };
     for (int t = p->base; t < p->n; t++)
-        arrive(p, t, peak);
+        arrive(p, t, peak, work);
     return p->cost[p->n].macs;
 }
 
@@ -112,7 +114,7 @@ static int64_t find_path(Path *p, int64_t peak)
  * INT64_MAX: there is none. */
 static int64_t lay_path(Path *p, int64_t peak, int64_t work)
 {
-    if (find_path(p, peak) > work)
+    if (find_path(p, peak, work) > work)
         return INT64_MAX;
     loops_take(p->step + p->base, p->n - p->base);
     for (int t = p->n; t > p->base; t = p->from[t])
@@ -175,7 +177,7 @@ static int64_t halve(Path *p, int64_t least, int64_t most, int64_t work)
 {
     while (most - least > NEAR && most - least > most / 256) {
         int64_t peak = least + (most - least) / 2;
-        if (find_path(p, peak) <= work)
+        if (find_path(p, peak, work) <= work)
             most = peak;
         else
             least = peak;
