@@ -114,8 +114,10 @@ typedef struct Stretch {
     int dying;                  /* the largest store that ends with it, or */
     int64_t dying_bytes;        /* -1 */
     /* stream_stretch.c */
-    bool begun, ended;          /* nothing lowers the peak of `at` */
+    bool begun, ended;          /* nothing more to try from `at` */
     Loops at;
+    int64_t least;              /* peak so far, and since when not lowered */
+    int vain;
     int nfound, capfound;
     Loops *found;               /* no one better in all respects than any */
 } Stretch;

@@ -9,6 +9,8 @@
  */
 #include "stream.h"
 
+enum { PATIENCE = 4 };          /* values that may lower nothing */
+
 static const Type *last_type(const Stretch *s)
 {
     return &s->m->step[s->first + s->n - 1].n->out[0]->type;
@@ -67,7 +69,8 @@ static bool is_better(const Loops *l, const Loops *a, const Loops *b)
     return pa * mb > pb * ma;
 }
 
-/* One more value becomes a few pixels; false when that lowers nothing. */
+/* One more value becomes a few pixels, the best one even where that lowers
+ * nothing; false when none can. */
 static bool hide(Stretch *s, Loops *l)
 {
     Loops best = *l, next;
@@ -79,8 +82,7 @@ static bool hide(Stretch *s, Loops *l)
             continue;
         for (int axis = 0; axis < last_type(s)->rank; axis++) {
             if (axis == l->axis || !join(l, t, last, axis, &next) ||
-                !measure(s, &next) || next.peak > l->peak ||
-                next.held >= l->held)
+                !measure(s, &next))
                 continue;
             if (!some || is_better(l, &next, &best))
                 best = next;
@@ -148,6 +150,7 @@ static void begin(Stretch *s)
         some = true;
     }
     s->begun = true;
+    s->least = s->at.peak;
     s->ended = !some;
 }
 
@@ -158,8 +161,10 @@ static const Loops *explore(Stretch *s, int64_t peak, int64_t most)
     const Loops *found = least_work(s, peak);
 
     while (!s->ended && (!found || found->macs > most)) {
-        s->ended = !hide(s, &s->at);
+        s->ended = !hide(s, &s->at) || s->vain == PATIENCE;
         widen(s, &s->at);
+        s->vain = s->at.peak < s->least ? 0 : s->vain + 1;
+        s->least = s->at.peak < s->least ? s->at.peak : s->least;
         found = least_work(s, peak);
     }
     return found;

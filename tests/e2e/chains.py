@@ -117,6 +117,14 @@ def single_shift(l):
     return most
 
 
+def window(l, cols):
+    """Bytes that a turn copies to have its window in one piece; where columns
+    are kept that is at the border only."""
+    if l.kernel == 1:
+        return 0
+    return l.kernel * (l.kernel - (cols == l.kernel)) * l.cin
+
+
 def stretch(layers, tile):
     """(peak besides what is whole, products made again, all in one loop over
     columns?) of loops over a stretch, all ways to put its layers into loops
@@ -129,6 +137,7 @@ def stretch(layers, tile):
     for end in range(1, n + 1):
         points = []
         rows, cols, inner, again = unit[end - 1] * tile, 1, 0, 0
+        copied = 0              # windows that are no single piece
         for first in range(end - 1, -1, -1):
             l = layers[first]
             made = min(rows, l.out)
@@ -137,15 +146,17 @@ def stretch(layers, tile):
                 again += l.macs * max(0, made / (unit[first] * tile) - 1)
             rows = (rows - 1) * l.stride + l.kernel
             cols = (cols - 1) * l.stride + l.kernel
+            copied = max(copied, window(l, cols))
             line = 0
             if first:
                 before = layers[first - 1]
                 line = min(max(rows, unit[first - 1] * tile), before.out) * \
                     before.out * before.cout
             if (first, end) == (0, n):
-                whole = (inner, again, True)
+                whole = (inner + copied, again, True)
             else:
-                points += [(h + line, max(c, inner), m + again)
+                more = inner + copied if first < end - 1 else 0
+                points += [(h + line, max(c, more), m + again)
                            for h, c, m in held[first]]
         held[end] = pareto(points)
     return [(h + c, m, False) for h, c, m in held[n]] + [whole]
