@@ -14,7 +14,7 @@ const char *q_weights(Emit *e, const Node *n, const Value *w, int64_t k);
 /* weights in panels, as qpair.c reads them, for rows of k terms? */
 bool q_in_panels(Emit *e, const Value *w, int64_t rows, int64_t k);
 const char *q_panels(Emit *e, const Value *w, int64_t cols, int64_t k);
-/* q of runtime_stub/kernels/qdot.c: five numbers; of == 0: one multiplier */
+/* q of runtime_stub/kernels/qput.c: five numbers; of == 0: one multiplier */
 void q_numbers(const Requant *r, int32_t *q);
 const char *q_mult(Emit *e, const Requant *r);
 /* A kernel of qlean.c: rows (pixels) of a block and what it stages of them:

@@ -28,13 +28,49 @@ KERNEL void mcu_qattn_dot_T(int32_t *c, const int16_t *a, const T *w, int n,
                             int k, int step)
 {
     const int whole = n - n % 4;
-    int i, j;
+    int wide = 0, i, j;
 
     for (j = 0; j < whole; j += 4, w += 4 * step) {
         const T *w1 = w + step, *w2 = w1 + step, *w3 = w2 + step;
         int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
 
-        for (i = 0; i < k; i++) {
+#if defined(__AVX2__) && defined(__GNUC__)
+        typedef int32_t v8si __attribute__((vector_size(32)));
+        typedef int16_t v16hi __attribute__((vector_size(32)));
+#if defined(__clang__)
+        typedef T v16 __attribute__((vector_size(16)));
+#define MCU_WIDEN(x) __builtin_convertvector(x, v16hi)
+#else
+        typedef char v16 __attribute__((vector_size(16)));
+#define MCU_WIDEN(x) ((T)-1 < 0 ? (v16hi)__builtin_ia32_pmovsxbw256(x)      \
+                                : (v16hi)__builtin_ia32_pmovzxbw256(x))
+#endif
+        v8si t0 = { 0 }, t1 = t0, t2 = t0, t3 = t0;
+
+        wide = k - k % 16;
+        for (i = 0; i < wide; i += 16) {
+            v16hi x;
+            v16 v;
+
+#define MCU_TERMS(t, w)                                                     \
+    memcpy(&v, w + i, 16);                                                  \
+    t += (v8si)__builtin_ia32_pmaddwd256(x, MCU_WIDEN(v))
+            memcpy(&x, a + i, 32);
+            MCU_TERMS(t0, w);
+            MCU_TERMS(t1, w1);
+            MCU_TERMS(t2, w2);
+            MCU_TERMS(t3, w3);
+#undef MCU_TERMS
+#undef MCU_WIDEN
+        }
+        t0 = __builtin_ia32_phaddd256(__builtin_ia32_phaddd256(t0, t1),
+                                      __builtin_ia32_phaddd256(t2, t3));
+        s0 = t0[0] + t0[4];
+        s1 = t0[1] + t0[5];
+        s2 = t0[2] + t0[6];
+        s3 = t0[3] + t0[7];
+#endif
+        for (i = wide; i < k; i++) {
             s0 += a[i] * w[i];
             s1 += a[i] * w1[i];
             s2 += a[i] * w2[i];
@@ -54,43 +90,118 @@ KERNEL void mcu_qattn_dot_T(int32_t *c, const int16_t *a, const T *w, int n,
     }
 }
 
-/* c[i * c_step + j] = row i of a . row j of w, k elements each; rows of a by
- * four, of w by two. gcc makes multiply-add instructions of it. */
-KERNEL void mcu_qattn_scores_T(int32_t *c, int c_step, int rows,
-                                 const int16_t *a, int a_step, const T *w,
-                                 int n, int k, int step)
+/* s[2 r], s[2 r + 1] = row r of four of a times w and v, k elements. gcc makes
+ * multiply-add instructions of the plain loop. */
+KERNEL inline void mcu_qattn_eight_T(int32_t *s, const int16_t *a, int a_step,
+                                     const T *w, const T *v, int k)
 {
+    const int16_t *b = a + a_step, *d = b + a_step, *e = d + a_step;
+    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    int32_t t0 = 0, t1 = 0, t2 = 0, t3 = 0;
+    int i = 0;
+
+#if defined(__AVX2__) && defined(__GNUC__)
+    typedef int32_t v8si __attribute__((vector_size(32)));
+    typedef int16_t v16hi __attribute__((vector_size(32)));
+    typedef long long v4di __attribute__((vector_size(32)));
+#if defined(__clang__)
+    typedef T v16 __attribute__((vector_size(16)));
+#define MCU_WIDEN(x) __builtin_convertvector(x, v16hi)
+#else
+    typedef char v16 __attribute__((vector_size(16)));
+#define MCU_WIDEN(x) ((T)-1 < 0 ? (v16hi)__builtin_ia32_pmovsxbw256(x)      \
+                                : (v16hi)__builtin_ia32_pmovzxbw256(x))
+#endif
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__) && defined(__clang__)
+#define MCU_MADD(s, x, y) (s = __builtin_ia32_vpdpwssd256(s, (v8si)x,       \
+                                                          (v8si)y))
+#elif defined(__AVX512VNNI__) && defined(__AVX512VL__)
+#define MCU_MADD(s, x, y) (s = __builtin_ia32_vpdpwssd_v8si(s, (v8si)x,     \
+                                                            (v8si)y))
+#else
+#define MCU_MADD(s, x, y) (s += (v8si)__builtin_ia32_pmaddwd256(x, y))
+#endif
+    v8si h0 = { 0 }, h1 = h0, h2 = h0, h3 = h0;
+    v8si g0 = h0, g1 = h0, g2 = h0, g3 = h0;
+
+    for (; i + 16 <= k; i += 16) {
+        v16hi p, q, x;
+        v16 u;
+
+        memcpy(&u, w + i, 16);
+        p = MCU_WIDEN(u);
+        memcpy(&u, v + i, 16);
+        q = MCU_WIDEN(u);
+#define MCU_ROW(a, h, g)                                                    \
+    memcpy(&x, a + i, 32);                                                  \
+    MCU_MADD(h, x, p);                                                      \
+    MCU_MADD(g, x, q)
+        MCU_ROW(a, h0, g0);
+        MCU_ROW(b, h1, g1);
+        MCU_ROW(d, h2, g2);
+        MCU_ROW(e, h3, g3);
+#undef MCU_ROW
+    }
+#undef MCU_WIDEN
+#undef MCU_MADD
+    h0 = __builtin_ia32_phaddd256(__builtin_ia32_phaddd256(h0, g0),
+                                  __builtin_ia32_phaddd256(h1, g1));
+    h2 = __builtin_ia32_phaddd256(__builtin_ia32_phaddd256(h2, g2),
+                                  __builtin_ia32_phaddd256(h3, g3));
+    h0 = (v8si)__builtin_ia32_permti256((v4di)h0, (v4di)h2, 0x20) +
+         (v8si)__builtin_ia32_permti256((v4di)h0, (v4di)h2, 0x31);
+    memcpy(s, &h0, 32);
+    if (i == k)
+        return;
+    s0 = s[0];
+    t0 = s[1];
+    s1 = s[2];
+    t1 = s[3];
+    s2 = s[4];
+    t2 = s[5];
+    s3 = s[6];
+    t3 = s[7];
+#endif
+    for (; i < k; i++) {
+        s0 += a[i] * w[i];
+        s1 += b[i] * w[i];
+        s2 += d[i] * w[i];
+        s3 += e[i] * w[i];
+        t0 += a[i] * v[i];
+        t1 += b[i] * v[i];
+        t2 += d[i] * v[i];
+        t3 += e[i] * v[i];
+    }
+    s[0] = s0;
+    s[1] = t0;
+    s[2] = s1;
+    s[3] = t1;
+    s[4] = s2;
+    s[5] = t2;
+    s[6] = s3;
+    s[7] = t3;
+}
+
+/* c[i * c_step + j] = row i of a . row j of w, k elements each; rows of a by
+ * four, of w by two */
+KERNEL void mcu_qattn_scores_T(int32_t *c, int c_step, int rows,
+                               const int16_t *a, int a_step, const T *w,
+                               int n, int k, int step)
+{
+    int32_t s[8];
     int i, j, r;
 
     for (j = 0; j < n; j += 2, w += 2 * step)
         for (r = 0; r < rows; r += 4) {
-            const int16_t *a0 = a + r * a_step, *a1 = a0 + a_step;
-            const int16_t *a2 = a1 + a_step, *a3 = a2 + a_step;
-            const T *v = j + 1 < n ? w + step : w;
             int32_t *to = c + r * c_step + j;
-            int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-            int32_t t0 = 0, t1 = 0, t2 = 0, t3 = 0;
 
-            for (i = 0; i < k; i++) {
-                s0 += a0[i] * w[i];
-                s1 += a1[i] * w[i];
-                s2 += a2[i] * w[i];
-                s3 += a3[i] * w[i];
-                t0 += a0[i] * v[i];
-                t1 += a1[i] * v[i];
-                t2 += a2[i] * v[i];
-                t3 += a3[i] * v[i];
+            mcu_qattn_eight_T(s, a + r * a_step, a_step, w,
+                              j + 1 < n ? w + step : w, k);
+            for (i = 0; i < 4; i++, to += c_step) {
+                to[0] = s[2 * i];
+                if (j + 1 < n)
+                    to[1] = s[2 * i + 1];
             }
-            to[0] = s0;
-            to[c_step] = s1;
-            to[2 * c_step] = s2;
-            to[3 * c_step] = s3;
-            if (j + 1 == n)
-                continue;
-            to[1] = t0;
-            to[c_step + 1] = t1;
-            to[2 * c_step + 1] = t2;
-            to[3 * c_step + 1] = t3;
         }
 }
 
@@ -100,37 +211,20 @@ KERNEL void mcu_qattn_means_T(int32_t *c, int c_step, int rows,
                               const int16_t *a, int a_step, const T *w,
                               int n, int k, int step)
 {
+    int32_t s[8];
     int i, j, r;
 
     for (j = 0; j < n; j += 2, w += 2 * step)
         for (r = 0; r < rows; r += 4) {
-            const int16_t *a0 = a + r * a_step, *a1 = a0 + a_step;
-            const int16_t *a2 = a1 + a_step, *a3 = a2 + a_step;
-            const T *v = j + 1 < n ? w + step : w;
             int32_t *to = c + r * c_step + j;
-            int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-            int32_t t0 = 0, t1 = 0, t2 = 0, t3 = 0;
 
-            for (i = 0; i < k; i++) {
-                s0 += a0[i] * w[i];
-                s1 += a1[i] * w[i];
-                s2 += a2[i] * w[i];
-                s3 += a3[i] * w[i];
-                t0 += a0[i] * v[i];
-                t1 += a1[i] * v[i];
-                t2 += a2[i] * v[i];
-                t3 += a3[i] * v[i];
+            mcu_qattn_eight_T(s, a + r * a_step, a_step, w,
+                              j + 1 < n ? w + step : w, k);
+            for (i = 0; i < 4; i++, to += c_step) {
+                to[0] = s[2 * i];
+                if (j + 1 < n)
+                    to[1] = s[2 * i + 1];
             }
-            to[0] = s0;
-            to[c_step] = s1;
-            to[2 * c_step] = s2;
-            to[3 * c_step] = s3;
-            if (j + 1 == n)
-                continue;
-            to[1] = t0;
-            to[c_step + 1] = t1;
-            to[2 * c_step + 1] = t2;
-            to[3 * c_step + 1] = t3;
         }
 }
 
@@ -139,20 +233,76 @@ KERNEL void mcu_qattn_mix_T(int32_t *restrict acc, const int16_t *restrict p,
                             const T *restrict v, int keys, int d, int step)
 {
     const int whole = keys - keys % 4;
-    int i, j;
+    int i, j, first = 0;
 
+#if defined(__AVX2__) && defined(__GNUC__)
+    typedef int32_t v8si __attribute__((vector_size(32)));
+    typedef int16_t v16hi __attribute__((vector_size(32)));
+    typedef long long v4di __attribute__((vector_size(32)));
+#if defined(__clang__)
+    typedef T v16 __attribute__((vector_size(16)));
+#define MCU_WIDEN(x) __builtin_convertvector(x, v16hi)
+#define MCU_LOW(x, y)                                                       \
+    __builtin_shufflevector(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 8, 24, 9, 25, \
+                            10, 26, 11, 27)
+#define MCU_HIGH(x, y)                                                      \
+    __builtin_shufflevector(x, y, 4, 20, 5, 21, 6, 22, 7, 23, 12, 28, 13,   \
+                            29, 14, 30, 15, 31)
+#else
+    typedef char v16 __attribute__((vector_size(16)));
+#define MCU_WIDEN(x) ((T)-1 < 0 ? (v16hi)__builtin_ia32_pmovsxbw256(x)      \
+                                : (v16hi)__builtin_ia32_pmovzxbw256(x))
+#define MCU_LOW(x, y) (v16hi)__builtin_ia32_punpcklwd256(x, y)
+#define MCU_HIGH(x, y) (v16hi)__builtin_ia32_punpckhwd256(x, y)
+#endif
+
+    for (; first + 16 <= d; first += 16) {      /* two keys at a time */
+        v8si lo = { 0 }, hi = lo, none = lo;
+        v4di s, t;
+
+        for (j = 0; j < keys; j += 2) {
+            const T *v0 = v + j * step + first;
+            const T *v1 = j + 1 < keys ? v0 + step : v0;
+            const uint32_t next = j + 1 < keys ? (uint16_t)p[j + 1] : 0;
+            const v16hi two =
+                (v16hi)(none + (int32_t)((uint16_t)p[j] | next << 16));
+            v16 x, y;
+            v16hi a, b;
+
+            memcpy(&x, v0, 16);
+            memcpy(&y, v1, 16);
+            a = MCU_WIDEN(x);
+            b = MCU_WIDEN(y);
+            lo += (v8si)__builtin_ia32_pmaddwd256(MCU_LOW(a, b), two);
+            hi += (v8si)__builtin_ia32_pmaddwd256(MCU_HIGH(a, b), two);
+        }
+        s = (v4di)__builtin_ia32_permti256((v4di)lo, (v4di)hi, 0x20);
+        t = (v4di)__builtin_ia32_permti256((v4di)lo, (v4di)hi, 0x31);
+        memcpy(&lo, acc + first, 32);
+        memcpy(&hi, acc + first + 8, 32);
+        lo += (v8si)s;
+        hi += (v8si)t;
+        memcpy(acc + first, &lo, 32);
+        memcpy(acc + first + 8, &hi, 32);
+    }
+    if (first == d)
+        return;
+#undef MCU_WIDEN
+#undef MCU_LOW
+#undef MCU_HIGH
+#endif
     for (j = 0; j < whole; j += 4, v += 4 * step) {
         const int32_t p0 = p[j], p1 = p[j + 1], p2 = p[j + 2];
         const int32_t p3 = p[j + 3];
         const T *v1 = v + step, *v2 = v1 + step, *v3 = v2 + step;
 
-        for (i = 0; i < d; i++)
+        for (i = first; i < d; i++)
             acc[i] += (p0 * v[i] + p1 * v1[i]) + (p2 * v2[i] + p3 * v3[i]);
     }
     for (; j < keys; j++, v += step) {
         const int32_t p0 = p[j];
 
-        for (i = 0; i < d; i++)
+        for (i = first; i < d; i++)
             acc[i] += p0 * v[i];
     }
 }

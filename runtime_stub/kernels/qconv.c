@@ -7,7 +7,7 @@
  * 5 dilation, 6 padding (columns), 7 channels, 8 groups, 9 outputs of a
  * group, 10 zero point of x, 11 pixels of a block (4 or 1), 12 walk
  * backwards, 13 elements from channel to channel (0: they are adjacent),
- * 14-18 q (qdot.c), 19 height, 20 stride, 21 dilation, 22 padding (rows),
+ * 14-18 q (qput.c), 19 height, 20 stride, 21 dilation, 22 padding (rows),
  * 23, 24 padding at the ends (rows, columns), 25 terms and 26 outputs that the
  * weights have (qlean.c).
  */
@@ -231,15 +231,25 @@ KERNEL void mcu_qtaps_T(int taps, int n, const T *const *x,
 #elif defined(__SSE2__) && defined(__GNUC__)
     typedef int32_t v4si __attribute__((vector_size(16)));
     typedef int16_t v8hi __attribute__((vector_size(16)));
+    typedef long long v2di __attribute__((vector_size(16)));
+    long long x0, x1, w0, w1;
+#if defined(__clang__)
     typedef T v8 __attribute__((vector_size(8)));
     typedef int8_t v8s __attribute__((vector_size(8)));
-#if defined(__clang__)
 #define MCU_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
 #define MCU_HIGH(a, b)                                                      \
     __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#define MCU_CODES(x) __builtin_convertvector((v8)x, v8hi)
+#define MCU_WIDEN(x) __builtin_convertvector((v8s)x, v8hi)
 #else
+    typedef char v16 __attribute__((vector_size(16)));
 #define MCU_LOW(a, b) __builtin_ia32_punpcklwd128(a, b)
 #define MCU_HIGH(a, b) __builtin_ia32_punpckhwd128(a, b)
+#define MCU_WIDEN(x)                                                        \
+    ((v8hi)__builtin_ia32_punpcklbw128((v16)none, (v16)(v2di){ x, 0 }) >> 8)
+#define MCU_CODES(x)                                                        \
+    ((T)-1 < 0 ? MCU_WIDEN(x) : (v8hi)__builtin_ia32_punpcklbw128(          \
+                                    (v16)(v2di){ x, 0 }, (v16)none))
 #endif
     const v8hi none = { 0 }, z = none + (int16_t)zero;
 
@@ -249,18 +259,16 @@ KERNEL void mcu_qtaps_T(int taps, int n, const T *const *x,
 
         for (t = 0; t < taps; t += 2) {
             const int u = t + 1 < taps ? t + 1 : t;
-            v8 x0, x1;
-            v8s w0, w1;
             v8hi a, b, d, e;
 
             memcpy(&x0, x[t] + from + k, 8);
             memcpy(&x1, x[u] + from + k, 8);
             memcpy(&w0, w + at[t] + from + k, 8);
             memcpy(&w1, w + at[u] + from + k, 8);
-            a = __builtin_convertvector(x0, v8hi) - z;
-            b = __builtin_convertvector(x1, v8hi) - z;
-            d = __builtin_convertvector(w0, v8hi);
-            e = u > t ? __builtin_convertvector(w1, v8hi) : none;
+            a = MCU_CODES(x0) - z;
+            b = MCU_CODES(x1) - z;
+            d = MCU_WIDEN(w0);
+            e = u > t ? MCU_WIDEN(w1) : none;
             lo += (v4si)__builtin_ia32_pmaddwd128(MCU_LOW(a, b),
                                                   MCU_LOW(d, e));
             hi += (v4si)__builtin_ia32_pmaddwd128(MCU_HIGH(a, b),
@@ -271,6 +279,8 @@ KERNEL void mcu_qtaps_T(int taps, int n, const T *const *x,
     }
 #undef MCU_LOW
 #undef MCU_HIGH
+#undef MCU_WIDEN
+#undef MCU_CODES
     if (n >= 8)
         return;
 #endif

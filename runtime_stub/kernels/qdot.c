@@ -4,7 +4,7 @@
  * point taken off, four at a time, and multiplied with every row of the
  * weights: 4 x 2 sums at once, along contiguous terms, a form that gcc turns
  * into multiply-add instructions. Sums become codes by the rule of
- * requantization (q below). All of a block is read before its results are
+ * requantization (qput.c). All of a block is read before its results are
  * written, so x and y may overlap as the plan allows.
  *
  * T: type of x, I: type of y. q: shift, zero point of y, lo, hi, 1 where
@@ -16,123 +16,48 @@
 #endif
 #include "kernel.h"
 
-/* clamp(zero + floor((acc 2^shift m + 2^31) / 2^32), lo, hi) */
-KERNEL inline int32_t mcu_requant(int32_t acc, int32_t m, int32_t shift,
-                                  int32_t zero, int32_t lo, int32_t hi)
-{
-    const int64_t p = (int64_t)(int32_t)((uint32_t)acc << shift) * m;
-    const uint64_t r = (uint64_t)p + 0x80000000u;
-    const int32_t y = (int32_t)(uint32_t)(r >> 32) + zero;
-    const int32_t z = y < lo ? lo : y;
-
-    return z > hi ? hi : z;
-}
-
-/* y = requantized c + bias + add, n channels; c is overwritten */
-KERNEL void mcu_qput_I(const int32_t *q, int n, int32_t *c,
-                       const int32_t *bias, int32_t add,
-                       const int32_t *mult, I *y)
-{
-    const int32_t shift = q[0], zero = q[1], lo = q[2], hi = q[3];
-    const int32_t one = mult[0];
-    int first = 0, j;
-
-#if defined(__AVX2__) && defined(__GNUC__) && !defined(__clang__)
-    typedef int32_t v8si __attribute__((vector_size(32)));
-    typedef uint32_t v8su __attribute__((vector_size(32)));
-    typedef uint64_t v4du __attribute__((vector_size(32)));
-    typedef I v8 __attribute__((vector_size(8 * sizeof(I))));
-    const v8si none = { 0 };
-    const v4du half = (v4du)none + 0x80000000u;
-
-    for (; first + 8 <= n; first += 8) {
-        v8si a, b = none, m = none + one;
-        v4du even, odd;
-        v8 r;
-
-        memcpy(&a, c + first, 32);
-        if (bias)
-            memcpy(&b, bias + first, 32);
-        if (q[4])
-            memcpy(&m, mult + first, 32);
-        a = (v8si)((v8su)(a + b + add) << shift);
-        even = (v4du)__builtin_ia32_pmuldq256(a, m) + half;
-        a = (v8si)((v4du)a >> 32);
-        m = (v8si)((v4du)m >> 32);
-        odd = (v4du)__builtin_ia32_pmuldq256(a, m) + half;
-        a = (v8si)(even >> 32 | odd >> 32 << 32) + zero;
-        a = __builtin_ia32_pmaxsd256(a, none + lo);
-        a = __builtin_ia32_pminsd256(a, none + hi);
-        r = __builtin_convertvector(a, v8);
-        memcpy(y + first, &r, sizeof r);
-    }
-#elif defined(__SSE2__) && defined(__GNUC__)
-    typedef int32_t v4si __attribute__((vector_size(16)));
-    typedef uint32_t v4su __attribute__((vector_size(16)));
-    typedef uint64_t v2du __attribute__((vector_size(16)));
-    typedef int16_t v8hi __attribute__((vector_size(16)));
-    typedef I v4 __attribute__((vector_size(4 * sizeof(I))));
-    const v4si none = { 0 };
-    const v2du half = (v2du)none + 0x80000000u;
-
-    /* unsigned products of acc + 2^31, less m 2^31 */
-    for (; first + 4 <= n; first += 4) {
-        v4si a, b = none, m = none + one;
-        v2du even, odd;
-        v4si most, least;
-
-        memcpy(&a, c + first, 16);
-        if (bias)
-            memcpy(&b, bias + first, 16);
-        if (q[4])
-            memcpy(&m, mult + first, 16);
-        a = (v4si)(((v4su)(a + b + add) << shift) ^ 0x80000000u);
-        even = (v2du)__builtin_ia32_pmuludq128(a, m) + half -
-               ((v2du)m << 32 >> 1);
-        a = (v4si)((v2du)a >> 32);
-        odd = (v2du)__builtin_ia32_pmuludq128(a, (v4si)((v2du)m >> 32)) +
-              half - ((v2du)m >> 32 << 31);
-        a = (v4si)(even >> 32 | odd >> 32 << 32) + zero;
-        most = (v4si)(a > hi);
-        a = (a & ~most) | (most & hi);
-        least = (v4si)(a < lo);
-        a = (a & ~least) | (least & lo);
-        if (sizeof(I) == 1) {   /* lo and hi fit I */
-            const v8hi h = (v8hi)__builtin_ia32_packssdw128(a, a);
-
-            if ((I)-1 < 0)
-                a = (v4si)__builtin_ia32_packsswb128(h, h);
-            else
-                a = (v4si)__builtin_ia32_packuswb128(h, h);
-            memcpy(y + first, &a, 4);
-        } else {
-            const v4 r = __builtin_convertvector(a, v4);
-
-            memcpy(y + first, &r, sizeof r);
-        }
-    }
-#endif
-    if (bias)
-        for (j = first; j < n; j++)
-            c[j] += bias[j];
-    if (add)
-        for (j = first; j < n; j++)
-            c[j] += add;
-    if (q[4])
-        for (j = first; j < n; j++)
-            y[j] = (I)mcu_requant(c[j], mult[j], shift, zero, lo, hi);
-    else
-        for (j = first; j < n; j++)
-            y[j] = (I)mcu_requant(c[j], one, shift, zero, lo, hi);
-}
-
 /* s = x - zero */
 KERNEL void mcu_qwiden_T(int n, const T *restrict x, int32_t zero,
                          int16_t *restrict s)
 {
-    int i;
+    int i = 0;
 
-    for (i = 0; i < n; i++)
+#if defined(__SSE2__) && defined(__GNUC__)
+    typedef int16_t v8hi __attribute__((vector_size(16)));
+#if defined(__clang__)
+    typedef int8_t v16 __attribute__((vector_size(16)));
+#define MCU_LOW(a, b)                                                       \
+    (v8hi)__builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20,  \
+                                  5, 21, 6, 22, 7, 23)
+#define MCU_HIGH(a, b)                                                      \
+    (v8hi)__builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12,   \
+                                  28, 13, 29, 14, 30, 15, 31)
+#else
+    typedef char v16 __attribute__((vector_size(16)));
+#define MCU_LOW(a, b) (v8hi)__builtin_ia32_punpcklbw128(a, b)
+#define MCU_HIGH(a, b) (v8hi)__builtin_ia32_punpckhbw128(a, b)
+#endif
+    const v8hi none = { 0 }, z = none + (int16_t)zero;
+
+    for (; sizeof(T) == 1 && i + 16 <= n; i += 16) {
+        v8hi lo, hi;
+        v16 v;
+
+        memcpy(&v, x + i, 16);
+        if ((T)-1 < 0) {
+            lo = (MCU_LOW(v, v) >> 8) - z;
+            hi = (MCU_HIGH(v, v) >> 8) - z;
+        } else {
+            lo = MCU_LOW(v, (v16)none) - z;
+            hi = MCU_HIGH(v, (v16)none) - z;
+        }
+        memcpy(s + i, &lo, 16);
+        memcpy(s + i + 8, &hi, 16);
+    }
+#undef MCU_LOW
+#undef MCU_HIGH
+#endif
+    for (; i < n; i++)
         s[i] = (int16_t)(x[i] - zero);
 }
 
@@ -173,7 +98,10 @@ KERNEL void mcu_qdot4_T(int k, int wide, int n, const int16_t *a, int step,
 #define MCU_WIDEN(x) ((T)-1 < 0 ? (v16hi)__builtin_ia32_pmovsxbw256(x)      \
                                 : (v16hi)__builtin_ia32_pmovzxbw256(x))
 #endif
-#if defined(__AVX512VNNI__) && defined(__AVX512VL__) && !defined(__clang__)
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__) && defined(__clang__)
+#define MCU_MADD(s, x, y) (s = __builtin_ia32_vpdpwssd256(s, (v8si)x,       \
+                                                          (v8si)y))
+#elif defined(__AVX512VNNI__) && defined(__AVX512VL__)
 #define MCU_MADD(s, x, y) (s = __builtin_ia32_vpdpwssd_v8si(s, (v8si)x,     \
                                                             (v8si)y))
 #else
@@ -318,6 +246,51 @@ KERNEL void mcu_qdot1_T(int k, int wide, int n, const int16_t *a, const T *w,
         }
     }
 #undef MCU_WIDEN
+#elif defined(__SSE2__) && defined(__GNUC__)
+    typedef int32_t v4si __attribute__((vector_size(16)));
+    typedef int16_t v8hi __attribute__((vector_size(16)));
+#if defined(__clang__)
+    typedef T v8 __attribute__((vector_size(8)));
+#define MCU_LOAD(p)                                                         \
+    memcpy(&u, p + i, 8);                                                   \
+    x = __builtin_convertvector(u, v8hi)
+    v8 u;
+#else
+    typedef char v16 __attribute__((vector_size(16)));
+    typedef long long v2di __attribute__((vector_size(16)));
+#define MCU_LOAD(p)                                                         \
+    memcpy(&eight, p + i, 8);                                               \
+    u = (v16)(v2di){ eight, 0 };                                            \
+    x = (T)-1 < 0 ? (v8hi)__builtin_ia32_punpcklbw128(u, u) >> 8            \
+                  : (v8hi)__builtin_ia32_punpcklbw128(u, (v16)none)
+    long long eight;
+    v16 u;
+#endif
+    const v4si none = { 0 };
+    const int whole = k < wide ? wide : k / 8 * 8;
+
+    for (j = 0; j < n; j += 2, w += 2 * row) {
+        const T *v = j + 1 < n ? w + row : w;
+        v4si s = none, t = none;
+        int32_t *to = c + j;
+
+        for (i = 0; i < whole; i += 8) {
+            v8hi x, y;
+
+            memcpy(&y, a + i, 16);
+            MCU_LOAD(w);
+            s += (v4si)__builtin_ia32_pmaddwd128(x, y);
+            MCU_LOAD(v);
+            t += (v4si)__builtin_ia32_pmaddwd128(x, y);
+        }
+        to[0] = (s[0] + s[1]) + (s[2] + s[3]);
+        to[1] = (t[0] + t[1]) + (t[2] + t[3]);
+        for (; i < k; i++) {
+            to[0] += a[i] * w[i];
+            to[1] += a[i] * v[i];
+        }
+    }
+#undef MCU_LOAD
 #else
     (void)wide;
     for (j = 0; j < n; j += 2, w += 2 * row) {

@@ -57,13 +57,7 @@ KERNEL void mcu_qsome_T(const int32_t *g, const T *const *row, int ox,
 /* s = x - zero, n elements, and a zero where n is odd */
 KERNEL void mcu_qagain_T(int n, const T *x, int32_t zero, int16_t *s)
 {
-    int i;
-
-    for (; n >= 32; n -= 32, x += 32, s += 32)
-        for (i = 0; i < 32; i++)
-            s[i] = (int16_t)(x[i] - zero);
-    for (i = 0; i < n; i++)
-        s[i] = (int16_t)(x[i] - zero);
+    mcu_qwiden_T(n, x, zero, s);
     if (n % 2)
         s[n] = 0;
 }
@@ -74,6 +68,134 @@ KERNEL const T *mcu_qflat_T(const int32_t *g, const T *const *row, int ox)
     const int bare = g[2] * g[3] == 1 && !g[13] && !g[6] && !g[24];
 
     return bare && row[0] ? row[0] + ox * g[4] * g[7] : NULL;
+}
+
+/* c[16 i + j] = sum of (x - zero) w for m <= 4 rows x, `step` apart, and the
+ * 16 columns of a panel: bytes times bytes, four terms at a time. minus: 128
+ * times the sum of each row where T has a sign, whose weights then lose it;
+ * zeros otherwise. Returns 0 where the target has no such products. */
+KERNEL int mcu_qbytes_T(int m, int k, const T *x, int step, int32_t zero,
+                        const uint32_t *minus, const int8_t *w, int32_t *c)
+{
+#if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__GNUC__)
+    typedef int32_t v16si __attribute__((vector_size(64)));
+    typedef uint32_t v16su __attribute__((vector_size(64)));
+    typedef int16_t v32hi __attribute__((vector_size(64)));
+#if defined(__clang__)
+#define MCU_MADD(s, x, y) (s = __builtin_ia32_vpdpbusd512(s, x, y))
+#define MCU_FOURS(p)                                                        \
+    __builtin_shufflevector(p, p, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, \
+                            6, 22, 7, 23, 8, 24, 9, 25, 10, 26, 11, 27, 12, \
+                            28, 13, 29, 14, 30, 15, 31)
+#else
+    const v32hi order = { 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22,
+                          7, 23, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13,
+                          29, 14, 30, 15, 31 };
+#define MCU_MADD(s, x, y) (s = __builtin_ia32_vpdpbusd_v16si(s, x, y))
+#define MCU_FOURS(p) __builtin_shuffle(p, order)
+#endif
+#define MCU_WEIGHTS                                                         \
+    q = (v16si)MCU_FOURS(p);                                                \
+    if (zero)                                                               \
+        MCU_MADD(all, none + unit, q);                                      \
+    if ((T)-1 < 0)                                                          \
+        q ^= flip
+#define MCU_ROW(row, n, s)                                                  \
+    memcpy(&four, row + i, n);                                              \
+    if ((T)-1 < 0)                                                          \
+        MCU_MADD(s, q, none + four);                                        \
+    else                                                                    \
+        MCU_MADD(s, none + four, q)
+#define MCU_ROWS(n, s0, s1, s2, s3)                                         \
+    MCU_WEIGHTS;                                                            \
+    MCU_ROW(x, n, s0);                                                      \
+    MCU_ROW(x1, n, s1);                                                     \
+    MCU_ROW(x2, n, s2);                                                     \
+    MCU_ROW(x3, n, s3)
+    const T *x1 = m > 1 ? x + step : x, *x2 = m > 2 ? x1 + step : x;
+    const T *x3 = m > 3 ? x2 + step : x;
+    const v16si none = { 0 };
+    const v16si flip = none + (int32_t)0x80808080u;
+    v16si s0 = none, s1 = none, s2 = none, s3 = none;
+    v16si t0 = none, t1 = none, t2 = none, t3 = none;
+    v16su a0, a1, a2, a3, off;
+    v16si all = none, q;
+    int32_t four = 0, unit = 0x01010101;
+    v32hi p;
+    int i = 0;
+
+    for (; i + 8 <= k; i += 4, w += 128) {
+        memcpy(&p, w, 64);
+        MCU_ROWS(4, s0, s1, s2, s3);
+        memcpy(&p, w + 64, 64);
+        i += 4;
+        MCU_ROWS(4, t0, t1, t2, t3);
+    }
+    for (; i + 4 <= k; i += 4, w += 64) {
+        memcpy(&p, w, 64);
+        MCU_ROWS(4, s0, s1, s2, s3);
+    }
+    if (i < k) {                /* pairs are filled with zeros */
+        const size_t n = (size_t)(k - i);
+
+        p = (v32hi)none;
+        memcpy(&p, w, n > 2 ? 64 : 32);
+        four = 0;
+        unit >>= 8 * (4 - n);
+        MCU_ROWS(n, t0, t1, t2, t3);
+    }
+    off = (v16su)all * (uint32_t)zero;
+    a0 = (v16su)s0 + (v16su)t0 - (off + minus[0]);
+    a1 = (v16su)s1 + (v16su)t1 - (off + minus[1]);
+    a2 = (v16su)s2 + (v16su)t2 - (off + minus[2]);
+    a3 = (v16su)s3 + (v16su)t3 - (off + minus[3]);
+    memcpy(c, &a0, 64);
+    memcpy(c + 16, &a1, 64);
+    memcpy(c + 32, &a2, 64);
+    memcpy(c + 48, &a3, 64);
+#undef MCU_MADD
+#undef MCU_FOURS
+#undef MCU_WEIGHTS
+#undef MCU_ROW
+#undef MCU_ROWS
+    return 1;
+#else
+    (void)m, (void)k, (void)x, (void)step, (void)zero, (void)minus;
+    (void)w, (void)c;
+    return 0;
+#endif
+}
+
+/* The first columns of m pixels x, by mcu_qbytes_T, as many as are in whole
+ * panels; returns how many. c: room for 64 sums. */
+KERNEL int mcu_qlean_flat_T_I(const int32_t *g, int m, const T *x,
+                              const int8_t *w, const int32_t *bias,
+                              const int32_t *mult, int32_t *c, I *to)
+{
+    const int k = g[7], n = g[9], step = g[4] * k;
+    uint32_t minus[4] = { 0 };
+    int j, r;
+
+#if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__GNUC__)
+    for (r = 0; r < m && (T)-1 < 0; r++) {
+        int32_t sum = 0;
+
+        for (j = 0; j < k; j++)
+            sum += x[r * step + j];
+        minus[r] = 128 * (uint32_t)sum;
+    }
+#endif
+    for (j = 0; g[26] - j > 8 && j < n; j += 16) {
+        const int cols = n - j < 16 ? n - j : 16;
+
+        if (!mcu_qbytes_T(m, k, x, step, g[10], minus,
+                          w + (g[25] + 1) / 2 * 2 * j, c))
+            return 0;
+        for (r = 0; r < m; r++)
+            mcu_qput_I(g + 14, cols, c + 16 * r, bias ? bias + j : NULL, 0,
+                       mult + (g[18] ? j : 0), to + r * n + j);
+    }
+    return j;
 }
 
 /* A row of outputs of one group, weights in panels of g[25] terms, g[26]
@@ -102,7 +224,8 @@ KERNEL void mcu_qlean2_T_I(const int32_t *g, const T *const *row,
         flat = mcu_qflat_T(g, row, at);
         if (in && flat)
             flat = memcpy(in, flat, (size_t)(m * k) * sizeof *in);
-        for (j = 0; j < n; j += 16) {
+        j = flat ? mcu_qlean_flat_T_I(g, m, flat, w, bias, mult, c, to) : 0;
+        for (; j < n; j += 16) {
             const int cols = n - j < 16 ? n - j : 16;
             const int width = g[26] - j > 8 ? 16 : 8;
             const int8_t *v = w + (g[25] + 1) / 2 * 2 * j;

@@ -10,11 +10,105 @@
 #endif
 #include "kernel.h"
 
+/* c[16 i + j] += for m <= 4 rows a and 16 columns of a panel, even and odd
+ * pairs in sums of their own; 0: not with this compiler's target */
+KERNEL int mcu_qpair_wide(int m, int pairs, const int16_t *a, int step,
+                          const int8_t *w, int32_t *c)
+{
+#if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__GNUC__)
+    typedef int32_t v16si __attribute__((vector_size(64)));
+    typedef int16_t v32hi __attribute__((vector_size(64)));
+#if defined(__clang__)
+    typedef int8_t v32 __attribute__((vector_size(32)));
+#define MCU_WIDEN(x) (v16si)__builtin_convertvector(x, v32hi)
+#define MCU_MADD(s, x, y) (s = __builtin_ia32_vpdpwssd512(s, x, y))
+#else
+    typedef char v32 __attribute__((vector_size(32)));
+#define MCU_WIDEN(x)                                                        \
+    (v16si)__builtin_ia32_pmovsxbw512_mask(x, (v32hi)none, 0xffffffffu)
+#define MCU_MADD(s, x, y) (s = __builtin_ia32_vpdpwssd_v16si(s, x, y))
+#endif
+#define MCU_PANEL(i)                                                        \
+    memcpy(&v, w + (i) * 32, 32);                                           \
+    p = MCU_WIDEN(v)
+#define MCU_ROW(row, s, i)                                                  \
+    memcpy(&two, row + 2 * (i), 4);                                         \
+    MCU_MADD(s, p, none + two)
+    const int16_t *b = m > 1 ? a + step : a, *d = m > 2 ? b + step : a;
+    const int16_t *e = m > 3 ? d + step : a;
+    const v16si none = { 0 };
+    v16si s0, s1 = none, s2 = none, s3 = none, p;
+    v16si t0 = none, t1 = none, t2 = none, t3 = none;
+    int32_t two;
+    v32 v;
+    int i;
+
+    memcpy(&s0, c, 64);
+    if (m == 1) {
+        for (i = 0; i + 3 < pairs; i += 4) {
+            MCU_PANEL(i);
+            MCU_ROW(a, s0, i);
+            MCU_PANEL(i + 1);
+            MCU_ROW(a, t0, i + 1);
+            MCU_PANEL(i + 2);
+            MCU_ROW(a, s1, i + 2);
+            MCU_PANEL(i + 3);
+            MCU_ROW(a, t1, i + 3);
+        }
+        for (; i < pairs; i++) {
+            MCU_PANEL(i);
+            MCU_ROW(a, s0, i);
+        }
+        s0 += t0 + (s1 + t1);
+        memcpy(c, &s0, 64);
+        return 1;
+    }
+    memcpy(&s1, c + 16, 64);
+    memcpy(&s2, c + 32, 64);
+    memcpy(&s3, c + 48, 64);
+    for (i = 0; i + 1 < pairs; i += 2) {
+        MCU_PANEL(i);
+        MCU_ROW(a, s0, i);
+        MCU_ROW(b, s1, i);
+        MCU_ROW(d, s2, i);
+        MCU_ROW(e, s3, i);
+        MCU_PANEL(i + 1);
+        MCU_ROW(a, t0, i + 1);
+        MCU_ROW(b, t1, i + 1);
+        MCU_ROW(d, t2, i + 1);
+        MCU_ROW(e, t3, i + 1);
+    }
+    if (i < pairs) {
+        MCU_PANEL(i);
+        MCU_ROW(a, s0, i);
+        MCU_ROW(b, s1, i);
+        MCU_ROW(d, s2, i);
+        MCU_ROW(e, s3, i);
+    }
+    s0 += t0;
+    s1 += t1;
+    s2 += t2;
+    s3 += t3;
+    memcpy(c, &s0, 64);
+    memcpy(c + 16, &s1, 64);
+    memcpy(c + 32, &s2, 64);
+    memcpy(c + 48, &s3, 64);
+#undef MCU_PANEL
+#undef MCU_ROW
+#undef MCU_WIDEN
+#undef MCU_MADD
+    return 1;
+#else
+    (void)m, (void)pairs, (void)a, (void)step, (void)w, (void)c;
+    return 0;
+#endif
+}
+
 /* c[16 i + j] += for m <= 4 rows a and `cols` <= 16 columns of a panel that
  * is `width` columns wide; c has four rows */
-KERNEL void mcu_qpair(int m, int pairs, int width, int cols,
-                      const int16_t *a, int step, const int8_t *w,
-                      int32_t *c)
+KERNEL void mcu_qpair_any(int m, int pairs, int width, int cols,
+                          const int16_t *a, int step, const int8_t *w,
+                          int32_t *c)
 {
 #if defined(__AVX2__) && defined(__GNUC__)
     typedef int32_t v8si __attribute__((vector_size(32)));
@@ -26,7 +120,10 @@ KERNEL void mcu_qpair(int m, int pairs, int width, int cols,
     typedef char v16 __attribute__((vector_size(16)));
 #define MCU_WIDEN(x) (v16hi)__builtin_ia32_pmovsxbw256(x)
 #endif
-#if defined(__AVX512VNNI__) && defined(__AVX512VL__) && !defined(__clang__)
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__) && defined(__clang__)
+#define MCU_MADD(s, x, y) (s = __builtin_ia32_vpdpwssd256(s, (v8si)x,       \
+                                                          (v8si)y))
+#elif defined(__AVX512VNNI__) && defined(__AVX512VL__)
 #define MCU_MADD(s, x, y) (s = __builtin_ia32_vpdpwssd_v8si(s, (v8si)x,     \
                                                             (v8si)y))
 #else
@@ -104,7 +201,19 @@ KERNEL void mcu_qpair(int m, int pairs, int width, int cols,
 #elif defined(__SSE2__) && defined(__GNUC__)
     typedef int32_t v4si __attribute__((vector_size(16)));
     typedef int16_t v8hi __attribute__((vector_size(16)));
-    typedef int8_t v8qi __attribute__((vector_size(8)));
+#if defined(__clang__)
+    typedef int8_t v16 __attribute__((vector_size(16)));
+#define MCU_LOW(a, b)                                                       \
+    (v8hi)__builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20,  \
+                                  5, 21, 6, 22, 7, 23)
+#define MCU_HIGH(a, b)                                                      \
+    (v8hi)__builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12,   \
+                                  28, 13, 29, 14, 30, 15, 31)
+#else
+    typedef char v16 __attribute__((vector_size(16)));
+#define MCU_LOW(a, b) (v8hi)__builtin_ia32_punpcklbw128(a, b)
+#define MCU_HIGH(a, b) (v8hi)__builtin_ia32_punpckhbw128(a, b)
+#endif
 #define MCU_ROW(row, s, t)                                                \
     memcpy(&two, row + 2 * i, 4);                                         \
     x = (v8hi)(none + two);                                               \
@@ -129,13 +238,12 @@ KERNEL void mcu_qpair(int m, int pairs, int width, int cols,
         memcpy(&t3, c + j + 52, 16);
         for (i = 0; i < pairs; i++, at += 2 * width) {
             int32_t two;
-            v8qi u, v;
             v8hi p, q, x;
+            v16 u;
 
-            memcpy(&u, at, 8);
-            memcpy(&v, at + 8, 8);
-            p = __builtin_convertvector(u, v8hi);
-            q = __builtin_convertvector(v, v8hi);
+            memcpy(&u, at, 16);
+            p = MCU_LOW(u, u) >> 8;
+            q = MCU_HIGH(u, u) >> 8;
             MCU_ROW(a, s0, t0);
             if (m == 1)
                 continue;
@@ -153,6 +261,8 @@ KERNEL void mcu_qpair(int m, int pairs, int width, int cols,
         memcpy(c + j + 52, &t3, 16);
     }
 #undef MCU_ROW
+#undef MCU_LOW
+#undef MCU_HIGH
 #else
     int i, j;
 
@@ -198,6 +308,16 @@ KERNEL void mcu_qpair(int m, int pairs, int width, int cols,
         c[j + 49] = t3;
     }
 #endif
+}
+
+/* the same, the fastest way there is */
+KERNEL void mcu_qpair(int m, int pairs, int width, int cols,
+                      const int16_t *a, int step, const int8_t *w,
+                      int32_t *c)
+{
+    if (width > 8 && mcu_qpair_wide(m, pairs, a, step, w, c))
+        return;
+    mcu_qpair_any(m, pairs, width, cols, a, step, w, c);
 }
 
 /* as mcu_qcols_I; rows of a are followed by a zero where k is odd. w has

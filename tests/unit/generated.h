@@ -13,6 +13,9 @@
 #ifndef GENERATED_FLAGS         /* a test may choose them at run time, */
 #define GENERATED_FLAGS GENERATED_STRICT
 #endif
+#ifndef GENERATED_SKIP          /* leave passes out, */
+#define GENERATED_SKIP NULL
+#endif
 #ifndef GENERATED_PLANNED       /* and change the planned graph g */
 #define GENERATED_PLANNED(g)
 #endif
@@ -94,6 +97,7 @@ static inline void generated_run(Fixture *f, Graph *g, const Tensor *in,
                                  Tensor *out)
 {
     PassOptions po = { .bisect = -1, .check = true,
+                       .skip = GENERATED_SKIP,
                        .scratch = codegen_scratch };
     CodegenOptions co = { .name = "m", .model = "test" };
     Codegen *cg;

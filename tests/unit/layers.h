@@ -2,20 +2,22 @@
  * against the interpreter, equal in every bit. A test includes it, defines
  * its makers and the table `kinds`, then includes layers_run.h.
  *
- * MCUFC_LAYERS=N runs N layers of each kind instead of 40.
+ * MCUFC_LAYERS=N runs N layers of each kind instead of 40, MCUFC_KIND=N only
+ * kind N of the table.
  */
 #ifndef MCUFC_TEST_LAYERS_H
 #define MCUFC_TEST_LAYERS_H
 
 #include "../../ir/ir.h"
 
-static const char *build_flags;
+static const char *build_flags, *skipped_passes;
 static void walk_backwards(Graph *g);
 #define GENERATED_FLAGS build_flags
+#define GENERATED_SKIP skipped_passes
 #define GENERATED_PLANNED(g) walk_backwards(g)
 #include "generated.h"
 
-enum { LAYERS = 40, PER_GRAPH = 500, MOST_INPUTS = 6 };
+enum { LAYERS = 40, PER_GRAPH = 500, PER_PLANNED = 100, MOST_INPUTS = 6 };
 
 typedef struct Random {
     Graph *g;
