@@ -35,6 +35,7 @@ share tests/e2e/share.sh $build
 html tests/e2e/html.sh $build
 arena tests/e2e/arena.sh $build
 stream tests/e2e/stream.sh $build $long
+chains python3 tests/e2e/chains.py $build --rounds ${long:+20}8
 elastic tests/e2e/elastic.sh $build
 integer tests/e2e/integer.sh $build
 quantize python3 tests/e2e/quantize.py $build

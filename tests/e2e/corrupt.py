@@ -937,6 +937,9 @@ def plans(build, out, shared):
                  "over-dying-codes"):
         yield f"tests/golden/region/{name}.mcu", []
     yield "tests/golden/region/heads.mcu", ["--keep-inputs"]
+    patches = ["--io", "quantized", "--optimize", "ram"]
+    yield "tests/golden/stream/patches.mcu", patches
+    yield "tests/golden/stream/patches.mcu", patches + ["--max-macs", "1"]
     for path in sorted(glob.glob(os.path.join(shared, "models", "0[136]*"))):
         yield path, []
     path = os.path.join(shared, "models", "shapes", "deit_tiny.onnx")

@@ -207,5 +207,10 @@ for m in examples/*/*.onnx tests/data/*.onnx "$shared"/models/*.onnx \
     *dtln*) poisoned "$m" --state input_3=tf_op_layer_stack_2 ;;
     esac
 done
+for m in tests/golden/stream/patches.mcu; do
+    wanted "$m" "$@" || continue
+    poisoned "$m" --io quantized --optimize ram
+    poisoned "$m" --io quantized --optimize ram --max-macs 1
+done
 echo "poison: $passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

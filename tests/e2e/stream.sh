@@ -59,7 +59,45 @@ sed 's/const T = 256/const T = 512/; s/256\.0/512.0/g' \
 fits 663552 "$out/llama.mcu" --state auto
 verified "$out/llama.mcu" --state auto --arena 663552
 
+# network of bench/cnn.py, options for that, BYTES besides the image, F: with
+# at most F times the products
+patches()
+{
+    network=$1 plain=$2 bytes=$3 times=$4
+    shift 4
+    model=$out/$network.mcu
+    python3 bench/cnn.py "$network" $plain >"$model"
+    "$build/mcufc" -q "$model" --io quantized --optimize ram --max-macs \
+        "$times" "$@" -o "$out/m.c" --report="$out/m.json" ||
+        { bad "$network: does not compile"; return; }
+    python3 - "$out/m.json" "$bytes" "$times" <<'END' && ok ||
+import json, sys
+plan = json.load(open(sys.argv[1]))
+image = sum(x["bytes"] for x in plan["inputs"])
+once = plan["macs"] - plan["macs_added"]
+bytes = plan["arena"]["bytes"] - image
+print(bytes, plan["macs"] / once)
+sys.exit(bytes > int(sys.argv[2]) or
+         plan["macs"] > once * float(sys.argv[3]))
+END
+        bad "$network $*: more than $bytes bytes or $times times the work"
+    "$build/mcufc" -q "$model" --io quantized --optimize ram --max-macs \
+        "$times" "$@" --check-plan "$out/m.json" >/dev/null && ok ||
+        bad "$network $*: plan not valid"
+    verified "$model" --io quantized --optimize ram --max-macs "$times" "$@"
+}
+patches vww "" 11712 1
+patches vww "" 1768 1.15
+patches vww "" 13344 1.05 --keep-inputs
+
 if [ -n "$long" ]; then
+    patches mbv2 "" 9080 1
+    patches mbv2 "" 1144 1.68
+    patches mbv2 "" 19416 1.05 --keep-inputs
+    patches 320k --plain 22000 1
+    patches 320k --plain 4872 1.37
+    patches 320k --plain 59216 1 --keep-inputs
+    patches 320k --plain 45136 1.15 --keep-inputs
     quantized small small || bad "DeiT-Small is not quantized"
     fits 180224 "$out/small.onnx" --io quantized
     fits 172032 "$out/small.onnx" --io quantized --input-layout nhwc
