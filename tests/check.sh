@@ -40,6 +40,7 @@ elastic tests/e2e/elastic.sh $build
 integer tests/e2e/integer.sh $build
 quantize python3 tests/e2e/quantize.py $build
 windows python3 tests/e2e/windows.py $build --rounds ${long:+4}4
+bands python3 tests/e2e/bands.py $build --rounds ${long:+10}10
 END
     [ -n "$long" ] || return
     cat <<END

@@ -53,6 +53,37 @@ fits 155648 "$out/tiny.onnx" --io quantized
 verified "$out/tiny.onnx" --io quantized --arena 155648
 verified "$out/tiny.onnx" --io quantized --skip=stream
 
+# the image in bands; outputs are those of the interpreter, bit by bit
+fits 94208 "$out/tiny.onnx" --io quantized --stream-input
+verified "$out/tiny.onnx" --io quantized --stream-input --arena 92K
+for net in mbv2:26112 vww:16896; do
+    python3 bench/cnn.py "${net%:*}" >"$out/cnn.mcu"
+    fits "${net#*:}" "$out/cnn.mcu" --stream-input
+    verified "$out/cnn.mcu" --stream-input --arena "${net#*:}"
+done
+
+# fed by its own test, in an arena that nobody has cleared
+net=tests/golden/bands/windows.mcu
+cat >"$out/self.c" <<'END'
+#define M_SELFTEST
+#include "bands.c"
+static m_arena arena;
+int main(void)
+{
+    memset(&arena, 0x5a, sizeof arena);
+    if (m_run(&arena) != M_EINVAL || m_push_x(&arena))
+        return 1;
+    return m_selftest(&arena) || m_selftest(&arena);
+}
+END
+for cc in gcc clang; do
+    command -v $cc >/dev/null || { skip "$cc is not here"; continue; }
+    truth "$cc: the test of an input in bands" sh -c "$mcufc -q $net --name m \
+        --stream-input --selftest -o $out/bands.c && $cc $(echo $strict) -O1 \
+        -fsanitize=address,undefined -o $out/self $out/self.c -lm &&
+        $out/self"
+done
+
 # a decoder's step, 512 tokens: the caches and 8 KiB
 sed 's/const T = 256/const T = 512/; s/256\.0/512.0/g' \
     examples/text/llama.mcu >"$out/llama.mcu"
@@ -105,8 +136,12 @@ if [ -n "$long" ]; then
     fits 319488 "$out/base.onnx" --io quantized
     quantized mcuformer mcuformer || bad "MCUFormer is not quantized"
     fits 180224 "$out/mcuformer.onnx" --io quantized
+    fits 86016 "$out/mcuformer.onnx" --io quantized --stream-input
+    verified "$out/mcuformer.onnx" --io quantized --stream-input --arena 84K
     if command -v qemu-system-arm >/dev/null; then
         verified "$out/tiny.onnx" --io quantized --arena 152K \
+            --target cortex-m7
+        verified "$out/tiny.onnx" --io quantized --stream-input --arena 92K \
             --target cortex-m7
         verified "$out/small.onnx" --io quantized --arena 176K \
             --target cortex-m55
