@@ -225,16 +225,35 @@ static void set_lean(Graph *g, const PassOptions *opt, bool lean)
             node_set_lean(n, lean ? level : 0);
 }
 
-/* Line buffers, and patches where those are too large. */
-static bool slide(Search *w, const Graph *g)
+/* Line buffers, and patches where those are too large: with so many products
+ * made again. */
+static bool slide(Search *w, const Graph *g, int64_t again)
 {
     if (!start(w, g))
         return false;
-    if (!stream_windows(w->g, w->opt, w->goal,
-                        work_allowed(w, true) - w->work))
+    if (!stream_windows(w->g, w->opt, w->goal, again))
         return true;
     w->best = graph_clone(w->g);
     search(w);
+    return true;
+}
+
+/* The least arena; but where nobody asks for that or for a budget, a fiftieth
+ * of it is no reason to make products again. */
+static bool slide_best(Search *w, const Graph *g)
+{
+    Search once = *w;
+
+    if (!slide(w, g, work_allowed(w, true) - w->work))
+        return false;
+    if (!w->best || w->goal || w->opt->optimize == OPTIMIZE_RAM ||
+        graph_work(w->best) <= w->work)
+        return true;
+    if (!slide(&once, g, 0))
+        return false;
+    if (once.best && plan_arena(once.best, w->opt) / 51 * 50 <=
+                         plan_arena(w->best, w->opt))
+        *w = once;
     return true;
 }
 
@@ -258,7 +277,7 @@ static bool stream(Graph *g, const PassOptions *opt, int64_t excess, bool fit,
     search(&s);
     least = s.best ? plan_arena(s.best, &one) : whole;
     if (least > s.goal) {
-        if (!slide(&w, g))
+        if (!slide_best(&w, g))
             return false;
         slid = w.best ? plan_arena(w.best, &one) : whole;
         if (slid < least) {
