@@ -30,6 +30,9 @@ KERNEL void mcu_qattn_dot_T(int32_t *c, const int16_t *a, const T *w, int n,
     const int whole = n - n % 4;
     int wide = 0, i, j;
 
+#if defined(__GNUC__)
+    __asm__("" : "+r"(w));      /* gcc warns of constants of few rows */
+#endif
     for (j = 0; j < whole; j += 4, w += 4 * step) {
         const T *w1 = w + step, *w2 = w1 + step, *w3 = w2 + step;
         int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
@@ -235,6 +238,9 @@ KERNEL void mcu_qattn_mix_T(int32_t *restrict acc, const int16_t *restrict p,
     const int whole = keys - keys % 4;
     int i, j, first = 0;
 
+#if defined(__GNUC__)
+    __asm__("" : "+r"(v));      /* gcc warns of constants shorter than a row */
+#endif
 #if defined(__AVX2__) && defined(__GNUC__)
     typedef int32_t v8si __attribute__((vector_size(32)));
     typedef int16_t v16hi __attribute__((vector_size(32)));

@@ -231,7 +231,6 @@ KERNEL void mcu_qtaps_T(int taps, int n, const T *const *x,
 #elif defined(__SSE2__) && defined(__GNUC__)
     typedef int32_t v4si __attribute__((vector_size(16)));
     typedef int16_t v8hi __attribute__((vector_size(16)));
-    typedef long long v2di __attribute__((vector_size(16)));
     long long x0, x1, w0, w1;
 #if defined(__clang__)
     typedef T v8 __attribute__((vector_size(8)));
@@ -242,6 +241,7 @@ KERNEL void mcu_qtaps_T(int taps, int n, const T *const *x,
 #define MCU_CODES(x) __builtin_convertvector((v8)x, v8hi)
 #define MCU_WIDEN(x) __builtin_convertvector((v8s)x, v8hi)
 #else
+    typedef long long v2di __attribute__((vector_size(16)));
     typedef char v16 __attribute__((vector_size(16)));
 #define MCU_LOW(a, b) __builtin_ia32_punpcklwd128(a, b)
 #define MCU_HIGH(a, b) __builtin_ia32_punpckhwd128(a, b)

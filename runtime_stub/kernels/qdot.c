@@ -39,6 +39,7 @@ KERNEL void mcu_qwiden_T(int n, const T *restrict x, int32_t zero,
 #endif
     const v8hi none = { 0 }, z = none + (int16_t)zero;
 
+    __asm__("" : "+r"(x));      /* gcc warns of arrays shorter than a vector */
     for (; sizeof(T) == 1 && i + 16 <= n; i += 16) {
         v8hi lo, hi;
         v16 v;

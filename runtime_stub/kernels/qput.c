@@ -46,6 +46,7 @@ KERNEL int mcu_qput_wide_I(const int32_t *q, int n, const int32_t *c,
     typedef char v16qi __attribute__((vector_size(16)));
 #endif
 
+    __asm__("" : "+r"(bias), "+r"(mult));       /* else gcc warns, see below */
     for (; i + 16 <= n; i += 16) {
         v16si a, b = none, m = none + mult[0];
         v8du even, odd;
@@ -98,6 +99,11 @@ KERNEL void mcu_qput_I(const int32_t *q, int n, int32_t *c,
     const int32_t one = mult[0];
     int first = mcu_qput_wide_I(q, n, c, bias, add, mult, y), j;
 
+    /* gcc warns of arrays shorter than a vector, which the loops never read,
+     * as long as it knows which arrays these are */
+#if defined(__SSE2__) && defined(__GNUC__)
+    __asm__("" : "+r"(bias), "+r"(mult));
+#endif
 #if defined(__AVX2__) && defined(__GNUC__)
     typedef int32_t v8si __attribute__((vector_size(32)));
     typedef uint32_t v8su __attribute__((vector_size(32)));
