@@ -103,8 +103,8 @@ void text_regions(Buf *b, const Graph *g)
                  "stored   MACs added  flash B again\n");
     for (int i = 0; i < n; i++) {
         const Region *r = loop[i].r;
-        buf_printf(b, "%5d  %5d to %-5d %9lld %8lld %17lld %12lld %14lld  %*s%s\n",
-                   i, r->first, r->last, (long long)r->extent,
+        buf_printf(b, "%5d  %5d to %-5d %9lld %8lld %17lld %12lld %14lld"
+                   "  %*s%s\n", i, r->first, r->last, (long long)r->extent,
                    (long long)r->tile, (long long)loop[i].saved,
                    (long long)loop[i].added, (long long)loop[i].reads,
                    2 * r->depth, "", r->name);

@@ -223,8 +223,8 @@ def compare(mcufc, out, seed, say):
         return made.stderr
     with open(report) as f:
         plan = json.load(f)
-    arena, best = plan["arena"]["bytes"], floor(layers + [Layer.turn(layers[-1])],
-                               macs * (times - 1))
+    arena = plan["arena"]["bytes"]
+    best = floor(layers + [Layer.turn(layers[-1])], macs * (times - 1))
     if say:
         print(seed, len(layers), "layers, F", times, "arena", arena, "exact",
               best, "%.1f%%" % (100 * (arena / best - 1)), "work %.3f" %
