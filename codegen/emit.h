@@ -56,5 +56,7 @@ const char *emit_literal_int(Emit *e, DType dt, int64_t x);
 /* codegen's table, emit.def: which op has which emitter */
 EmitFn *emit_fn(Op op);         /* NULL: not in C yet */
 int64_t emit_scratch(const Node *n);    /* bytes its kernel asks for */
+/* Does the emitter of a turn's node heed value->plane of this slot? */
+bool emit_takes_planes(const Node *n, int slot);
 
 #endif

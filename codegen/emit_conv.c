@@ -79,7 +79,7 @@ static Round open_groups(Emit *e, const ConvShape *s, const char *w,
             r.bias = arena_printf(e->arena, "x2 + k * %lld",
                                   (long long)s->mg);
     }
-    if (s->batch > 1 || s->group > 1) {
+    if (s->batch > 1 || s->group > 1) {     /* a tile in planes: batch 1 */
         const char *at = s->batch == 1 ? "k" : s->group == 1 ? "b" :
                          arena_printf(e->arena, "(b * %lld + k)",
                                       (long long)s->group);
@@ -99,18 +99,31 @@ static void close_groups(Emit *e, const ConvShape *s)
         e_close(e);
 }
 
+/* Elements from an image to the next, of operand and result. */
+typedef struct Images {
+    long long x, y;
+} Images;
+
+static Images images_of(const Node *n, const ConvShape *s)
+{
+    int64_t x = n->in[0]->plane, y = n->out[0]->plane;
+
+    return (Images){ x ? x : window_in(&s->win), y ? y : window_out(&s->win) };
+}
+
 /* as many pixels as make vectors of pixels worth while */
 enum { MANY_PIXELS = 48, PANEL = 32 };
 
 static void pointwise(Emit *e, const Node *n, const ConvShape *s)
 {
     long long pixels = window_out(&s->win), c = s->cg;
-    Round r = open_groups(e, s, "x1", node_in(n, 2) != NULL, pixels, pixels);
+    Images i = images_of(n, s);
+    Round r = open_groups(e, s, "x1", node_in(n, 2) != NULL, i.x, i.y);
 
     emit_call(e, "matmul_T", n->out[0]->type.dt, DT_NONE,
               "%lld, %lld, %lld, %s, %lld, 1, %s, %lld, %s, 1, 0, %s, %lld",
-              (long long)s->mg, pixels, c, r.w, c, r.x, pixels, r.bias, r.y,
-              pixels);
+              (long long)s->mg, pixels, c, r.w, c, r.x, i.x, r.bias, r.y,
+              i.y);
     close_groups(e, s);
 }
 
@@ -137,11 +150,13 @@ static void pointwise_small(Emit *e, const Node *n, const ConvShape *s)
 {
     long long pixels = window_out(&s->win);
     const char *w = pack_channels(e, n->in[1], s);
-    Round r = open_groups(e, s, w, node_in(n, 2) != NULL, pixels, pixels);
+    Images i = images_of(n, s);
+    Round r = open_groups(e, s, w, node_in(n, 2) != NULL, i.x, i.y);
 
     emit_call(e, "conv1_small_T", n->out[0]->type.dt, DT_NONE,
-              "%lld, %lld, %lld, %s, %s, %s, %s", pixels, (long long)s->mg,
-              (long long)s->cg, r.x, r.w, r.bias, r.y);
+              "%lld, %lld, %lld, %s, %lld, %s, %s, %s, %lld", pixels,
+              (long long)s->mg, (long long)s->cg, r.x, i.x, r.w, r.bias, r.y,
+              i.y);
     close_groups(e, s);
 }
 
@@ -208,70 +223,127 @@ static void same_3x3(Emit *e, const Node *n, const ConvShape *s,
     close_groups(e, s);
 }
 
-static void depthwise(Emit *e, const Node *n, const ConvShape *s)
+static bool is_flat(const Node *n, const Window *w)
+{
+    return is_same_3x3(w) && w->in[1] <= 16 && n->out[0]->type.dt == DT_F32;
+}
+
+/* an image of at most 16 columns, all of its rows */
+static void depthwise_flat(Emit *e, const Node *n, const ConvShape *s)
 {
     const Window *w = &s->win;
-    bool flat = is_same_3x3(w) && w->in[1] <= 16 &&
-                n->out[0]->type.dt == DT_F32;
+    Round r = open_groups(e, s, "x1", node_in(n, 2) != NULL, window_in(w),
+                          window_out(w));
+
+    emit_call(e, "depthwise9_flat_T", n->out[0]->type.dt, DT_NONE,
+              "%lld, %lld, %lld, %lld, %s, %s, %s, %s", (long long)w->in[0],
+              (long long)w->in[1], (long long)s->cg,
+              (long long)(s->mg / s->cg), r.x, r.w, r.bias, r.y);
+    close_groups(e, s);
+}
+
+static void depthwise(Emit *e, const Node *n, const ConvShape *s)
+{
+    Images i = images_of(n, s);
     ConvShape all = *s;         /* the kernel loops over the channels */
     Round r;
 
     all.group = 1;
     all.cg = s->group;
     all.mg = s->group * s->mg;
-    if (!flat)
-        emit_geometry(e, w);
-    r = open_groups(e, &all, "x1", node_in(n, 2) != NULL, window_in(w),
-                    window_out(w));
-    emit_call(e, flat ? "depthwise9_flat_T" : is_3x3(w) ? "depthwise9_T"
-                                                        : "depthwise_T",
-              n->out[0]->type.dt, DT_NONE, "%s, %lld, %lld, %s, %s, %s, %s",
-              flat ? arena_printf(e->arena, "%lld, %lld",
-                                  (long long)w->in[0], (long long)w->in[1])
-                   : "g", (long long)s->group, (long long)s->mg, r.x, r.w,
-              r.bias, r.y);
+    if (is_flat(n, &s->win)) {
+        depthwise_flat(e, n, &all);
+        return;
+    }
+    emit_geometry(e, &s->win);
+    r = open_groups(e, &all, "x1", node_in(n, 2) != NULL, i.x, i.y);
+    emit_call(e, is_3x3(&s->win) ? "depthwise9_T" : "depthwise_T",
+              n->out[0]->type.dt, DT_NONE,
+              "g, %lld, %lld, %s, %lld, %s, %s, %s, %lld",
+              (long long)s->group, (long long)s->mg, r.x, i.x, r.w, r.bias,
+              r.y, i.y);
     close_groups(e, &all);
 }
 
-/* kernel is conv_T or convtranspose_T */
-static void general(Emit *e, const Node *n, const ConvShape *s,
-                    const char *kernel, int64_t in, int64_t out)
+static void general(Emit *e, const Node *n, const ConvShape *s)
 {
+    Images i = images_of(n, s);
     Round r;
 
     emit_geometry(e, &s->win);
-    r = open_groups(e, s, "x1", node_in(n, 2) != NULL, in, out);
-    emit_call(e, kernel, n->out[0]->type.dt, DT_NONE,
-              "g, %lld, %lld, %s, %s, %s, %s",
-              (long long)s->mg, (long long)s->cg, r.x, r.w, r.bias, r.y);
+    r = open_groups(e, s, "x1", node_in(n, 2) != NULL, i.x, i.y);
+    emit_call(e, "conv_T", n->out[0]->type.dt, DT_NONE,
+              "g, %lld, %lld, %s, %lld, %s, %s, %s, %lld",
+              (long long)s->mg, (long long)s->cg, r.x, i.x, r.w, r.bias, r.y,
+              i.y);
     close_groups(e, s);
+}
+
+typedef enum Way {
+    WHOLE, POINTWISE_SMALL, POINTWISE, DEPTHWISE, SAME_3X3, GENERAL
+} Way;
+
+static Way way_of(const Node *n, const ConvShape *s)
+{
+    const Window *w = &s->win;
+    bool packs = value_is_const(n->in[1]);
+
+    if (packs && is_whole(w) && s->cg && s->mg > 1)
+        return WHOLE;
+    if (packs && is_pointwise(w) && s->cg && s->mg >= 16 &&
+        window_out(w) < MANY_PIXELS)
+        return POINTWISE_SMALL;
+    if (is_pointwise(w))
+        return POINTWISE;
+    if (s->cg == 1)
+        return DEPTHWISE;
+    return kernel_3x3(n, w) ? SAME_3X3 : GENERAL;
 }
 
 void emit_conv(Emit *e, const Node *n)
 {
     const Attr_conv *a = ATTRS(conv, n);
-    bool packs = value_is_const(n->in[1]);
-    const Window *w;
     ConvShape s;
 
     if (!type_elems(&n->out[0]->type) ||
         !conv_shape(n, &n->in[0]->type, &n->in[1]->type, &s))
         return;
-    w = &s.win;
-    if (packs && is_whole(w) && s.cg && s.mg > 1)
-        whole_image(e, n, &s);
-    else if (packs && is_pointwise(w) && s.cg && s.mg >= 16 &&
-             window_out(w) < MANY_PIXELS)
-        pointwise_small(e, n, &s);
-    else if (is_pointwise(w))
-        pointwise(e, n, &s);
-    else if (s.cg == 1)
-        depthwise(e, n, &s);
-    else if (kernel_3x3(n, w))
-        same_3x3(e, n, &s, kernel_3x3(n, w));
-    else
-        general(e, n, &s, "conv_T", window_in(w), window_out(w));
+    switch (way_of(n, &s)) {
+    case WHOLE: whole_image(e, n, &s); break;
+    case POINTWISE_SMALL: pointwise_small(e, n, &s); break;
+    case POINTWISE: pointwise(e, n, &s); break;
+    case DEPTHWISE: depthwise(e, n, &s); break;
+    case SAME_3X3: same_3x3(e, n, &s, kernel_3x3(n, &s.win)); break;
+    case GENERAL: general(e, n, &s); break;
+    }
     emit_act(e, n, a->act, a->act_alpha, a->act_beta);
+}
+
+bool emit_takes_planes(const Node *n, int slot)
+{
+    ConvShape s;
+
+    if (n->op != OP_Conv || (slot != 0 && slot != ~0) ||
+        !conv_shape(n, &n->in[0]->type, &n->in[1]->type, &s) || s.batch != 1)
+        return false;
+    switch (way_of(n, &s)) {
+    case POINTWISE_SMALL: case POINTWISE: case GENERAL: return true;
+    case DEPTHWISE: return !is_flat(n, &s.win);
+    default: return false;
+    }
+}
+
+static void transposed(Emit *e, const Node *n, const ConvShape *s)
+{
+    Round r;
+
+    emit_geometry(e, &s->win);
+    r = open_groups(e, s, "x1", node_in(n, 2) != NULL, window_out(&s->win),
+                    window_in(&s->win));
+    emit_call(e, "convtranspose_T", n->out[0]->type.dt, DT_NONE,
+              "g, %lld, %lld, %s, %s, %s, %s", (long long)s->mg,
+              (long long)s->cg, r.x, r.w, r.bias, r.y);
+    close_groups(e, s);
 }
 
 void emit_convtranspose(Emit *e, const Node *n)
@@ -279,8 +351,7 @@ void emit_convtranspose(Emit *e, const Node *n)
     ConvShape s;
 
     if (type_elems(&n->out[0]->type) && convtranspose_shape(n, &s))
-        general(e, n, &s, "convtranspose_T", window_out(&s.win),
-                window_in(&s.win));
+        transposed(e, n, &s);
 }
 
 /* block_shape, when it is known at run time only, sets the kernel and, by

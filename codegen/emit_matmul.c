@@ -36,14 +36,22 @@ typedef struct Mul {
 void emit_act(Emit *e, const Node *n, const char *act, float alpha,
               float beta)
 {
-    DType dt = n->out[0]->type.dt;
+    const Type *y = &n->out[0]->type;
+    long long plane = n->out[0]->plane, count = type_elems(y);
+    const char *at = plane ? "y[i]" : "y0[i]";
 
     if (!act[0])
         return;
-    e_open(e, "for (int i = 0; i < %lld; i++)",
-           (long long)type_elems(&n->out[0]->type));
-    e_line(e, "y0[i] = %s;", map_expr(e, act, alpha, beta, dt, "y0[i]"));
+    if (plane) {
+        e_open(e, "for (int k = 0; k < %lld; k++)", (long long)y->dim[1]);
+        e_line(e, "%s *y = y0 + k * %lld;", dtype_ctype(y->dt), plane);
+        count /= y->dim[1];
+    }
+    e_open(e, "for (int i = 0; i < %lld; i++)", count);
+    e_line(e, "%s = %s;", at, map_expr(e, act, alpha, beta, y->dt, at));
     e_close(e);
+    if (plane)
+        e_close(e);
 }
 
 static void read_attrs(Mul *m)

@@ -17,12 +17,17 @@ typedef struct Turn {
     int nslot;
 } Turn;
 
-/* Slots whose tiles are copies are nobody's neighbours. */
-static void part_staged(const Step *s, const Node *tile, Arena *arena)
+/* Slots whose tiles are copies are nobody's neighbours; others may be rows
+ * of several images. */
+static void place_slots(const Step *s, const Node *tile, Arena *arena)
 {
-    for (int i = -s->n->nout; i < s->n->nin; i++)
+    for (int i = -s->n->nout; i < s->n->nin; i++) {
+        Value *v = node_slot(tile, i);
         if (region_is_staged(s->n, i, s->count, s->at))
-            node_slot(tile, i)->buf = NEW(arena, Buffer);
+            v->buf = NEW(arena, Buffer);
+        else if (v)
+            v->plane = region_plane(s->n, i, s->count, s->at);
+    }
 }
 
 static void emit_turn(Step *s, const int64_t *pos, Turn *t, bool capture)
@@ -30,7 +35,7 @@ static void emit_turn(Step *s, const int64_t *pos, Turn *t, bool capture)
     Emit *e = s->w->e;
     const Node *tile = node_tile(s->n, s->count, pos, e->arena);
 
-    part_staged(s, tile, e->arena);
+    place_slots(s, tile, e->arena);
     buf_init(&t->body, e->arena);
     t->list.n = 0;
     e->c = &t->body;

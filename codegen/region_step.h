@@ -22,6 +22,10 @@ void region_slot_name(char *name, int slot);    /* 16 bytes: x0, y1 */
 /* Is the tile copied through scratch? */
 bool region_is_staged(const Node *n, int slot, const int64_t *count,
                       const int64_t *pos);
+/* Elements between the images of which the tile is rows, where the emitter
+ * takes them so; else 0. */
+int64_t region_plane(const Node *n, int slot, const int64_t *count,
+                     const int64_t *pos);
 /* region_body.c: the statements; declares in s->head what it names of
  * constants that the loops cut. */
 const char *region_body(Step *s);

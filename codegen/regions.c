@@ -3,7 +3,8 @@
  *
  * Emitters know nothing of loops. They see the node of one turn (node_tile):
  * narrow types, pointers to its tile. A last turn of fewer indices is a
- * second function. Tiles that are not one piece are copied through scratch.
+ * second function. Tiles that are not one piece are copied through scratch,
+ * unless the emitter takes rows of several images as they lie.
  */
 #include "arena.h"
 #include "codegen.h"
@@ -19,13 +20,23 @@ static int64_t align8(int64_t n)
     return (n + 7) / 8 * 8;
 }
 
-bool region_is_staged(const Node *n, int slot, const int64_t *count,
-                      const int64_t *pos)
+int64_t region_plane(const Node *n, int slot, const int64_t *count,
+                     const int64_t *pos)
 {
     const Value *v = node_slot(n, slot);
+    Type tile, t;
 
-    return v && !value_is_const(v) && v->buf &&
-           !node_slot_dense(n, slot, count, pos);
+    if (n->op != OP_Conv || !v || value_is_const(v) || v->type.rank < 3 ||
+        node_slot_dense(n, slot, count, pos))
+        return 0;
+    tile = node_tile_type(n, slot, count, pos);
+    t = value_stored_type(v, v->store);
+    for (int i = 0; i < t.rank; i++)
+        if (i != 1 && tile.dim[i] != (i == 0 ? 1 : i == 2 ? tile.dim[2]
+                                                          : t.dim[i]))
+            return 0;
+    return emit_takes_planes(node_tile(n, count, pos, n->graph->scratch),
+                             slot) ? type_span(&t, 2, t.rank) : 0;
 }
 
 /* before the plan there are no buffers yet */
@@ -35,7 +46,16 @@ static bool needs_stage(const Node *n, int slot, const int64_t *count,
     const Value *v = node_slot(n, slot);
 
     return v && !value_is_const(v) && type_elems(&v->type) &&
-           !node_slot_dense(n, slot, count, pos);
+           !node_slot_dense(n, slot, count, pos) &&
+           !region_plane(n, slot, count, pos);
+}
+
+bool region_is_staged(const Node *n, int slot, const int64_t *count,
+                      const int64_t *pos)
+{
+    const Value *v = node_slot(n, slot);
+
+    return v && v->buf && needs_stage(n, slot, count, pos);
 }
 
 static int64_t slot_bytes(const Node *n, int slot, const int64_t *count,

@@ -157,6 +157,9 @@ struct Value {
     int64_t delta;              /* first byte, relative to the buffer's */
     Region *store;              /* the buffer holds one tile of it; NULL:
                                    all of it */
+    int64_t plane;              /* of a tile that code is made for: elements
+                                   from one index of axis 1 to the next, each
+                                   in one piece; 0: all is one piece */
 };
 
 typedef enum Op {

@@ -255,28 +255,53 @@ static int64_t parted_bytes(Node *n, Region *region, int axis)
     return bytes;
 }
 
+/* Can v's maker n and its reader u go along axis a of v in so many turns? */
+static bool share_axis(Graph *g, Value *v, int a, int64_t extent,
+                       int64_t *bytes)
+{
+    Region trial = { .name = "", .extent = extent, .tile = 1 };
+    Rows r = { g, &trial, NULL, NULL, 0 };
+    int64_t unit = v->type.dim[a] / extent;
+    Cut cut[REGION_DEPTH] = { { a, unit, 0, unit } };
+
+    if (extent < 2 || v->type.dim[a] % extent ||
+        !may_enter(&r, v->def, cut) || join_axis(&r, v->use[0], v, cut) < 0)
+        return false;
+    *bytes = parted_bytes(v->def, &trial, a);
+    return true;
+}
+
+/* The most turns along axis a: one for each index, or, where the reader
+ * takes blocks of them, one for each of its own. 0: it cannot be. */
+static int64_t most_turns(Graph *g, Value *v, int a, int64_t *bytes)
+{
+    const Type *y = node_out(v->use[0], 0) ? &v->use[0]->out[0]->type : NULL;
+    int64_t most = 0, dim = v->type.dim[a];
+
+    if (share_axis(g, v, a, dim, bytes))
+        return dim;
+    for (int i = 0; y && i < y->rank; i++)
+        if (y->dim[i] > most && y->dim[i] < dim &&
+            share_axis(g, v, a, y->dim[i], bytes))
+            most = y->dim[i];
+    return most;
+}
+
 /* The axis along which both v's maker and its reader go by points; of
  * several, one that takes the maker's operands apart, too: they may end with
  * the loop, part by part, and constants are read in one piece. */
-static int common_axis(Graph *g, Value *v)
+static int common_axis(Graph *g, Value *v, int64_t *extent)
 {
-    Node *n = v->def, *u = v->use[0];
     int64_t most = -1;
     int found = -1;
 
     for (int a = 0; a < v->type.rank; a++) {
-        Region trial = { .name = "", .extent = v->type.dim[a], .tile = 1 };
-        Rows r = { g, &trial, NULL, NULL, 0 };
-        Cut cut[REGION_DEPTH] = { { a, 1, 0, 1 } };
-        int64_t bytes;
-        if (trial.extent < 2 || !may_enter(&r, n, cut) ||
-            join_axis(&r, u, v, cut) < 0)
+        int64_t bytes = 0, turns = most_turns(g, v, a, &bytes);
+        if (!turns || bytes <= most)
             continue;
-        bytes = parted_bytes(n, &trial, a);
-        if (bytes > most) {
-            most = bytes;
-            found = a;
-        }
+        most = bytes;
+        *extent = turns;
+        found = a;
     }
     return found;
 }
@@ -285,16 +310,17 @@ bool stream_value(Graph *g, Value *v)
 {
     Node *n = v->def;
     Region *region;
+    int64_t extent;
     int axis;
     Rows r;
 
     if (!is_first(v) || n->region || has_more(n) || !only_use(v) ||
         v->use[0]->region)
         return false;
-    axis = common_axis(g, v);
+    axis = common_axis(g, v, &extent);
     if (axis < 0)
         return false;
-    region = region_new(g, NULL, "rows", v->type.dim[axis], 1);
+    region = region_new(g, NULL, "rows", extent, 1);
     rows_init(&r, g, region, n->next);
     if (!rows_take(&r, n, axis))
         return false;

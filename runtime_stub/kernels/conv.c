@@ -2,7 +2,8 @@
  * per row for depth, height and width (1-D and 2-D have leading ones):
  * input size, output size, kernel, stride, dilation, pad at the beginning.
  * A tap is one (channel, kernel position); weights of an output channel are
- * contiguous over its taps.
+ * contiguous over its taps. Images lie x_image (y_image) elements apart: what
+ * a turn of a loop reads and writes may be rows of taller images.
  */
 #include "kernel.h"
 
@@ -48,10 +49,11 @@ KERNEL void mcu_conv_tap_T(const int32_t *g, const T *x, int kz, int ky,
  * of some taps at a time are gathered on the stack and multiplied with all
  * output channels. Stack: 1408 bytes */
 KERNEL void mcu_conv_T(const int32_t *g, int m, int channels, const T *x,
-                       const T *w, const T *bias, T *y)
+                       int x_image, const T *w, const T *bias, T *y,
+                       int y_image)
 {
     enum { TAPS = (int)(896 / (32 * sizeof(T))) };
-    const int image = g[0] * g[1] * g[2], pixels = g[3] * g[4] * g[5];
+    const int pixels = g[3] * g[4] * g[5];
     const int taps = channels * g[6] * g[7] * g[8];
     T tile[TAPS * 32];
     int p, k, n, t;
@@ -62,10 +64,10 @@ KERNEL void mcu_conv_T(const int32_t *g, int m, int channels, const T *x,
         int c = 0, kz = 0, ky = 0, kx = 0;
 
         n = pixels - p < 32 ? pixels - p : 32;
-        mcu_start_T(m, n, bias, 1, 0, y + p, pixels);
+        mcu_start_T(m, n, bias, 1, 0, y + p, y_image);
         for (k = 0; k < taps; k += TAPS) {
             for (t = 0; t < TAPS && k + t < taps; t++) {
-                mcu_conv_tap_T(g, x + c * image, kz, ky, kx, oz, oy, ox, n,
+                mcu_conv_tap_T(g, x + c * x_image, kz, ky, kx, oz, oy, ox, n,
                                tile + t * 32);
                 if (++kx == g[8]) {
                     kx = 0;
@@ -78,7 +80,7 @@ KERNEL void mcu_conv_T(const int32_t *g, int m, int channels, const T *x,
                     }
                 }
             }
-            mcu_mac_T(m, n, t, w + k, taps, 1, tile, 32, y + p, pixels);
+            mcu_mac_T(m, n, t, w + k, taps, 1, tile, 32, y + p, y_image);
         }
     }
 }
@@ -135,16 +137,16 @@ KERNEL void mcu_plane_T(const int32_t *g, const T *x, const T *w, T *y)
 
 /* Depthwise: every image has m filters of its own. */
 KERNEL void mcu_depthwise_T(const int32_t *g, int images, int m, const T *x,
-                            const T *w, const T *bias, T *y)
+                            int x_image, const T *w, const T *bias, T *y,
+                            int y_image)
 {
-    const int image = g[0] * g[1] * g[2], pixels = g[3] * g[4] * g[5];
-    const int taps = g[6] * g[7] * g[8];
+    const int pixels = g[3] * g[4] * g[5], taps = g[6] * g[7] * g[8];
     int i;
 
     for (i = 0; i < images * m; i++) {
         mcu_start_T(1, pixels, bias ? bias + i : NULL, 0, 0,
-                    y + i * pixels, pixels);
-        mcu_plane_T(g, x + i / m * image, w + i * taps, y + i * pixels);
+                    y + i * y_image, pixels);
+        mcu_plane_T(g, x + i / m * x_image, w + i * taps, y + i * y_image);
     }
 }
 
@@ -154,7 +156,8 @@ KERNEL void mcu_depthwise_T(const int32_t *g, int images, int m, const T *x,
  * packed, [panel][channel][32], the last panel as narrow as its channels.
  * Stack: 1408 bytes */
 KERNEL void mcu_conv1_small_T(int pixels, int m, int channels, const T *x,
-                              const T *w, const T *bias, T *y)
+                              int x_image, const T *w, const T *bias, T *y,
+                              int y_image)
 {
     enum { ROWS = (int)(1024 / (32 * sizeof(T))) };
     T tile[ROWS * 32];
@@ -165,11 +168,11 @@ KERNEL void mcu_conv1_small_T(int pixels, int m, int channels, const T *x,
             n = m - o < 32 ? m - o : 32;
             rows = pixels - p < ROWS ? pixels - p : ROWS;
             mcu_start_T(rows, n, bias ? bias + o : NULL, 0, 1, tile, 32);
-            mcu_mac_T(rows, n, channels, x + p, 1, pixels, w + o * channels,
+            mcu_mac_T(rows, n, channels, x + p, 1, x_image, w + o * channels,
                       n, tile, 32);
             for (j = 0; j < n; j++)
                 for (i = 0; i < rows; i++)
-                    y[(o + j) * pixels + p + i] = tile[i * 32 + j];
+                    y[(o + j) * y_image + p + i] = tile[i * 32 + j];
         }
 }
 

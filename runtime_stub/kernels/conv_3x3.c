@@ -84,16 +84,17 @@ KERNEL void mcu_inner9_T(const int32_t *g, const T *x, const T *w, T bias,
 
 /* Depthwise, 3 x 3 without dilation: most of each row without bounds. */
 KERNEL void mcu_depthwise9_T(const int32_t *g, int images, int m, const T *x,
-                             const T *w, const T *bias, T *y)
+                             int x_image, const T *w, const T *bias, T *y,
+                             int y_image)
 {
     int i, j, oy, lo, hi, skip;
 
     mcu_span(g, 2, 2, &skip, &hi);
     mcu_span(g, 2, 0, &lo, &skip);
     lo = lo < hi ? lo : hi;
-    for (i = 0; i < images * m; i++, w += 9)
+    for (i = 0; i < images * m; i++, w += 9, y += y_image - g[4] * g[5])
         for (oy = 0; oy < g[4]; oy++, y += g[5]) {
-            const T *image = x + i / m * (g[1] * g[2]);
+            const T *image = x + i / m * x_image;
             const T b = bias ? bias[i] : 0;
             const int iy = oy * g[10] - g[16];
             for (j = 0; j < lo; j++)
