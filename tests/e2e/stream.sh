@@ -53,6 +53,9 @@ fits 155648 "$out/tiny.onnx" --io quantized
 verified "$out/tiny.onnx" --io quantized --arena 155648
 verified "$out/tiny.onnx" --io quantized --skip=stream
 
+# float: four times as much
+fits 622592 "$out/tiny.mcu"
+
 # the image in bands; outputs are those of the interpreter, bit by bit
 fits 94208 "$out/tiny.onnx" --io quantized --stream-input
 verified "$out/tiny.onnx" --io quantized --stream-input --arena 92K
@@ -129,11 +132,19 @@ if [ -n "$long" ]; then
     patches 320k --plain 4872 1.37
     patches 320k --plain 59216 1 --keep-inputs
     patches 320k --plain 45136 1.15 --keep-inputs
+    quantized tiny joint --joint || bad "joint products are not quantized"
+    fits 155648 "$out/joint.onnx" --io quantized
+    verified "$out/joint.onnx" --io quantized --arena 155648
+    verified "$out/joint.onnx" --io quantized --skip=split_products
+    verified "$out/tiny.mcu" --arena 622592
     quantized small small || bad "DeiT-Small is not quantized"
     fits 180224 "$out/small.onnx" --io quantized
     fits 172032 "$out/small.onnx" --io quantized --input-layout nhwc
+    fits 720896 "$out/small.mcu"
+    fits 688128 "$out/small.mcu" --input-layout nhwc
     quantized base base || bad "DeiT-Base is not quantized"
     fits 319488 "$out/base.onnx" --io quantized
+    fits 1277952 "$out/base.mcu"
     quantized mcuformer mcuformer || bad "MCUFormer is not quantized"
     fits 180224 "$out/mcuformer.onnx" --io quantized
     fits 86016 "$out/mcuformer.onnx" --io quantized --stream-input
