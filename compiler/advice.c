@@ -72,6 +72,22 @@ static void without_options(List *l)
     }
 }
 
+/* Where the only input is there at the peak. */
+static void in_bands(List *l)
+{
+    const Options *now = l->c->opt;
+    const Graph *g = l->c->g;
+    const Buffer *b = g->nin == 1 ? g->in[0]->buf : NULL;
+    Options o = *now;
+
+    if (!b || now->stream_input || now->keep_inputs || now->pool.n ||
+        now->share_arena || now->skip || now->passes ||
+        b->last < g->plan->peak_step)
+        return;
+    o.stream_input = "";
+    try_options(l, &o, "--stream-input, the input in bands");
+}
+
 static bool is_wide(const Value *v)
 {
     return v->type.dt == DT_F32 || v->type.dt == DT_F64;
@@ -264,7 +280,7 @@ static int by_saving(const void *x, const void *y)
 
 /* Every way out of a missed --arena; a new one is a row here. */
 static void (*const ways[])(List *l) = {
-    without_options, smaller_dtype, gaps, in_place, long_lived,
+    without_options, in_bands, smaller_dtype, gaps, in_place, long_lived,
 };
 
 Advice *advice_arena(Compile *c, int *n)

@@ -354,6 +354,9 @@ bool plan_file_rules(PlanFile *f)
     const Plan *p = f->g->plan;
     Life *life;
 
+    if (band_refusal(f->g))
+        return plan_bad(f, json_get(f->root, "steps"), "bands of an input: "
+                        "%s", band_refusal(f->g));
     if (!all_placed(f) || !scratch_enough(f))
         return false;
     life = lifetimes(f);

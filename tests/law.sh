@@ -20,10 +20,11 @@ last=$(echo "$passes" | tail -1)
 fail() { echo "FAIL law $1"; failed=$((failed + 1)); }
 
 # Options that a text's first RUN line gives to mcufc, as far as they matter.
+wanted='state|dim|outputs|input-norm|keep-inputs|stream-input'
 options()
 {
     sed -n 's/^# RUN: mcufc %s//p' "$1" 2>/dev/null | head -1 |
-        grep -oE -- '--(state|dim|outputs|input-norm|keep-inputs|stream-input)(=[^ ]+| [^ -][^ ]*)?' |
+        grep -oE -- "--($wanted)(=[^ ]+| [^ -][^ ]*)?" |
         tr '\n' ' '
 }
 

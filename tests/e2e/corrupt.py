@@ -116,8 +116,14 @@ class Truth:
         self.state_bytes = plan["arena"]["state_bytes"]
         self.outputs = outputs
         self.pools = [p["name"] for p in plan["arena"]["pools"] or []]
-        self.io = {k: [(o["name"], o["bytes"]) for o in plan[k]]
-                   for k in ("inputs", "outputs")}
+        self.io = {k: [(o["name"], o["bytes"], o.get("band"))
+                       for o in plan[k]] for k in ("inputs", "outputs")}
+        self.band = {}          # input in bands: what takes them, and where
+        for o in plan["inputs"]:
+            if o.get("band"):
+                self.band[o["name"]] = (self.node[0][0], o["offset"] - next(
+                    b["offset"] + v["at"] for b in plan["buffers"]
+                    for v in b["values"] if v["name"] == self.node[0][0]))
 
     def order(self, plan):
         """step number of every node in the plan's order; None: no order"""
@@ -212,6 +218,8 @@ def harmless(truth, plan):
         return "steps"
     if truth.spans(order) is None:
         return "loops"
+    if truth.band and order[0] != 0:
+        return "bands come first"
     at, scratch, base = {}, {}, bases(plan)
     if [p["name"] for p in plan["arena"]["pools"] or []] != truth.pools:
         return "pools"
@@ -251,11 +259,13 @@ def harmless(truth, plan):
     if set(at) != set(truth.value) or set(scratch) != set(truth.scratch):
         return "missing"
     for kind in ("inputs", "outputs"):
-        if [(o["name"], o["bytes"]) for o in plan[kind]] != truth.io[kind]:
+        if [(o["name"], o["bytes"], o.get("band"))
+                for o in plan[kind]] != truth.io[kind]:
             return "io"
         for o in plan[kind]:
+            name, more = truth.band.get(o["name"], (o["name"], 0))
             if o["bytes"] and (o.get("pool") not in base or base[
-                    o.get("pool")] + o["offset"] != at[o["name"]]):
+                    o.get("pool")] + o["offset"] != at[name] + more):
                 return "io offset"
     if plan["arena"]["state_bytes"] != truth.state_bytes:
         return "state bytes"
@@ -940,6 +950,8 @@ def plans(build, out, shared):
     patches = ["--io", "quantized", "--optimize", "ram"]
     yield "tests/golden/stream/patches.mcu", patches
     yield "tests/golden/stream/patches.mcu", patches + ["--max-macs", "1"]
+    for net in "patches", "windows", "tokens":     # bands
+        yield "tests/golden/bands/%s.mcu" % net, ["--stream-input=x"]
     for path in sorted(glob.glob(os.path.join(shared, "models", "0[136]*"))):
         yield path, []
     path = os.path.join(shared, "models", "shapes", "deit_tiny.onnx")
