@@ -168,8 +168,9 @@ def measure(args, row, folder):
         if variant not in args.variants.split(","):
             continue
         if flags:
-            flags = flags + ["--calib", calib_file] + shlex.split(args.flags)
-        m = Model(os.path.join(args.build, "mcufc"), path, flags, folder)
+            flags = flags + ["--calib", calib_file]
+        m = Model(os.path.join(args.build, "mcufc"), path,
+                  flags + shlex.split(args.flags), folder)
         out = np.stack([m.run(one) for one in x])
         exact = out if exact is None else exact
         right = "-" if y is None else \
