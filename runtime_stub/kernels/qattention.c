@@ -154,6 +154,55 @@ KERNEL inline void mcu_qattn_eight_T(int32_t *s, const int16_t *a, int a_step,
     h0 = (v8si)__builtin_ia32_permti256((v4di)h0, (v4di)h2, 0x20) +
          (v8si)__builtin_ia32_permti256((v4di)h0, (v4di)h2, 0x31);
     memcpy(s, &h0, 32);
+#elif defined(__SSE2__) && defined(__GNUC__)
+    typedef int32_t v4si __attribute__((vector_size(16)));
+    typedef int16_t v8hi __attribute__((vector_size(16)));
+    v4si h0 = { 0 }, h1 = h0, h2 = h0, h3 = h0;
+    v4si g0 = h0, g1 = h0, g2 = h0, g3 = h0;
+    long long u;
+#if defined(__clang__)
+    typedef T v8 __attribute__((vector_size(8)));
+#define MCU_WIDEN(x) __builtin_convertvector((v8)x, v8hi)
+#else
+    typedef long long v2di __attribute__((vector_size(16)));
+    typedef char v16 __attribute__((vector_size(16)));
+    const v16 none = { 0 };
+#define MCU_WIDEN(x)                                                        \
+    ((T)-1 < 0 ? (v8hi)__builtin_ia32_punpcklbw128(none, (v16)(v2di){ x, 0 }) \
+                 >> 8 : (v8hi)__builtin_ia32_punpcklbw128(                  \
+                            (v16)(v2di){ x, 0 }, none))
+#endif
+#define MCU_ROW(a, h, g)                                                    \
+    memcpy(&x, a + i, 16);                                                  \
+    h += (v4si)__builtin_ia32_pmaddwd128(x, p);                             \
+    g += (v4si)__builtin_ia32_pmaddwd128(x, q)
+#define MCU_SUM(h) ((h[0] + h[1]) + (h[2] + h[3]))
+
+    for (; i + 8 <= k; i += 8) {
+        v8hi p, q, x;
+
+        memcpy(&u, w + i, 8);
+        p = MCU_WIDEN(u);
+        memcpy(&u, v + i, 8);
+        q = MCU_WIDEN(u);
+        MCU_ROW(a, h0, g0);
+        MCU_ROW(b, h1, g1);
+        MCU_ROW(d, h2, g2);
+        MCU_ROW(e, h3, g3);
+    }
+    s[0] = MCU_SUM(h0);
+    s[1] = MCU_SUM(g0);
+    s[2] = MCU_SUM(h1);
+    s[3] = MCU_SUM(g1);
+    s[4] = MCU_SUM(h2);
+    s[5] = MCU_SUM(g2);
+    s[6] = MCU_SUM(h3);
+    s[7] = MCU_SUM(g3);
+#undef MCU_WIDEN
+#undef MCU_ROW
+#undef MCU_SUM
+#endif
+#if defined(__SSE2__) && defined(__GNUC__)
     if (i == k)
         return;
     s0 = s[0];
