@@ -52,7 +52,7 @@ KERNEL void mcu_conv_T(const int32_t *g, int m, int channels, const T *x,
                        int x_image, const T *w, const T *bias, T *y,
                        int y_image)
 {
-    enum { TAPS = (int)(896 / (32 * sizeof(T))) };
+    enum { TAPS = (int)(768 / (32 * sizeof(T))) };
     const int pixels = g[3] * g[4] * g[5];
     const int taps = channels * g[6] * g[7] * g[8];
     T tile[TAPS * 32];
@@ -152,14 +152,14 @@ KERNEL void mcu_depthwise_T(const int32_t *g, int images, int m, const T *x,
 
 /* 1 x 1 on small images */
 
-/* y = W x, pixels as rows: 8 pixels by 32 output channels at a time. w is
+/* y = W x, pixels as rows: 4 pixels by 32 output channels at a time. w is
  * packed, [panel][channel][32], the last panel as narrow as its channels.
  * Stack: 1408 bytes */
 KERNEL void mcu_conv1_small_T(int pixels, int m, int channels, const T *x,
                               int x_image, const T *w, const T *bias, T *y,
                               int y_image)
 {
-    enum { ROWS = (int)(1024 / (32 * sizeof(T))) };
+    enum { ROWS = (int)(512 / (32 * sizeof(T))) };
     T tile[ROWS * 32];
     int i, j, o, p, n, rows;
 

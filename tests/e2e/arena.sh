@@ -39,7 +39,8 @@ exactly 640 "$m/09_mlperf_ad_autoencoder_int8_qdq.onnx" $q --skip=stream
 
 loops 27744 "$m/08_mlperf_vww_mbv1_int8_qdq.onnx" $q --input-layout nhwc
 loops 15232 "$m/06_mlperf_ic_resnet8_int8_qdq.onnx" $q
-loops 17440 "$m/06_mlperf_ic_resnet8_int8_qdq.onnx" $q --max-macs 1
+loops 17440 "$m/06_mlperf_ic_resnet8_int8_qdq.onnx" $q \
+    --optimize ram --max-macs 1
 loops 8384 tests/models/kws_dscnn.mcu
 loops 640 "$m/09_mlperf_ad_autoencoder_int8_qdq.onnx" $q
 # the image of 62208, 19200 and 92928 bytes counted
