@@ -12,6 +12,8 @@
 
 enum { MOST_MOVES = 4000 };
 static const int64_t MOST_PIECES = 1 << 22;
+/* products of loops with windows, and of others, when nobody says */
+static const double SLIDING = 1.15, STANDING = 1.05;
 
 /* Largest first; equal ones in the order of the graph. */
 static void sort_values(Value **v, int n)
@@ -129,7 +131,7 @@ static int64_t work_allowed(const Search *s, bool slides)
     if (times <= 0 && s->opt->optimize == OPTIMIZE_RAM)
         return INT64_MAX;
     if (times <= 0)
-        times = slides ? 1.15 : 1.05;
+        times = slides ? SLIDING : STANDING;
     times *= (double)s->work;
     return times < (double)(INT64_MAX / 2) ? (int64_t)times : INT64_MAX / 2;
 }
@@ -266,6 +268,8 @@ static bool stream(Graph *g, const PassOptions *opt, int64_t excess, bool fit,
     int64_t whole, least, slid;
 
     one.npool = 0;
+    if (excess && !one.max_macs)
+        one.max_macs = SLIDING;
     whole = plan_arena(g, &one);
     s.goal = opt->optimize == OPTIMIZE_RAM ? 0 : opt->budget;
     s.work = graph_work(g);

@@ -136,6 +136,13 @@ static const Loops *least_work(const Stretch *s, int64_t peak)
     return best;
 }
 
+/* A loop over columns calls kernels pixel by pixel, which takes several times
+ * as long: it must have been asked for. */
+static bool rows_only(const PassOptions *opt)
+{
+    return opt->optimize != OPTIMIZE_RAM && !opt->budget && !opt->max_macs;
+}
+
 /* Line buffers alone, along the axis with which they are smallest. */
 static void begin(Stretch *s)
 {
@@ -151,7 +158,7 @@ static void begin(Stretch *s)
     }
     s->begun = true;
     s->least = s->at.peak;
-    s->ended = !some;
+    s->ended = !some || rows_only(s->m->opt);
 }
 
 /* One value after the other, until the peak is low enough with so few
