@@ -14,6 +14,9 @@
 #include "../ir/relation.h"
 #include "storage.h"
 
+/* They are walked one by one, for every loop that is tried. */
+enum { MOST_TURNS = 1 << 13 };
+
 static int64_t rounded(int64_t bytes)
 {
     return (bytes + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
@@ -312,7 +315,8 @@ static bool walk_all(Sketch *k)
         !find_axes(k->s, 0, n - 1, l->axis, k->row))
         return false;
     w.extent = result(k, n - 1)->type.dim[l->axis];
-    if (w.extent < 2 || !walk(&w, k->row_store) || !w.slides)
+    if (w.extent < 2 || w.extent > MOST_TURNS || !walk(&w, k->row_store) ||
+        !w.slides)
         return false;
     for (int i = 0; i < l->n; i++) {
         const Span *p = &l->span[i];
@@ -322,7 +326,7 @@ static bool walk_all(Sketch *k)
             !find_axes(k->s, p->first, p->last, p->axis, k->col))
             return false;
         c.extent = result(k, p->last)->type.dim[p->axis];
-        if (c.extent < 2 || !walk(&c, k->col_store))
+        if (c.extent < 2 || c.extent > MOST_TURNS || !walk(&c, k->col_store))
             return false;
         for (int t = p->first; t <= p->last; t++)
             if (k->col[t] == k->row[t])
