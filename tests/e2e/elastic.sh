@@ -34,8 +34,8 @@ same()          # name of hand-cut model, options for $full...
     "$build/mcufc" -q "$full" "$@" -o "$out/cut.c" --name m \
         --selftest || return 1
     for f in hand cut; do       # without file name, hash, copies' names
-        sed -e '1,/\*\//d' -e 's/\([bcdgu][12]\)\(_[0-9]\)*/\1/g' \
-            -e 's/\([ow]\|w[012]\|sh\|sp\|back\)\(_[0-9]\)*\([. ]\)/\1\3/g' \
+        sed -e '1,/\*\//d' -e 's/\([bcdgu][12]\)\(_[0-9][0-9]*\)*/\1/g' \
+            -e 's/\([ow]\|w[012]\|sh\|sp\|back\)\(_[0-9][0-9]*\)*\([. ]\)/\1\3/g' \
             "$out/$f.c" >"$out/$f.body"
     done
     "$build/mcufc" -q "$hand" --verify || return 1
@@ -58,7 +58,7 @@ truth "all of a CSV row" same "$out/full.mcu" \
 truth "a layer left out" "$build/mcufc" -q "$out/full.mcu" --verify \
     --elastic "csv=$out/slices.csv:one"
 
-bad()           # what, message, options...
+refused()       # what, message, options...
 {
     what=$1 message=$2
     shift 2
@@ -68,19 +68,19 @@ bad()           # what, message, options...
     else failed=$((failed + 1)); echo "FAIL $what:"; head -2 "$out/log"; fi
 }
 f=$out/full.mcu
-bad "too wide" 'asks for 32 hidden neurons in layer 0, which has 8' \
+refused "too wide" 'asks for 32 hidden neurons in layer 0, which has 8' \
     "$f" --elastic list=8,1
-bad "list of another length" 'has 3 entries' "$f" --elastic list=1,1,1
-bad "no such row" 'no such row' "$f" --elastic "csv=$out/slices.csv:huge"
+refused "list of another length" 'has 3 entries' "$f" --elastic list=1,1,1
+refused "no such row" 'no such row' "$f" --elastic "csv=$out/slices.csv:huge"
 printf 'name,FFN Hidden Dims\nx,"[8]"\n' >"$out/short.csv"
-bad "a CSV with wrong layers" 'has 1 entries, the model has 2' "$f" \
+refused "a CSV with wrong layers" 'has 1 entries, the model has 2' "$f" \
     --elastic "csv=$out/short.csv:x"
-bad "a CSV without columns" 'no columns' "$f" --elastic "csv=$f:x"
-bad "no such layer" 'no layer 2' "$f" --elastic skip=2
-bad "no share" 'share above 0' "$f" --elastic ffn=0
-bad "two choices" 'one of them' "$f" --elastic ffn=0.5 --elastic list=1,1
-bad "budget too small" 'needs .* MACs' "$f" --elastic mixnmatch=10
-bad "no layers" 'no feed-forward layer' tests/golden/low_rank/list.mcu \
+refused "a CSV without columns" 'no columns' "$f" --elastic "csv=$f:x"
+refused "no such layer" 'no layer 2' "$f" --elastic skip=2
+refused "no share" 'share above 0' "$f" --elastic ffn=0
+refused "two choices" 'one of them' "$f" --elastic ffn=0.5 --elastic list=1,1
+refused "budget too small" 'needs .* MACs' "$f" --elastic mixnmatch=10
+refused "no layers" 'no feed-forward layer' tests/golden/low_rank/list.mcu \
     --elastic ffn=0.5
 
 # Attention of $1 heads of 4 in 12 features; $2 is how queries, keys and
@@ -196,12 +196,12 @@ for form in three one split; do
     truth "codes in C, $form" "$build/mcufc" -q "$out/live.onnx" \
         --elastic heads=2 --verify
 done
-bad "more heads than there are" 'asks for 4 heads in attention layer 0' \
+refused "more heads than there are" 'asks for 4 heads in attention layer 0' \
     "$full" --elastic heads=4
-bad "heads of other layers" 'has 2 entries, the model has 1 attention' \
+refused "heads of other layers" 'has 2 entries, the model has 1 attention' \
     "$full" --elastic heads=1,2
-bad "no number of heads" 'from 1' "$full" --elastic heads=0
-bad "no heads" 'no attention' "$out/full.mcu" --elastic heads=1
+refused "no number of heads" 'from 1' "$full" --elastic heads=0
+refused "no heads" 'no attention' "$out/full.mcu" --elastic heads=1
 
 layers()        # model, layers it has
 {

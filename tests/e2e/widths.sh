@@ -298,7 +298,7 @@ truth "factors fold before quantization" factors
 law "$out/full.mcu"
 law "$out/codes.onnx" --io quantized
 
-bad()           # what, message, options...
+refused()       # what, message, options...
 {
     what=$1 message=$2
     shift 2
@@ -308,26 +308,26 @@ bad()           # what, message, options...
     else failed=$((failed + 1)); echo "FAIL $what:"; head -2 "$out/log"; fi
 }
 f=$out/full_8.mcu
-bad "none of a layer" 'layer 0 is none' "$f" --elastic runtime=0.01,1
-bad "two equal widths" 'both 8 of the 8' "$f" --elastic runtime=0.99,1
-bad "not ascending" 'larger than the one before' "$f" \
+refused "none of a layer" 'layer 0 is none' "$f" --elastic runtime=0.01,1
+refused "two equal widths" 'both 8 of the 8' "$f" --elastic runtime=0.99,1
+refused "not ascending" 'larger than the one before' "$f" \
     --elastic runtime=0.5,0.25,1
-bad "twice the same" 'larger than the one before' "$f" --elastic runtime=1,1
-bad "above 1" 'up to 1' "$f" --elastic runtime=0.5,2
-bad "zero" 'above 0' "$f" --elastic runtime=0,1
-bad "one width" 'one is ffn=' "$f" --elastic runtime=1
-bad "no number" 'commas' "$f" --elastic runtime=a,1
-bad "with a list" 'one of them' "$f" --elastic runtime=0.5,1 \
+refused "twice the same" 'larger than the one before' "$f" --elastic runtime=1,1
+refused "above 1" 'up to 1' "$f" --elastic runtime=0.5,2
+refused "zero" 'above 0' "$f" --elastic runtime=0,1
+refused "one width" 'one is ffn=' "$f" --elastic runtime=1
+refused "no number" 'commas' "$f" --elastic runtime=a,1
+refused "with a list" 'one of them' "$f" --elastic runtime=0.5,1 \
     --elastic list=1,1
-bad "with low rank" 'low-rank' "$f" --elastic runtime=0.5,1 \
+refused "with low rank" 'low-rank' "$f" --elastic runtime=0.5,1 \
     --low-rank rank=2
-bad "no layers" 'no feed-forward layer' tests/golden/low_rank/list.mcu \
+refused "no layers" 'no feed-forward layer' tests/golden/low_rank/list.mcu \
     --elastic runtime=0.5,1
-bad "a text that has them" 'already' "$out/text.mcu" --elastic runtime=0.5,1
-bad "a level without levels" 'no widths' "$f" --width 1 --verify
-bad "no such level" 'levels from 0 to 1' "$f" --width 2 --verify \
+refused "a text that has them" 'already' "$out/text.mcu" --elastic runtime=0.5,1
+refused "a level without levels" 'no widths' "$f" --width 1 --verify
+refused "no such level" 'levels from 0 to 1' "$f" --width 2 --verify \
     --elastic runtime=0.5,1
-bad "levels of other layers" 'has 3 levels' "$f" --width 1,1,1 --verify \
+refused "levels of other layers" 'has 3 levels' "$f" --width 1,1,1 --verify \
     --elastic runtime=0.5,1
 
 real()          # model, layers
