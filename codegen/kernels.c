@@ -21,12 +21,18 @@ typedef struct Source {         /* one function of the library */
     int stack;                  /* bytes, from `Stack: N bytes` */
 } Source;
 
+typedef struct Variant {        /* one that was pasted */
+    const char *name;           /* in the C file */
+    int stack;                  /* with the kernels that it calls */
+} Variant;
+
 struct Kernels {
     Arena *arena;
     const char *prefix;
     Map sources, used;          /* by template name; by final name */
     Buf text;
-    int stack;
+    int stack;                  /* most of any */
+    int deepest;                /* most of those used since kernels_begin */
 };
 
 static bool is_word(char c)
@@ -234,27 +240,36 @@ static const char *use(Kernels *k, const char *name, DType t, DType i)
 {
     const char *full = suffixed(k, name, t, i);
     const Source *s = map_get(&k->sources, full);
-    char *final = arena_printf(k->arena, "%s_%s", k->prefix, full + 4);
+    Variant *v = map_get(&k->used, full);
+    int before = k->deepest;
     Buf body;
 
-    if (map_get(&k->used, full))
-        return final;
+    if (v) {
+        k->deepest = v->stack > before ? v->stack : before;
+        return v->name;
+    }
+    v = NEW(k->arena, Variant);
+    v->name = arena_printf(k->arena, "%s_%s", k->prefix, full + 4);
     if (!s)
         s = map_get(&k->sources, name);
     if (!s)
         s = typed_source(k, name, &t);
-    map_put(&k->used, full, final);
+    map_put(&k->used, full, v);
     if (!s) {
         fprintf(stderr, "mcufc: internal error: no kernel '%s'\n", name);
         abort();
     }
-    if (s->stack > k->stack)
-        k->stack = s->stack;
+    k->deepest = s->stack;
     buf_init(&body, k->arena);
     substitute(k, &body, s->text, s->n, t, i);
     buf_write(&k->text, body.s, body.n);
     buf_putc(&k->text, '\n');
-    return final;
+    v->stack = k->deepest;
+    if (v->stack > k->stack)
+        k->stack = v->stack;
+    if (before > k->deepest)
+        k->deepest = before;
+    return v->name;
 }
 
 const char *kernels_use(Kernels *k, const char *kernel, DType t, DType i)
@@ -270,4 +285,14 @@ void kernels_paste(const Kernels *k, Buf *out)
 int kernels_stack(const Kernels *k)
 {
     return k->stack;
+}
+
+void kernels_begin(Kernels *k)
+{
+    k->deepest = 0;
+}
+
+int kernels_deepest(const Kernels *k)
+{
+    return k->deepest;
 }

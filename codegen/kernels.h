@@ -24,6 +24,9 @@ const char *kernels_use(Kernels *k, const char *kernel, DType t, DType i);
 void kernels_paste(const Kernels *k, Buf *out);
 /* Deepest stack among the variants, as their comments state it. */
 int kernels_stack(const Kernels *k);
+/* The same of those that were asked for since kernels_begin: a step's. */
+void kernels_begin(Kernels *k);
+int kernels_deepest(const Kernels *k);
 
 /* Token replacement of kernel.h on any text: scalar expressions too. */
 void kernels_substitute(Kernels *k, Buf *out, const char *text, DType t,

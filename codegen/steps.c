@@ -135,8 +135,8 @@ static void declare_scratch(Codegen *cg, const Node *n)
         buf_puts(&cg->steps, ";\n");
         return;
     }
-    if (bytes > cg->local)
-        cg->local = bytes;
+    if (kernels_deepest(cg->state.kernels) + bytes > cg->local)
+        cg->local = kernels_deepest(cg->state.kernels) + bytes;
     buf_printf(&cg->steps, "    uint64_t room[%lld];\n"
                "    uint8_t *s = (uint8_t *)(void *)room;\n",
                (long long)(bytes + 7) / 8);
@@ -150,6 +150,7 @@ static void write_function(Codegen *cg, const Node *n, const char *suffix)
     buf_init(&body, cg->arena);
     cg->e.c = &body;
     cg->e.indent = 1;
+    kernels_begin(cg->state.kernels);
     emit_fn(n->op)(&cg->e, n);
     if (!body.n)                /* in place, nothing to change */
         e_line(&cg->e, "(void)a;");
@@ -216,12 +217,15 @@ bool codegen_supported(Graph *g)
     return ok;
 }
 
-/* Kernels of int8 need little stack themselves. */
+/* Kernels of int8 need little stack themselves, but for those of 4 bits and
+ * of scales in groups. */
 static bool on_stack(const Node *n)
 {
+    const Value *scale = n->op == OP_QMatMul ? n->in[2] : NULL;
     bool packed = node_in(n, 1) && n->in[1]->type.dt == DT_I4;
+    bool groups = scale && scale->type.rank == 2 && scale->type.dim[1] > 1;
 
-    return !n->region && node_unit_axes(n) >= 0 && !packed;
+    return !n->region && node_unit_axes(n) >= 0 && !packed && !groups;
 }
 
 static int64_t scratch_of(const Node *n)

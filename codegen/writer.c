@@ -423,7 +423,7 @@ bool codegen_write_weights(const Codegen *cg, FILE *out)
 
 CodegenSizes codegen_sizes(const Codegen *cg)
 {
-    int64_t local = 0;
+    int64_t deepest = kernels_stack(cg->state.kernels);
     Buf kernels;
     CodegenSizes s = { 0, 0, 0, 0 };
 
@@ -434,8 +434,8 @@ CodegenSizes codegen_sizes(const Codegen *cg)
     s.code = (int64_t)kernels.n / 3;
     for (const Codegen *m = cg; m; m = m->next) {
         s.code += (int64_t)m->steps.n / 3;
-        local = m->local > local ? m->local : local;
+        deepest = m->local > deepest ? m->local : deepest;
     }
-    s.stack = 640 + kernels_stack(cg->state.kernels) + local;
+    s.stack = 640 + deepest;
     return s;
 }

@@ -20,7 +20,7 @@ struct Codegen {
     Buf turns;                  /* of the loop that receives bands */
     struct Codegen *next;       /* of the same file: models in one arena */
     const char **in_name, **out_name;           /* C identifiers */
-    int64_t local;              /* most scratch of a step on the stack */
+    int64_t local;              /* stack of a step with scratch there */
 };
 
 char *upper_case(Arena *arena, const char *s);

@@ -118,6 +118,8 @@ static bool live_in_any(const Claim *c, const Value *v)
         return !v->def;
     if (!c->node)
         return c->needed[v->id];
+    if (v->def == c->node)
+        return true;            /* read or not */
     return (!v->def || c->before[v->def->index]) && c->needed[v->id];
 }
 

@@ -162,6 +162,7 @@ static bool merge_quantizers(Graph *g)
 {
     bool any = false;
 
+    graph_number(g);
     for EACH_NODE(n, g) {
         Value *v = n->op == OP_QuantizeLinear ? n->in[0] : NULL;
         Grid a, b;
@@ -171,7 +172,7 @@ static bool merge_quantizers(Graph *g)
             Node *r = v->use[i];
             if (r == n || r->op != OP_QuantizeLinear || !grid_of(r, &b) ||
                 !grid_equal(&a, &b) || r->out[0]->is_output ||
-                r == n->prev)
+                r->index < n->index || !r->out[0]->nuse)
                 continue;
             value_replace(g, r->out[0], n->out[0]);
             any = true;
