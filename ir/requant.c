@@ -117,6 +117,8 @@ bool requant_fit(const Node *n, const double *factor, int64_t count,
 
     *r = (Requant){ 0, count, mult, y->zero, y->least, y->most };
     r->shift = requant_factors(factor, count, most, shift, mult);
+    for (int64_t i = 0; r->shift >= 0 && i < count; i++)
+        mult[i] = requant_choose(factor[i], r->shift, y);
     if (r->shift >= 0)
         return true;
     for (int64_t i = 0; i < count; i++)

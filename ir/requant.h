@@ -7,7 +7,8 @@
  *     y = clamp(zero + floor((acc * 2^l * m + 2^31) / 2^32), lo, hi)
  * that is one rounding, ties up. m is below 2^31; l is one per tensor, the
  * least for which every channel's m = round(c * 2^(32-l)) is; acc * 2^l must
- * fit int32 for every input, which requant_fit proves or refuses.
+ * fit int32 for every input, which requant_fit proves or refuses. For 8-bit
+ * y and a factor that is a float, requant_choose moves m by a few units.
  */
 #ifndef MCUFC_REQUANT_H
 #define MCUFC_REQUANT_H
@@ -52,6 +53,13 @@ bool requant_fit(const Node *n, const double *factor, int64_t count,
 /* The same without a message: l, or -1. mult has room for `count`. */
 int requant_factors(const double *factor, int64_t count, int64_t most,
                     int64_t shift, int32_t *mult);
+
+/* a * b / y as ONNX Runtime computes it, in float, but in double where that
+ * leaves float's range. */
+double requant_factor(double a, double b, double y);
+/* The multiplier nearest to factor * 2^(32-l) with which an 8-bit y has the
+ * codes that float arithmetic gives, for as many of them as can be. */
+int32_t requant_choose(double factor, int l, const QParam *y);
 
 static inline int64_t requant(const Requant *r, int64_t channel, int64_t acc)
 {

@@ -146,7 +146,7 @@ bool qconv_get(const Node *n, QConv *c, Arena *arena)
     count = type_elems(&n->in[2]->type);
     factor = NEW_ARRAY(arena, double, count);
     for (int64_t i = 0; i < count; i++)
-        factor[i] = c->x.scale * ws[i] / c->y.scale;
+        factor[i] = requant_factor(c->x.scale, ws[i], c->y.scale);
     return requant_fit(n, factor, count, most, ATTRS(qconv, n)->shift, &c->y,
                        arena, &c->rq);
 }

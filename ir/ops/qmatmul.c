@@ -137,7 +137,7 @@ static bool fit_plain(const Node *n, QMatMul *q, const double *scale,
     int64_t most;
 
     for (int64_t i = 0; i < count; i++)
-        factor[i] = q->a.scale * scale[i] / q->y.scale;
+        factor[i] = requant_factor(q->a.scale, scale[i], q->y.scale);
     return bounded(n, q, &most) &&
            requant_fit(n, factor, count, most, ATTRS(qmatmul, n)->shift,
                        &q->y, arena, &q->rq);
@@ -234,7 +234,7 @@ static bool get_operand(const Node *n, QMatMul *q, Arena *arena)
         return node_error(n, "sums of %lld products, up to %lld, do not fit "
                           "32 bits", (long long)q->s.depth,
                           (long long)(most + q->s.depth * folded));
-    factor = q->a.scale * q->b.scale / q->y.scale;
+    factor = requant_factor(q->a.scale, q->b.scale, q->y.scale);
     return requant_fit(n, &factor, 1, most + q->s.depth * reach, a->shift,
                        &q->y, arena, &q->rq);
 }

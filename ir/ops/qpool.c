@@ -247,7 +247,7 @@ bool qmean_get(const Node *n, QMean *m, Arena *arena)
             m->type.dim[m->type.rank++] = x->dim[i];
         else if (a->keepdims)
             m->type.dim[m->type.rank++] = 1;
-    factor = m->x.scale / ((double)m->n * m->y.scale);
+    factor = requant_factor(m->x.scale, 1, (double)m->n * m->y.scale);
     return requant_fit(n, &factor, 1, m->n * q_reach(&m->x), 0, &m->y,
                        arena, &m->rq);
 }
