@@ -10,6 +10,7 @@
 #include "qemit.h"
 
 EmitFn emit_qconv, emit_qmaxpool, emit_qaveragepool, emit_qreducemean;
+EmitFn emit_qreducesum;
 ScratchFn scratch_qconv, scratch_qmaxpool, scratch_qaveragepool,
     scratch_qreducemean;
 
@@ -349,5 +350,18 @@ void emit_qreducemean(Emit *e, const Node *n)
               "%s, x0 + i * %lld, %s, %s, y0 + i * %lld", table,
               step, mult, pixel(e, n, m.inner),
               (long long)m.inner);
+    e_close(e);
+}
+
+void emit_qreducesum(Emit *e, const Node *n)
+{
+    QTotal s;
+
+    if (!qsum_get(n, &s) || type_elems(&n->out[0]->type) == 0)
+        return;
+    e_open(e, "for (int32_t i = 0; i < %lld; i++)", (long long)s.outer);
+    emit_call(e, "qsum_T", s.x.dt, DT_NONE, "x0 + i * %lld, %lld, %lld, %lld,"
+              " y0 + i * %lld", (long long)(s.n * s.inner), (long long)s.n,
+              (long long)s.inner, (long long)s.x.zero, (long long)s.inner);
     e_close(e);
 }

@@ -4,7 +4,8 @@
  * Emitters know nothing of loops. They see the node of one turn (node_tile):
  * narrow types, pointers to its tile. A last turn of fewer indices is a
  * second function. Tiles that are not one piece are copied through scratch,
- * unless the emitter takes rows of several images as they lie.
+ * unless the emitter takes rows of several images as they lie; so are sums of
+ * one turn, which are then added to those of the turns before.
  */
 #include "arena.h"
 #include "codegen.h"
@@ -45,8 +46,11 @@ static bool needs_stage(const Node *n, int slot, const int64_t *count,
 {
     const Value *v = node_slot(n, slot);
 
-    return v && !value_is_const(v) && type_elems(&v->type) &&
-           !node_slot_dense(n, slot, count, pos) &&
+    if (!v || value_is_const(v) || !type_elems(&v->type))
+        return false;
+    if (slot < 0 && node_accumulates(n))
+        return true;
+    return !node_slot_dense(n, slot, count, pos) &&
            !region_plane(n, slot, count, pos);
 }
 
@@ -208,6 +212,86 @@ static void put_stage_copy(Step *s, int slot)
                (long long)(type_span(&tile, inner, t.rank) * size));
 }
 
+/* C condition: nothing was accumulated yet. */
+static const char *first_turn_test(const Step *s)
+{
+    Buf b;
+
+    buf_init(&b, s->w->e->arena);
+    for (int d = 0; d < s->depth; d++)
+        if (loop_accumulates(s->n, d))
+            buf_printf(&b, "%s%c%d == 0", b.n ? " && " : "",
+                       loop_slides(s->n, d) ? 'q' : 'r',
+                       region_at(s->n->region, d)->id);
+    return b.s;
+}
+
+/* What was accumulated, t, with y of this turn: integers wrap around, NaN
+ * stays. */
+static const char *accumulated(const Node *n, Arena *arena, const char *t,
+                               const char *y)
+{
+    DType dt = n->out[0]->type.dt;
+    const char *than = n->op == OP_ReduceMin ? "<" : ">";
+
+    if (n->op == OP_ReduceMax || n->op == OP_ReduceMin)
+        return dtype_is_float(dt)
+                   ? arena_printf(arena, "%s %s %s || %s != %s ? %s : %s", y,
+                                  than, t, y, y, y, t)
+                   : arena_printf(arena, "%s %s %s ? %s : %s", y, than, t, y,
+                                  t);
+    if (dtype_is_float(dt))
+        return arena_printf(arena, "%s + %s", t, y);
+    return arena_printf(arena, "(%s)((uint%d_t)%s + (uint%d_t)%s)",
+                        dtype_ctype(dt), dtype_bits(dt), t, dtype_bits(dt),
+                        y);
+}
+
+/* "[k1 * 64 + k2]": an element of a tile with these strides */
+static const char *element(Arena *arena, const Type *tile,
+                           const int64_t *stride)
+{
+    Buf b;
+
+    buf_init(&b, arena);
+    for (int i = 0; i < tile->rank; i++)
+        if (tile->dim[i] > 1) {
+            buf_printf(&b, b.n ? " + k%d" : "[k%d", i);
+            if (stride[i] != 1)
+                buf_printf(&b, " * %lld", (long long)stride[i]);
+        }
+    buf_puts(&b, b.n ? "]" : "[0]");
+    return b.s;
+}
+
+/* Sums, or maxima, of this turn and of those before. */
+static void put_accumulated(Step *s)
+{
+    const Value *v = s->n->out[0];
+    Type tile = node_tile_type(s->n, ~0, s->count, s->at);
+    Type t = value_stored_type(v, v->store);
+    const char *ctype = dtype_ctype(t.dt), *to, *from;
+    Arena *arena = s->w->e->arena;
+    int64_t stride[MAX_RANK], dense[MAX_RANK];
+    Buf *b = &s->tail;
+    int opened = 0;
+
+    type_strides(&t, stride);
+    type_strides(&tile, dense);
+    to = arena_printf(arena, "t%s", element(arena, &tile, stride));
+    from = arena_printf(arena, "y0%s", element(arena, &tile, dense));
+    buf_printf(b, "    {\n        %s *t = (%s *)(void *)(%s);\n", ctype, ctype,
+               slot_address(s, ~0));
+    buf_printf(b, "        const int first = %s;\n\n", first_turn_test(s));
+    for (int i = 0; i < tile.rank; i++)
+        if (tile.dim[i] > 1)
+            buf_printf(b, "        %*sfor (int k%d = 0; k%d < %lld; k%d++)\n",
+                       4 * opened++, "", i, i, (long long)tile.dim[i], i);
+    buf_printf(b, "        %*s%s = first ? %s\n        %*s: %s;\n    }\n",
+               4 * opened, "", to, from, 4 * opened + 8, "",
+               accumulated(s->n, arena, to, from));
+}
+
 static void declare_staged(Step *s, int slot, int64_t kernel)
 {
     const Value *v = node_slot(s->n, slot);
@@ -281,7 +365,9 @@ static void declare_slots(Step *s, const char *body)
     }
     buf_putc(&s->head, '\n');
     for (int i = -s->n->nout; i < s->n->nin; i++)
-        if (region_is_staged(s->n, i, s->count, s->at))
+        if (i < 0 && node_accumulates(s->n))
+            put_accumulated(s);
+        else if (region_is_staged(s->n, i, s->count, s->at))
             put_stage_copy(s, i);
 }
 

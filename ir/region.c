@@ -7,6 +7,7 @@
 
 #include "ops/attention.h"
 #include "ops/qproduct.h"
+#include "ops/reduce.h"
 #include "relation.h"
 
 Region *region_new(Graph *g, Region *parent, const char *name,
@@ -65,7 +66,7 @@ bool graph_has_regions(const Graph *g)
     return false;
 }
 
-/* Which part */
+/* Accumulators */
 
 static int first_result(const Node *n)
 {
@@ -75,6 +76,78 @@ static int first_result(const Node *n)
         o++;
     return o;
 }
+
+bool axis_accumulates(const Node *n, int axis)
+{
+    bool mask[MAX_RANK] = { false };
+    const Value *y = node_out(n, 0);
+    const Type *x;
+
+    switch (n->op) {
+    case OP_ReduceSum: case OP_ReduceMax: case OP_ReduceMin:
+    case OP_QReduceSum:
+        break;
+    default: return false;
+    }
+    if (!y || axis < 0)
+        return false;
+    x = &n->in[0]->type;
+    if (axis >= x->rank || y->type.rank != x->rank)
+        return false;
+    if (n->op != OP_QReduceSum &&
+        ((node_in(n, 1) && !value_is_const(n->in[1])) ||
+         !reduce_mask(n, mask)))
+        return false;
+    return x->dim[axis] != y->type.dim[axis];
+}
+
+bool loop_accumulates(const Node *n, int depth)
+{
+    return axis_accumulates(n, n->walk[depth]);
+}
+
+bool node_accumulates(const Node *n)
+{
+    for (int d = 0; d < region_depth(n->region); d++)
+        if (loop_accumulates(n, d))
+            return true;
+    return false;
+}
+
+int64_t axis_indices(const Node *n, int axis)
+{
+    return axis_accumulates(n, axis) ? n->in[0]->type.dim[axis]
+                              : n->out[first_result(n)]->type.dim[axis];
+}
+
+Relation axis_relation(const Node *n, int in, int axis)
+{
+    if (!axis_accumulates(n, axis))
+        return node_relation(n, 0, in, axis);
+    return (Relation){ .kind = in ? REL_NONE : REL_POINT, .axis = axis,
+                       .out_unit = 1, .in_unit = 1 };
+}
+
+/* What is accumulated in a loop is read behind it, and nothing is added
+ * twice: every loop further in takes another part. */
+static bool accumulators_fit(const Node *n)
+{
+    int depth = region_depth(n->region), outer = depth;
+
+    for (int d = depth - 1; d >= 0; d--)
+        if (loop_accumulates(n, d))
+            outer = d;
+    for (int d = outer; d < depth; d++)
+        if (n->walk[d] < 0)
+            return false;
+    for (int i = 0; outer < depth && i < n->out[0]->nuse; i++)
+        if (region_depth(region_common(n->out[0]->use[i]->region,
+                                       n->region)) > outer)
+            return false;
+    return true;
+}
+
+/* Which part */
 
 /* The part of slot that belongs to `unit` indices of axis `axis` of the
  * first result; false when it is no part of its own. */
@@ -86,6 +159,11 @@ static bool slot_cut(const Node *n, int slot, int axis, int64_t unit,
     Relation r;
 
     *w = (Cut){ -1, 0, 0, 0 };
+    if (axis_accumulates(n, axis)) {
+        if (slot == 0)
+            *w = (Cut){ axis, unit, 0, 0 };
+        return true;
+    }
     if (slot < 0) {
         const Type *t = &n->out[~slot]->type;
         *w = (Cut){ axis, unit, 0, 0 };
@@ -123,7 +201,8 @@ bool node_cuts(const Node *n, int slot, Cut *walk)
 
     if (!v || !first)
         return false;
-    memcpy(dim, first->type.dim, sizeof dim);
+    for (int a = 0; a < first->type.rank; a++)
+        dim[a] = axis_indices(n, a);
     memcpy(left, v->type.dim, sizeof left);
     for (int d = 0; d < depth; d++) {
         const Region *r = region_at(n->region, d);
@@ -243,7 +322,7 @@ static int uncut_slot(const Node *n)
 {
     Cut walk[REGION_DEPTH];
 
-    if (!n->out[first_result(n)] || !op_tiles(n))
+    if (!n->out[first_result(n)] || !op_tiles(n) || !accumulators_fit(n))
         return -n->nout - 1;
     for (int slot = -n->nout; slot < n->nin; slot++)
         if (node_slot(n, slot) &&
@@ -272,6 +351,9 @@ bool node_tiles(const Node *n)
 
     if (slot == n->nin)
         return true;
+    if (!accumulators_fit(n))
+        return node_error(n, "is accumulated in a loop that reads it, or "
+                          "that has one in it which computes it again");
     if (slot < -n->nout)
         return node_error(n, "cannot be cut into tiles");
     return node_error(n, "cannot be cut into tiles: %s %d",

@@ -40,6 +40,18 @@ bool region_within(const Region *r, const Region *outer);
 Region *region_below(const Node *n, const Region *outer);
 bool graph_has_regions(const Graph *g);
 
+/* A loop along an axis that n sums over (or takes the largest of, or least)
+ * accumulates: each turn the sums of its part of the operand. The result is
+ * whole, and complete behind the loop. */
+bool axis_accumulates(const Node *n, int axis);        /* of n's first result */
+bool loop_accumulates(const Node *n, int depth);
+bool node_accumulates(const Node *n);  /* a loop around it does */
+/* Indices of the axis that the loop goes along: of n's first result, or,
+ * where it accumulates, of its operand. */
+int64_t axis_indices(const Node *n, int axis);
+/* Which part of an operand such a loop reads. */
+struct Relation axis_relation(const Node *n, int in, int axis);
+
 /* walk[d] for every loop around n; false when the slot cannot be cut so. */
 bool node_cuts(const Node *n, int slot, Cut *walk);
 /* May n be in its region with its walks? False after a message. */

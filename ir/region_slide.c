@@ -133,12 +133,16 @@ static bool slot_relation(const Node *n, int slot, int d, Relation *r)
     int axis = n->walk[d], spatial;
     Window w;
 
+    if (slot < 0 && loop_accumulates(n, d)) {
+        *r = (Relation){ .kind = REL_ALL };
+        return true;
+    }
     if (slot < 0) {
         *r = (Relation){ .kind = REL_POINT, .axis = axis, .out_unit = 1,
                          .in_unit = 1 };
         return ~slot == 0 && axis < n->out[0]->type.rank;
     }
-    *r = node_relation(n, 0, slot, axis);
+    *r = axis_relation(n, slot, axis);
     if (r->kind == REL_POINT)
         return r->out_unit == 1;
     if (r->kind != REL_WINDOW)
@@ -197,7 +201,7 @@ static int64_t made_end(const Node *n, int depth)
 {
     const Region *r = region_at(n->region, depth);
     const Slide *s = &n->slide[depth];
-    int64_t dim = n->out[0]->type.dim[n->walk[depth]];
+    int64_t dim = axis_indices(n, n->walk[depth]);
     int64_t end = (r->extent - 1) / r->tile * r->tile * s->unit + s->to;
 
     return end < dim ? end : dim;
@@ -311,7 +315,7 @@ static const char *slide_node(Node *n, Region *r)
         return "it has no such axis";
     if (n->narrow)
         return "it has several widths";
-    dim = n->out[0]->type.dim[n->walk[d]];
+    dim = axis_indices(n, n->walk[d]);
     why = ask_readers(&a, n, r);
     if (why)
         return why;

@@ -18,7 +18,7 @@ static int64_t indices_made(const Node *n, int depth)
 {
     const Region *r = region_at(n->region, depth);
     const Slide *s = &n->slide[depth];
-    int64_t dim = n->out[0]->type.dim[n->walk[depth]], sum = 0;
+    int64_t dim = axis_indices(n, n->walk[depth]), sum = 0;
 
     for (int64_t p = r->begin; p < r->extent; p += r->tile) {
         int64_t to = p * s->unit + s->to, from = to - s->made;
@@ -39,7 +39,7 @@ int64_t node_repeated_macs(const Node *n)
             macs = times(macs, turns(r));
         else if (r->slides)
             macs = times(macs, indices_made(n, d)) /
-                   n->out[0]->type.dim[n->walk[d]];
+                   axis_indices(n, n->walk[d]);
     }
     return macs - own;
 }

@@ -444,7 +444,7 @@ Relation node_relation(const Node *n, int out, int in, int axis)
     case OP_Attention: case OP_QAttention:
         return attention(n, out, in, axis);
     case OP_QConv: case OP_QMatMul: case OP_QMaxPool:
-    case OP_QAveragePool: case OP_QReduceMean:
+    case OP_QAveragePool: case OP_QReduceMean: case OP_QReduceSum:
         return code_relation(n, in, axis);
     case OP_QLookup: return in == 0 ? point(axis) : none;
     case OP_Receive: return point(axis);

@@ -83,16 +83,16 @@ static Relation pool(const Node *n, int axis, const WindowAttrs *a,
                                          : all;
 }
 
-static Relation mean(const Node *n, int axis)
+static Relation reduction(const Node *n, const Ints *axes, bool keepdims,
+                          int axis)
 {
-    const Attr_qmean *a = ATTRS(qmean, n);
     int rank = n->in[0]->type.rank, at = 0;
     bool taken[MAX_RANK] = { false };
 
-    for (int i = 0; i < a->axes.n; i++)
-        taken[a->axes.v[i] < 0 ? a->axes.v[i] + rank : a->axes.v[i]] = true;
+    for (int i = 0; i < axes->n; i++)
+        taken[axes->v[i] < 0 ? axes->v[i] + rank : axes->v[i]] = true;
     for (int i = 0; i < rank; i++) {
-        if (taken[i] && !a->keepdims)
+        if (taken[i] && !keepdims)
             continue;
         if (at++ == axis)
             return taken[i] ? all : point(i);
@@ -105,7 +105,11 @@ Relation code_relation(const Node *n, int in, int axis)
     switch (n->op) {
     case OP_QConv: return convolution(n, in, axis);
     case OP_QMatMul: return product(n, in, axis);
-    case OP_QReduceMean: return mean(n, axis);
+    case OP_QReduceMean:
+        return reduction(n, &ATTRS(qmean, n)->axes,
+                         ATTRS(qmean, n)->keepdims != 0, axis);
+    case OP_QReduceSum:
+        return reduction(n, &ATTRS(qsum, n)->axes, true, axis);
     case OP_QMaxPool: {
         const Attr_qmaxpool *a = ATTRS(qmaxpool, n);
         WindowAttrs wa = { "NOTSET", &a->dilations, &a->pads, &a->strides,

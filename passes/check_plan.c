@@ -60,7 +60,7 @@ static int64_t first_index(const Check *c, const Node *n, int slot, int d,
         return c->pos[d] * walk[d].unit;
     if (slot < 0)
         return c->index[d];
-    r = node_relation(n, 0, slot, n->walk[d]);
+    r = axis_relation(n, slot, n->walk[d]);
     relation_range(&r, t->dim[r.axis], c->index[d], c->index[d] + 1, &lo,
                    &hi);
     return lo;
@@ -416,10 +416,25 @@ static bool check_reads(Check *c, const Node *n)
     return true;
 }
 
+/* Has a turn before this one left sums that n adds to? */
+static bool has_accumulated(const Check *c, const Node *n)
+{
+    for (int d = 0; d < region_depth(n->region); d++)
+        if (loop_accumulates(n, d) &&
+            (loop_slides(n, d) ? c->index[d] : c->pos[d]) > 0)
+            return true;
+    return false;
+}
+
 static bool check_step(Check *c, const Node *n)
 {
     if (!check_reads(c, n))
         return false;
+    if (has_accumulated(c, n)) {
+        Part p = part_of(c, n, ~0);
+        if (!owned(c, &p, n->index, n->name))
+            return false;
+    }
     if (is_view(c, n)) {
         alias(c, n);
         return true;
@@ -448,7 +463,7 @@ static bool check_calls(Check *c, const Node *n, int d)
     if (d == region_depth(n->region))
         return check_step(c, n);
     s = &n->slide[d];
-    dim = n->out[0]->type.dim[n->walk[d]];
+    dim = axis_indices(n, n->walk[d]);
     at = c->pos[d] * s->unit + s->to - s->made;
     for (c->index[d] = at < 0 ? 0 : at;
          c->index[d] < at + s->made && c->index[d] < dim; c->index[d]++)

@@ -83,7 +83,7 @@ static void record_calls(Replay *r, const Node *n, int d)
         return;
     }
     s = &n->slide[d];
-    dim = n->out[0]->type.dim[n->walk[d]];
+    dim = axis_indices(n, n->walk[d]);
     to = r->turn[d] * s->unit + s->to;
     from = to - s->made;
     for (int64_t i = from < 0 ? 0 : from;

@@ -201,6 +201,7 @@ static bool start(Search *s, const Graph *g)
     s->g = graph_clone(g);
     if (g->nlevel && !widths_attach(s->g))
         return false;
+    reductions_split(s->g);
     s->g->overlap = true;       /* loops promise, whether kernels do or not */
     map_init(&s->tried, g->scratch);
     return true;
@@ -237,6 +238,7 @@ static bool slide(Search *w, const Graph *g, int64_t again)
         return true;
     w->best = graph_clone(w->g);
     search(w);
+    reductions_join(w->best);
     return true;
 }
 
@@ -279,6 +281,8 @@ static bool stream(Graph *g, const PassOptions *opt, int64_t excess, bool fit,
     if (!start(&s, g))
         return false;
     search(&s);
+    if (s.best)
+        reductions_join(s.best);
     least = s.best ? plan_arena(s.best, &one) : whole;
     if (least > s.goal) {
         if (!slide_best(&w, g))
@@ -373,6 +377,7 @@ static Graph *stream_bands(Graph *g, const PassOptions *opt)
     BandLoop *list;
     Graph *found = NULL;
 
+    reductions_split(g);
     set_lean(g, opt, !is_idle(opt, 0));
     list = band_loops(g, opt, &n, &last);
     for (int i = 0; i < n && i < MOST_BAND_LOOPS && list[i].live < best &&
@@ -392,8 +397,10 @@ static Graph *stream_bands(Graph *g, const PassOptions *opt)
         if (peak_behind(t, opt, last))
             break;
     }
-    if (found)
+    if (found) {
+        reductions_join(found);
         set_lean(found, opt, false);
+    }
     return found;
 }
 

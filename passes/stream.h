@@ -92,6 +92,8 @@ typedef struct StepModel {
     int64_t macs;
     bool may_enter;             /* a loop, */
     bool tiles[MAX_RANK];       /* along these axes of the first result */
+    bool accumulates[MAX_RANK];        /* they are summed up */
+    int64_t dim[MAX_RANK];      /* axis_indices */
 } StepModel;
 
 typedef struct Model {
@@ -155,6 +157,11 @@ BandLoop *band_loops(Graph *g, const PassOptions *opt, int *n,
                      const char **last);
 /* Lays the loop. */
 bool band_loop_form(Graph *g, const BandLoop *l);
+
+/* stream_reduce.c: means as sums that loops can accumulate, global maxima as
+ * ReduceMax; means back where no loop does. */
+void reductions_split(Graph *g);
+void reductions_join(Graph *g);
 
 /* stream_heads.c: an Attention, head by head. */
 bool stream_heads(Graph *g, Node *n);

@@ -157,7 +157,7 @@ static int readers_axis(const Node *n, const Region *r)
             Relation rel;
             if (u->in[k] != y)
                 continue;
-            rel = node_relation(u, 0, k, u->walk[0]);
+            rel = axis_relation(u, k, u->walk[0]);
             if ((rel.kind != REL_POINT && rel.kind != REL_WINDOW) ||
                 (axis >= 0 && axis != rel.axis))
                 return -2;
@@ -187,7 +187,7 @@ static bool enter(Node *n, Region *r, int last_axis)
 static bool join_windows(Graph *g, Node *last, int axis)
 {
     int64_t extent = last->out[0] && axis < last->out[0]->type.rank
-                         ? last->out[0]->type.dim[axis] : 0;
+                         ? axis_indices(last, axis) : 0;
     Node *bad = NULL;
     Region *r;
 

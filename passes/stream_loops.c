@@ -23,7 +23,7 @@ static int readers_axis(const Node *n, const Region *r)
             Relation rel;
             if (u->in[k] != y)
                 continue;
-            rel = node_relation(u, 0, k, u->walk[r->depth]);
+            rel = axis_relation(u, k, u->walk[r->depth]);
             if ((rel.kind != REL_POINT && rel.kind != REL_WINDOW) ||
                 (axis >= 0 && axis != rel.axis))
                 return -2;
@@ -50,7 +50,7 @@ static int64_t extent_of(const Node *n, int axis)
 {
     const Value *y = n->nout ? n->out[0] : NULL;
 
-    return y && axis >= 0 && axis < y->type.rank ? y->type.dim[axis] : 0;
+    return y && axis >= 0 && axis < y->type.rank ? axis_indices(n, axis) : 0;
 }
 
 static bool lay_span(Graph *g, Node *const *step, Region *outer,

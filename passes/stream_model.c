@@ -42,8 +42,11 @@ static void model_step(const Model *m, Node *n)
     s->may_enter = may_enter(n);
     if (!s->may_enter)
         return;
-    for (int axis = 0; axis < n->out[0]->type.rank; axis++)
+    for (int axis = 0; axis < n->out[0]->type.rank; axis++) {
         s->tiles[axis] = axis_tiles(n, axis);
+        s->accumulates[axis] = axis_accumulates(n, axis);
+        s->dim[axis] = axis_indices(n, axis);
+    }
     s->arc = NEW_ARRAY(m->g->scratch, Arc, n->nin + 1);
     for (int k = 0; k < n->nin; k++) {
         Arc *a = &s->arc[s->narc];
@@ -52,7 +55,7 @@ static void model_step(const Model *m, Node *n)
         a->v = n->in[k];
         a->maker = a->v->def ? a->v->def->index : -1;
         for (int axis = 0; axis < n->out[0]->type.rank; axis++)
-            a->by[axis] = node_relation(n, 0, k, axis);
+            a->by[axis] = axis_relation(n, k, axis);
         s->narc++;
     }
 }
@@ -200,8 +203,7 @@ enum { OUTSIDE, HERE, DEEPER };
 
 static bool finish(const Walk *w, int t, Asked a, int where)
 {
-    const Type *y = &w->s->m->step[w->s->first + t].n->out[0]->type;
-    int64_t dim = y->dim[w->axis[t]], end;
+    int64_t dim = w->s->m->step[w->s->first + t].dim[w->axis[t]], end;
     Slide *s = &w->slide[t];
 
     if (!a.unit || where == OUTSIDE) {
@@ -265,7 +267,8 @@ static bool find_axes(const Stretch *s, int first, int last, int axis,
             if (maker < first)
                 continue;
             if ((r->kind != REL_POINT && r->kind != REL_WINDOW) ||
-                (of[maker] >= 0 && of[maker] != r->axis))
+                (of[maker] >= 0 && of[maker] != r->axis) ||
+                s->m->step[s->first + maker].accumulates[r->axis])
                 return false;
             of[maker] = (signed char)r->axis;
         }
@@ -286,6 +289,12 @@ typedef struct Sketch {
 static const Value *result(const Sketch *k, int t)
 {
     return k->s->m->step[k->s->first + t].n->out[0];
+}
+
+/* Indices of the axis of step t's result, or of what it sums up. */
+static int64_t indices(const Sketch *k, int t, int axis)
+{
+    return k->s->m->step[k->s->first + t].dim[axis];
 }
 
 /* Where results live: whole, in the loop over rows, in one over columns. */
@@ -314,7 +323,7 @@ static bool walk_all(Sketch *k)
     if (l->axis >= result(k, n - 1)->type.rank ||
         !find_axes(k->s, 0, n - 1, l->axis, k->row))
         return false;
-    w.extent = result(k, n - 1)->type.dim[l->axis];
+    w.extent = indices(k, n - 1, l->axis);
     if (w.extent < 2 || w.extent > MOST_TURNS || !walk(&w, k->row_store) ||
         !w.slides)
         return false;
@@ -325,7 +334,7 @@ static bool walk_all(Sketch *k)
         if (p->axis >= result(k, p->last)->type.rank ||
             !find_axes(k->s, p->first, p->last, p->axis, k->col))
             return false;
-        c.extent = result(k, p->last)->type.dim[p->axis];
+        c.extent = indices(k, p->last, p->axis);
         if (c.extent < 2 || c.extent > MOST_TURNS || !walk(&c, k->col_store))
             return false;
         for (int t = p->first; t <= p->last; t++)
@@ -356,8 +365,8 @@ static int64_t first_turn(const Sketch *k)
 static int64_t repeated_macs(const Sketch *k, int t, int64_t begin)
 {
     const Slide *s = &k->rows[t];
-    int64_t dim = result(k, t)->type.dim[k->row[t]], sum = 0;
-    int64_t extent = result(k, k->s->n - 1)->type.dim[k->l->axis];
+    int64_t dim = indices(k, t, k->row[t]), sum = 0;
+    int64_t extent = indices(k, k->s->n - 1, k->l->axis);
     int64_t macs = k->s->m->step[k->s->first + t].macs;
 
     for (int64_t p = begin; macs && p < extent; p += k->l->tile) {
@@ -435,7 +444,8 @@ static int64_t shared(const Sketch *k)
     int64_t extent = y->dim[k->l->axis], unit = 0, ahead;
     int last = k->s->n - 1;
 
-    if (k->s->dying < 0)
+    if (k->s->dying < 0 ||
+        k->s->m->step[k->s->first + last].accumulates[k->l->axis])
         return 0;
     x = &k->s->m->s->store[k->s->dying].root->type;
     xrow = dtype_bytes(x->dt);

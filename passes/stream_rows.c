@@ -221,7 +221,7 @@ void rows_grow(Rows *r, Node *n)
     for (;;) {
         Value *v = n->out[0];
         Node *u = only_use(v) ? v->use[0] : NULL;
-        if (!u || depth || !node_cuts(n, ~0, cut))
+        if (!u || depth || !node_cuts(n, ~0, cut) || cut[depth].axis < 0)
             return;
         graph_number(r->g);
         axis = join_axis(r, u, v, cut);

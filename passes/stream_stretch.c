@@ -115,7 +115,7 @@ static void trim(Stretch *s, Loops *l, int64_t peak)
 /* More rows per turn: fewer of them are made again. */
 static void widen(Stretch *s, const Loops *l)
 {
-    int64_t rows = last_type(s)->dim[l->axis];
+    int64_t rows = s->m->step[s->first + s->n - 1].dim[l->axis];
     Loops next = *l;
 
     while (next.macs > 0 && next.tile * 2 <= rows) {

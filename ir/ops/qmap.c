@@ -95,16 +95,39 @@ bool qmul_read(const Node *n, QProduct *p)
                        &p->r);
 }
 
+/* Sums of codes instead of codes: x, as an int32 around 0. */
+static bool sum_param(const Node *n, QParam *x)
+{
+    const Attr_qrequantize *at = ATTRS(qrequantize, n);
+
+    if (at->most < 1 || at->most > INT32_MAX || at->x_zp)
+        return node_error(n, "int32 needs `most` from 1 to 2147483647 and "
+                          "x_zp 0, not %lld and %lld", (long long)at->most,
+                          (long long)at->x_zp);
+    if (!q_param(n, "x", DT_I16, true, (double)at->x_scale, 0, x))
+        return false;
+    x->dt = DT_I32;
+    x->least = -at->most;
+    x->most = at->most;
+    return true;
+}
+
 bool qrequantize_read(const Node *n, QScale *s)
 {
     const Attr_qrequantize *at = ATTRS(qrequantize, n);
     DType dt = n->in[0]->type.dt;
+    bool sums = dt == DT_I32;
 
-    return q_param(n, "x", dt, true, (double)at->x_scale, at->x_zp, &s->x) &&
-           q_result(n, at->output_dtype, dt, true, (double)at->y_scale,
-                    at->y_zp, at->lo, at->hi, &s->y) &&
-           set_requant(n, s->x.scale / s->y.scale, q_reach(&s->x), &s->y,
-                       &s->mult, &s->r);
+    if (at->count < 1 || (!sums && (at->count > 1 || at->most)))
+        return node_error(n, "a count of %lld needs sums, which are int32",
+                          (long long)at->count);
+    return (sums ? sum_param(n, &s->x)
+                 : q_param(n, "x", dt, true, (double)at->x_scale, at->x_zp,
+                           &s->x)) &&
+           q_result(n, at->output_dtype, sums ? DT_I8 : dt, true,
+                    (double)at->y_scale, at->y_zp, at->lo, at->hi, &s->y) &&
+           set_requant(n, s->x.scale / ((double)at->count * s->y.scale),
+                       q_reach(&s->x), &s->y, &s->mult, &s->r);
 }
 
 static bool infer_two(Node *n, DType dt)

@@ -1,7 +1,8 @@
 /* qpool.c - QMaxPool, QAveragePool (windows over [N, H, W, C] codes) and
- * QReduceMean. A mean is an integer sum of x - zero, requantized with the
- * factor x_scale / (count * y_scale): windows at a border, which hold fewer
- * elements, have a multiplier of their own. */
+ * QReduceMean; QReduceSum, which a QRequantize makes a mean of. A mean is an
+ * integer sum of x - zero, requantized with the factor x_scale / (count *
+ * y_scale): windows at a border, which hold fewer elements, have a multiplier
+ * of their own. */
 #include "../hooks.h"
 #include "qproduct.h"
 #include "quant.h"
@@ -202,14 +203,13 @@ bool eval_qaveragepool(const Node *n, const Tensor *const *in,
 }
 
 /* The axes as one run [from, to) of x's; false after a message. */
-static bool mean_axes(const Node *n, int *from, int *to)
+static bool run_of_axes(const Node *n, const Ints *axes, int *from, int *to)
 {
-    const Attr_qmean *a = ATTRS(qmean, n);
     int rank = n->in[0]->type.rank, axis;
     bool taken[MAX_RANK] = { false };
 
-    for (int i = 0; i < a->axes.n; i++) {
-        if (!node_axis(n, a->axes.v[i], rank, &axis))
+    for (int i = 0; i < axes->n; i++) {
+        if (!node_axis(n, axes->v[i], rank, &axis))
             return false;
         taken[axis] = true;
     }
@@ -231,7 +231,7 @@ bool qmean_get(const Node *n, QMean *m, Arena *arena)
     int from, to;
 
     *m = (QMean){ 0 };
-    if (!mean_axes(n, &from, &to) ||
+    if (!run_of_axes(n, &a->axes, &from, &to) ||
         !q_param(n, "x", x->dt, false, (double)a->x_scale, a->x_zp, &m->x) ||
         !q_result(n, a->output_dtype, x->dt, true, (double)a->y_scale,
                   a->y_zp, a->lo, a->hi, &m->y))
@@ -278,6 +278,59 @@ bool eval_qreducemean(const Node *n, const Tensor *const *in,
                 sum += elem_get_int(x->type.dt, x->data, at) - m.x.zero;
             elem_set_int(out[0]->type.dt, out[0]->data, o * m.inner + i,
                          requant(&m.rq, 0, sum));
+        }
+    return true;
+}
+
+bool qsum_get(const Node *n, QTotal *s)
+{
+    const Attr_qsum *a = ATTRS(qsum, n);
+    const Type *x = &n->in[0]->type;
+    int from, to;
+
+    if (!run_of_axes(n, &a->axes, &from, &to) ||
+        !q_param(n, "x", x->dt, false, 1, a->x_zp, &s->x))
+        return false;
+    s->outer = type_span(x, 0, from);
+    s->n = type_span(x, from, to);
+    s->inner = type_span(x, to, x->rank);
+    if (s->n > INT32_MAX / q_reach(&s->x))
+        return node_error(n, "sums of %lld elements do not fit 32 bits",
+                          (long long)s->n);
+    s->type = *x;
+    s->type.dt = DT_I32;
+    for (int i = from; i < to; i++)
+        s->type.dim[i] = 1;
+    return true;
+}
+
+bool infer_qreducesum(Graph *g, Node *n)
+{
+    QTotal s;
+
+    (void)g;
+    if (!qsum_get(n, &s))
+        return false;
+    n->out[0]->type = s.type;
+    return true;
+}
+
+bool eval_qreducesum(const Node *n, const Tensor *const *in,
+                     Tensor *const *out, Arena *scratch, Diag *diag)
+{
+    const Tensor *x = in[0];
+    QTotal s;
+
+    (void)diag;
+    (void)scratch;
+    if (!qsum_get(n, &s))
+        return false;
+    for (int64_t o = 0; o < s.outer; o++)
+        for (int64_t i = 0; i < s.inner; i++) {
+            int64_t sum = 0, at = o * s.n * s.inner + i;
+            for (int64_t k = 0; k < s.n; k++, at += s.inner)
+                sum += elem_get_int(x->type.dt, x->data, at) - s.x.zero;
+            elem_set_int(DT_I32, out[0]->data, o * s.inner + i, sum);
         }
     return true;
 }

@@ -67,6 +67,14 @@ typedef struct QMean {
 } QMean;
 bool qmean_get(const Node *n, QMean *m, Arena *arena);
 
+/* The same, summed up: int32, all axes kept. */
+typedef struct QTotal {
+    int64_t outer, n, inner;
+    QParam x;
+    Type type;                  /* of the result */
+} QTotal;
+bool qsum_get(const Node *n, QTotal *s);
+
 /* sum of |w| and of w over elements [from, from + n) of an integer constant */
 void weight_sums(const Value *w, int64_t from, int64_t n, int64_t *magnitude,
                  int64_t *sum);

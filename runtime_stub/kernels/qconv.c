@@ -411,6 +411,18 @@ KERNEL void mcu_qmax_T(const int32_t *g, const T *const *row, T *out, T *y)
     }
 }
 
+/* x [n][inner] to y [inner], the sum of x - zero over n */
+KERNEL void mcu_qsum_T(const T *x, int n, int inner, int zero, int32_t *y)
+{
+    int i, j;
+
+    for (j = 0; j < inner; j++)
+        y[j] = -n * zero;
+    for (i = 0; i < n; i++, x += inner)
+        for (j = 0; j < inner; j++)
+            y[j] += x[j];
+}
+
 /* x [n][inner] to y [inner], the mean over n. g: n, inner, zero point of x,
  * then q. out: as above. Stack: 192 bytes */
 KERNEL void mcu_qmean_T_I(const int32_t *g, const T *x, const int32_t *mult,

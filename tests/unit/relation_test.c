@@ -76,6 +76,8 @@ static const Row rows[] = {
     { "g (int8[2,3,4,2] x) => (y) { y = mcufc.QReduceMean <axes = [1,2], "
       "keepdims = 0, x_scale = 1, y_scale = 0.0625, output_dtype = 5> (x) }",
       2, false },
+    { "g (int8[2,3,4,2] x) => (y) { y = mcufc.QReduceSum <axes = [1,2]> (x) }",
+      2, false },
     { "g (" X ") => (y) { y = LogSoftmax <axis = 1> (x) }", 2, false },
     { "g (" X ") => (y) { y = LpNormalization <axis = -2> (x) }", 2,
       false },
