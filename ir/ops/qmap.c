@@ -95,7 +95,8 @@ bool qmul_read(const Node *n, QProduct *p)
                        &p->r);
 }
 
-/* Sums of codes instead of codes: x, as an int32 around 0. */
+/* Sums of codes instead of codes: x, as an int32 around 0. Their mean has the
+ * bits of QReduceMean. */
 static bool sum_param(const Node *n, QParam *x)
 {
     const Attr_qrequantize *at = ATTRS(qrequantize, n);
@@ -117,17 +118,25 @@ bool qrequantize_read(const Node *n, QScale *s)
     const Attr_qrequantize *at = ATTRS(qrequantize, n);
     DType dt = n->in[0]->type.dt;
     bool sums = dt == DT_I32;
+    double factor;
 
     if (at->count < 1 || (!sums && (at->count > 1 || at->most)))
         return node_error(n, "a count of %lld needs sums, which are int32",
                           (long long)at->count);
-    return (sums ? sum_param(n, &s->x)
-                 : q_param(n, "x", dt, true, (double)at->x_scale, at->x_zp,
-                           &s->x)) &&
-           q_result(n, at->output_dtype, sums ? DT_I8 : dt, true,
-                    (double)at->y_scale, at->y_zp, at->lo, at->hi, &s->y) &&
-           set_requant(n, s->x.scale / ((double)at->count * s->y.scale),
-                       q_reach(&s->x), &s->y, &s->mult, &s->r);
+    if (!(sums ? sum_param(n, &s->x)
+               : q_param(n, "x", dt, true, (double)at->x_scale, at->x_zp,
+                         &s->x)) ||
+        !q_result(n, at->output_dtype, sums ? DT_I8 : dt, true,
+                  (double)at->y_scale, at->y_zp, at->lo, at->hi, &s->y))
+        return false;
+    factor = sums ? requant_factor(s->x.scale, 1,
+                                   (double)at->count * s->y.scale)
+                  : s->x.scale / s->y.scale;
+    if (!set_requant(n, factor, q_reach(&s->x), &s->y, &s->mult, &s->r))
+        return false;
+    if (sums)
+        s->mult = requant_choose(factor, s->r.shift, &s->y);
+    return true;
 }
 
 static bool infer_two(Node *n, DType dt)
