@@ -54,6 +54,12 @@ static Loop *find_loops(const Graph *g, Arena *arena, int *count)
     return loop;
 }
 
+/* Does loop r accumulate n's result? */
+static bool accumulates(const Node *n, const Region *r)
+{
+    return region_within(n->region, r) && loop_accumulates(n, r->depth);
+}
+
 static void json_loop(Buf *b, const Graph *g, const Loop *l)
 {
     const char *comma = "";
@@ -77,6 +83,14 @@ static void json_loop(Buf *b, const Graph *g, const Loop *l)
             buf_quote(b, n->name);
             comma = ", ";
         }
+    buf_puts(b, "], \"accumulates\": [");
+    comma = "";
+    for EACH_NODE(n, g)
+        if (accumulates(n, l->r)) {
+            buf_puts(b, comma);
+            buf_quote(b, n->out[0]->name);
+            comma = ", ";
+        }
     buf_puts(b, "]}");
 }
 
@@ -95,18 +109,22 @@ void json_regions(Buf *b, const Graph *g)
 
 void text_regions(Buf *b, const Graph *g)
 {
-    int n;
-    const Loop *loop = find_loops(g, b->arena, &n);
+    int count;
+    const Loop *loop = find_loops(g, b->arena, &count);
 
-    if (n)
+    if (count)
         buf_puts(b, "\n loop  steps            extent     tile  bytes not "
                  "stored   MACs added  flash B again\n");
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < count; i++) {
         const Region *r = loop[i].r;
         buf_printf(b, "%5d  %5d to %-5d %9lld %8lld %17lld %12lld %14lld"
-                   "  %*s%s\n", i, r->first, r->last, (long long)r->extent,
+                   "  %*s%s", i, r->first, r->last, (long long)r->extent,
                    (long long)r->tile, (long long)loop[i].saved,
                    (long long)loop[i].added, (long long)loop[i].reads,
                    2 * r->depth, "", r->name);
+        for EACH_NODE(n, g)
+            if (accumulates(n, r))
+                buf_printf(b, ", accumulates %s", n->out[0]->name);
+        buf_putc(b, '\n');
     }
 }
