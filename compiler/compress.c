@@ -19,14 +19,17 @@ static bool bad_spec(Compile *c)
                       "'%s'", c->opt->low_rank);
 }
 
-/* `name rank` lines, a rank at the end since names may have blanks; # is a
- * comment. */
+/* `name rank` lines, a rank at the end since names may have blanks; # begins
+ * a comment, behind a rank too. */
 static bool read_line(Compile *c, LowRankOptions *o, int *cap, char *s,
                       int line)
 {
-    char *end = s + strlen(s), *digits, *stop;
+    char *hash = strstr(s, " #"), *end, *digits, *stop;
     LayerRank e = { .line = line };
 
+    if (hash)
+        *hash = 0;
+    end = s + strlen(s);
     while (end > s && isspace((unsigned char)end[-1]))
         *--end = 0;
     while (isspace((unsigned char)*s))
@@ -75,6 +78,8 @@ static bool parse_low_rank(Compile *c, LowRankOptions *o)
     const char *s = c->opt->low_rank;
     char *end;
 
+    if (!*s)
+        return bad_spec(c);
     if (!strcmp(s, "auto")) {
         o->mode = LOW_RANK_AUTO;
     } else if (!strncmp(s, "energy=", 7)) {

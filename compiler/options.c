@@ -123,11 +123,14 @@ static void remember(Options *o, const Row *r, const char *arg, Arena *arena)
     add_string(&o->shape, word, arena);
 }
 
-static bool is_folder(const char *path)
+/* What --verify can compare with, and is no model. */
+static bool is_expected(const char *path)
 {
+    const char *dot = path ? strrchr(path, '.') : NULL;
     struct stat st;
 
-    return path && !stat(path, &st) && S_ISDIR(st.st_mode);
+    return path && ((dot && !strcmp(dot, ".npz")) ||
+                    (!stat(path, &st) && S_ISDIR(st.st_mode)));
 }
 
 /* argv[i] is an option; returns how many words it took, 0 after a message */
@@ -149,9 +152,12 @@ static int parse_one(Options *o, char **argv, int i, Arena *arena, Diag *d)
     }
     if (r->kind == MAYBE && !arg) {
         arg = "";
-        if (!strcmp(r->flag, "--verify") && is_folder(argv[i + 1])) {
+        if (!strcmp(r->flag, "--verify") && is_expected(argv[i + 1])) {
             arg = argv[i + 1];
             used = 2;
+        } else if (argv[i + 1] && argv[i + 1][0] != '-') {
+            o->flag = r->flag;
+            o->behind = argv[i + 1];
         }
     } else if (r->kind != FLAG && !arg) {
         arg = argv[i + 1];
@@ -266,7 +272,11 @@ static bool check_models(const Options *o, Diag *d)
     if (o->more.n && !o->share_arena) {
         diag_error(d, "one model at a time: '%s' and '%s'", o->model,
                    o->more.v[0]);
-        diag_hint(d, "--share-arena compiles several into one file");
+        if (o->flag)
+            diag_hint(d, "an argument of %s takes '=': %s=%s", o->flag,
+                      o->flag, o->behind);
+        else
+            diag_hint(d, "--share-arena compiles several into one file");
         return false;
     }
     if (o->share_arena && !o->more.n)

@@ -18,6 +18,8 @@ typedef Strings opt_LIST;
 typedef struct Options {
     const char *model;
     Strings more;               /* further models: --share-arena */
+    const char *flag, *behind;  /* an option whose argument may be left out,
+                                   and the word behind it; or NULL */
     Strings shape;              /* options that the graph and its plan depend
                                    on, each as one word: --dim=N=1 */
 #define OPTION(flag, kind, field, arg, help) opt_##kind field;

@@ -111,10 +111,14 @@ static bool check_array(Compile *c, const char *path, const NpyArray *a,
         return diag_error(c->diag, "%s: array '%s': %s", path, a->name,
                           a->problem);
     if (dt == DT_NONE || (dtype_is_float(dt) != dtype_is_float(v->type.dt) &&
-                          !on_grid(v, dt)))
-        return diag_error(c->diag, "%s: array '%s' is %s, '%s' is %s", path,
-                          a->name, dt ? dtype_name(dt) : "of another kind",
-                          v->name, dtype_name(v->type.dt));
+                          !on_grid(v, dt))) {
+        diag_error(c->diag, "%s: array '%s' is %s, '%s' is %s", path, a->name,
+                   dt ? dtype_name(dt) : "of another kind", v->name,
+                   dtype_name(v->type.dt));
+        if (dt == DT_U8 && v->is_input && v->type.dt == DT_F32)
+            diag_hint(c->diag, "--input-norm MEAN,STD makes the input uint8");
+        return false;
+    }
     *count = count_samples(a, &v->type);
     if (*count >= 0)
         return true;
@@ -183,6 +187,15 @@ bool samples_load(Compile *c, Graph *g, const char *path, Samples *out)
     return true;
 }
 
+static bool no_sample(Compile *c, const char *path, const Value *v)
+{
+    diag_error(c->diag, "%s: there is no array s0_in__%s", path, v->name);
+    diag_hint(c->diag, "what --verify compares with are arrays s0_in__INPUT,"
+              " s0_out__OUTPUT, s1_in__... in .npz files, or folders "
+              "test_data_set_N as ONNX has them");
+    return false;
+}
+
 static bool load_golden(Compile *c, Graph *g, const char *path, Samples *out)
 {
     NpyFile f;
@@ -195,8 +208,7 @@ static bool load_golden(Compile *c, Graph *g, const char *path, Samples *out)
         const char *fmt = "s%d_in__%s";
         if (g->nin && !npz_find(&f, arena_printf(c->scratch, fmt, k,
                                                  g->in[0]->name)))
-            return k > 0 || diag_error(c->diag, "%s: there is no array "
-                                       "s0_in__%s", path, g->in[0]->name);
+            return k > 0 || no_sample(c, path, g->in[0]);
         s = add_sample(c, g, out, path);
         s->want = NEW_ARRAY(c->arena, Tensor, g->nout);
         for (int i = 0; i < g->nin + g->nout; i++) {

@@ -303,9 +303,10 @@ static bool board_and_host(Verify *v)
     if (!board_run(c, v->dir, v->cg))
         return false;
     board = file_bytes(c, path, &nboard);
-    printf("%s: %s as on the host\n", c->opt->target,
+    printf("%s: %s\n", c->opt->target,
            host && board && nhost == nboard && !memcmp(host, board, nhost)
-               ? "the same output bytes" : "other output bytes");
+               ? "the same output bytes as on the host"
+               : "not the host's output bytes: floats, rounded otherwise");
     return true;
 }
 

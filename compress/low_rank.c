@@ -45,10 +45,14 @@ double unit_tail(const Unit *u, int64_t rank)
     return all > 0 ? tail / all : 0;
 }
 
+/* In the order of the pipeline: a product that takes the half of a GELU in
+ * would keep it from being recognised. */
 static bool prepare(Graph *g)
 {
-    static PassFn *const list[] = { pass_dce, pass_fold, pass_canon,
-                                    pass_fuse_matmul, pass_fold_products };
+    static PassFn *const list[] = {
+        pass_dce, pass_fold, pass_cse, pass_canon, pass_fuse_norm,
+        pass_fuse_gelu, pass_fuse_matmul, pass_fold_products
+    };
     static const PassOptions none = { .bisect = -1 };
     bool changed;
 
@@ -221,6 +225,9 @@ static bool choose_rank(Graph *g, Units *all, int64_t rank)
                                : "the rank costs more than dense";
         used += u->rank > 0;
     }
+    if (!largest)
+        return diag_error(g->diag, "--low-rank rank=%lld: the model has no "
+                          "matrix of floats to split", (long long)rank);
     if (!fits)
         return diag_error(g->diag, "--low-rank rank=%lld: the largest rank of "
                           "any matrix here is %lld", (long long)rank,
@@ -257,6 +264,15 @@ static bool set_listed(Graph *g, Unit *u, const LowRankOptions *opt,
     return true;
 }
 
+static bool unknown_layer(Graph *g, const LowRankOptions *opt,
+                          const LayerRank *e)
+{
+    line_error(g, opt, e, "the model has no such layer to split");
+    diag_hint(g->diag, "the report lists the layers by name: --low-rank auto "
+              "--report");
+    return false;
+}
+
 static bool choose_list(Graph *g, Units *all, const LowRankOptions *opt)
 {
     for (int i = 0; i < all->n; i++) {
@@ -272,8 +288,7 @@ static bool choose_list(Graph *g, Units *all, const LowRankOptions *opt)
     }
     for (int k = 0; k < opt->nlist; k++)
         if (!opt->list[k].used)
-            return line_error(g, opt, &opt->list[k],
-                              "the model has no such layer to split");
+            return unknown_layer(g, opt, &opt->list[k]);
     return true;
 }
 
@@ -345,11 +360,33 @@ static bool split(Graph *g, Units *all, const LowRankOptions *opt,
     return units_apply(g, all) && pass_dce(g, &none, &changed);
 }
 
+static bool has_codes(const Node *n)
+{
+    return n->op == OP_QLinearConv || n->op == OP_QLinearMatMul ||
+           n->op == OP_ConvInteger || n->op == OP_MatMulInteger ||
+           (n->op == OP_DequantizeLinear && value_is_const(n->in[0]) &&
+            type_elems(&n->in[0]->type) > 1);
+}
+
+/* Factors of codes would be floats: larger, and slower than what they are. */
+static bool refuse_codes(const Graph *g)
+{
+    for EACH_NODE(n, g)
+        if (has_codes(n)) {
+            node_error(n, "--low-rank splits matrices of floats, this model "
+                       "is quantized");
+            diag_hint(g->diag, "split the float model and quantize it at "
+                      "once: --low-rank SPEC --quantize int8 --calib FILE");
+            return false;
+        }
+    return true;
+}
+
 bool low_rank_split(Graph *g, const LowRankOptions *opt,
                     LowRankReport *report)
 {
     Units all = { .arena = arena_child(g->arena) };
-    bool ok = prepare(g) && split(g, &all, opt, report);
+    bool ok = refuse_codes(g) && prepare(g) && split(g, &all, opt, report);
 
     arena_free(all.arena);
     if (ok)

@@ -327,6 +327,8 @@ int64_t plan_excess(Graph *g, const PassOptions *opt)
     for (int i = 0; i < p->npool; i++)
         if (p->pool[i].limit >= 0 && p->pool[i].bytes > p->pool[i].limit)
             excess += p->pool[i].bytes - p->pool[i].limit;
+    if (opt->budget && p->arena_bytes - opt->budget > excess)
+        excess = p->arena_bytes - opt->budget;
     forget_plan(g);
     return excess;
 }

@@ -69,7 +69,7 @@ int64_t state_bytes(const Graph *g, const PassOptions *opt);
 /* plan.c: bytes of the arena that the present order would get. (Nor
  * this nor those that follow leave a plan behind.) */
 int64_t plan_arena(Graph *g, const PassOptions *opt);
-/* plan.c: bytes that do not fit --pool. */
+/* plan.c: bytes that do not fit --pool, or --arena. */
 int64_t plan_excess(Graph *g, const PassOptions *opt);
 /* plan.c: most bytes live in one step, less what overlaps may save there, and
  * which step that is (-1: before the first). */

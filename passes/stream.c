@@ -273,7 +273,7 @@ static bool stream(Graph *g, const PassOptions *opt, int64_t excess, bool fit,
     if (excess && !one.max_macs)
         one.max_macs = SLIDING;
     whole = plan_arena(g, &one);
-    s.goal = opt->optimize == OPTIMIZE_RAM ? 0 : opt->budget;
+    s.goal = opt->optimize == OPTIMIZE_RAM || opt->npool ? 0 : opt->budget;
     s.work = graph_work(g);
     if (whole <= s.goal)
         return true;

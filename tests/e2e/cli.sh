@@ -66,6 +66,20 @@ check "input-norm" 0 '' "$mcufc" -q $model -o "$out/n.c" --input-norm 0,255
 truth "input is uint8" grep -q 'uint8_t \*n_input_image' "$out/n.c"
 check "verify" 0 ' 0 differ' "$mcufc" $model \
     --verify=examples/vit-mnist/expected.npz
+check "verify, a file behind it" 0 ' 0 differ' "$mcufc" $model \
+    --verify examples/vit-mnist/expected.npz
+check "verify, other arrays" 1 'hint: .* s0_in__INPUT' "$mcufc" $model \
+    --verify=examples/vit-mnist/calib.npz
+check "an argument without =" 2 'takes .=.: --report=plan.html' \
+    "$mcufc" $model --report plan.html
+check "an argument without =, in front" 2 'takes .=.: --stream-input=image' \
+    "$mcufc" --stream-input image $model
+check "bytes for floats" 1 'hint: --input-norm' "$mcufc" -q \
+    examples/matvit/matvit.onnx --run examples/matvit/calib.npz
+for spec in auto rank=2; do
+    check "no floats to split, $spec" 1 'this model is quantized' "$mcufc" \
+        -q examples/text/int8-mlp.mcu --low-rank $spec
+done
 check "verify, norm" 0 ' 0 differ' "$mcufc" $model --verify \
     --input-norm 0,255
 check "verify, batch 2" 0 ' 0 differ' "$mcufc" $model --verify --dim batch=2

@@ -105,6 +105,10 @@ check "loops where whole tensors do not fit" 0 'rows$' "$mcufc" -q $vit \
 check "no loops where they do" 1 '' grep '^ loop' "$out/whole"
 check "arena over pools" 4 'more than --arena 1024' "$mcufc" -q $vit \
     --pool a=16K --pool b=64K --arena 1K
+check "loops for the sum of the pools" 0 'rows$' "$mcufc" -q $vit \
+    --pool a=64K --arena 40K --report
+check "loops for a pool, whatever the sum" 0 'rows$' "$mcufc" -q $vit \
+    --pool a=30K --arena 100K --report
 check "no size" 2 'NAME=SIZE' "$mcufc" -q $vit --pool a
 check "bad size" 2 'NAME=SIZE' "$mcufc" -q $vit --pool a=x
 check "no name in C" 2 'cannot be a name' "$mcufc" -q $vit --pool int=1K
