@@ -71,6 +71,8 @@ typedef struct Loops {
     Span span[MAX_SPANS];
     int64_t peak, macs;         /* bytes live; products made again: about */
     int64_t held;               /* bytes that the loop over rows holds */
+    bool pixels;                /* its turns are columns of images: what they
+                                   touch are pixels, not rows */
 } Loops;
 
 /* False: they cannot be, and there are none. */
@@ -94,6 +96,7 @@ typedef struct StepModel {
     bool tiles[MAX_RANK];       /* along these axes of the first result */
     bool accumulates[MAX_RANK];        /* they are summed up */
     int64_t dim[MAX_RANK];      /* axis_indices */
+    bool pixels[MAX_RANK];      /* a turn along it is pixels of many rows */
 } StepModel;
 
 typedef struct Model {

@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "../ir/ops/window.h"
 #include "../ir/relation.h"
 #include "storage.h"
 
@@ -33,6 +34,16 @@ static bool may_enter(const Node *n)
            !node_is_commit(n) && dtype_bits(n->out[0]->type.dt) >= 8;
 }
 
+/* Does n's window go along an axis that lies inside another one of it? */
+static bool is_inner(const Node *n, int axis)
+{
+    int first;
+    Window w;
+
+    return axis_slides(n, axis) && node_window(n, &w, &first) &&
+           type_span(&n->out[0]->type, first, axis) > 1;
+}
+
 static void model_step(const Model *m, Node *n)
 {
     StepModel *s = &m->step[n->index];
@@ -46,6 +57,7 @@ static void model_step(const Model *m, Node *n)
         s->tiles[axis] = axis_tiles(n, axis);
         s->accumulates[axis] = axis_accumulates(n, axis);
         s->dim[axis] = axis_indices(n, axis);
+        s->pixels[axis] = is_inner(n, axis);
     }
     s->arc = NEW_ARRAY(m->g->scratch, Arc, n->nin + 1);
     for (int k = 0; k < n->nin; k++) {
@@ -483,6 +495,14 @@ static int64_t shared(const Sketch *k)
     return ybytes + k->s->dying_bytes - rounded(most);
 }
 
+static bool takes_pixels(const Sketch *k)
+{
+    for (int t = 0; t < k->s->n; t++)
+        if (k->s->m->step[k->s->first + t].pixels[k->row[t]])
+            return true;
+    return false;
+}
+
 bool stretch_measure(const Stretch *s, Loops *l)
 {
     Sketch k = { .s = s, .l = l };
@@ -492,6 +512,7 @@ bool stretch_measure(const Stretch *s, Loops *l)
     if (!walk_all(&k))
         return false;
     begin = first_turn(&k);
+    l->pixels = takes_pixels(&k);
     l->macs = l->held = 0;
     memset(k.live, 0, sizeof k.live);
     for (int t = 0; t < s->n; t++) {

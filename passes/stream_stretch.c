@@ -24,9 +24,16 @@ static bool dominated(const Stretch *s, const Loops *l)
     return false;
 }
 
+/* A loop over columns calls kernels pixel by pixel, which takes several times
+ * as long: it must have been asked for. */
+static bool rows_only(const PassOptions *opt)
+{
+    return opt->optimize != OPTIMIZE_RAM && !opt->budget && !opt->max_macs;
+}
+
 static bool measure(Stretch *s, Loops *l)
 {
-    if (!stretch_measure(s, l))
+    if (!stretch_measure(s, l) || (l->pixels && rows_only(s->m->opt)))
         return false;
     if (!dominated(s, l))
         PUSH(s->m->g->scratch, s->found, s->nfound, s->capfound, *l);
@@ -134,13 +141,6 @@ static const Loops *least_work(const Stretch *s, int64_t peak)
             (!best || s->found[i].macs < best->macs))
             best = &s->found[i];
     return best;
-}
-
-/* A loop over columns calls kernels pixel by pixel, which takes several times
- * as long: it must have been asked for. */
-static bool rows_only(const PassOptions *opt)
-{
-    return opt->optimize != OPTIMIZE_RAM && !opt->budget && !opt->max_macs;
 }
 
 /* Line buffers alone, along the axis with which they are smallest. */
