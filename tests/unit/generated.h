@@ -16,8 +16,11 @@
 #ifndef GENERATED_SKIP          /* leave passes out, */
 #define GENERATED_SKIP NULL
 #endif
-#ifndef GENERATED_PLANNED       /* and change the planned graph g */
+#ifndef GENERATED_PLANNED       /* change the planned graph g, */
 #define GENERATED_PLANNED(g)
+#endif
+#ifndef GENERATED_NOTE          /* and say what is built where it fails */
+#define GENERATED_NOTE "test"
 #endif
 #define GENERATED_STRICT "-std=c99 -O1 -Wall -Wextra -Wpedantic "            \
     "-Wconversion -Wsign-conversion -Wshadow -Wmissing-prototypes "         \
@@ -66,8 +69,8 @@ static inline void generated_build(Graph *g, const Codegen *cg)
     test_file("main.c", b.s, b.n);
     snprintf(command, sizeof command, "cd '%s' && %s %s main.c -o prog -lm",
              test_folder(), cc, GENERATED_FLAGS);
-    ck_assert_msg(system(command) == 0, "the C does not compile: %s",
-                  command);
+    ck_assert_msg(system(command) == 0, "%s: the C does not compile: %s",
+                  GENERATED_NOTE, command);
 }
 
 static inline void generated_files(Graph *g, const Tensor *in, Tensor *out)
@@ -80,7 +83,8 @@ static inline void generated_files(Graph *g, const Tensor *in, Tensor *out)
     ck_assert_int_eq(fclose(f), 0);
     snprintf(command, sizeof command, "cd '%s' && ./prog in out",
              test_folder());
-    ck_assert_msg(system(command) == 0, "the generated code fails");
+    ck_assert_msg(system(command) == 0, "%s: the generated code fails: %s",
+                  GENERATED_NOTE, GENERATED_FLAGS);
     f = fopen(test_path("out"), "rb");
     ck_assert_ptr_nonnull(f);
     for (int i = 0; i < g->nout; i++) {

@@ -3,7 +3,8 @@
  * its makers and the table `kinds`, then includes layers_run.h.
  *
  * MCUFC_LAYERS=N runs N layers of each kind instead of 40, MCUFC_KIND=N only
- * kind N of the table.
+ * kind N of the table, MCUFC_PART=N only its graph N: messages name them.
+ * A sweep also says what occurred in it (layers_tally.h).
  */
 #ifndef MCUFC_TEST_LAYERS_H
 #define MCUFC_TEST_LAYERS_H
@@ -11,13 +12,15 @@
 #include "../../ir/ir.h"
 
 static const char *build_flags, *skipped_passes;
+static char what_is_built[400];
 static void walk_backwards(Graph *g);
 #define GENERATED_FLAGS build_flags
 #define GENERATED_SKIP skipped_passes
 #define GENERATED_PLANNED(g) walk_backwards(g)
+#define GENERATED_NOTE what_is_built
 #include "generated.h"
 
-enum { LAYERS = 40, PER_GRAPH = 500, PER_PLANNED = 100, MOST_INPUTS = 6 };
+enum { LAYERS = 40, PER_GRAPH = 500, MOST_INPUTS = 9 };
 
 typedef struct Random {
     Graph *g;
@@ -46,6 +49,11 @@ static inline DType code(Random *r)
     return one_in(r, 2) ? DT_I8 : DT_U8;
 }
 
+static inline DType any_code(Random *r)
+{
+    return one_in(r, 4) ? one_in(r, 3) ? DT_U16 : DT_I16 : code(r);
+}
+
 static inline int least(DType dt)
 {
     return dt == DT_I8 ? -128 : dt == DT_I4 ? -8 : dt == DT_I16 ? -32768 : 0;
@@ -54,7 +62,7 @@ static inline int least(DType dt)
 static inline int most(DType dt)
 {
     return dt == DT_I8 ? 127 : dt == DT_U8 ? 255 : dt == DT_I4 ? 7
-           : dt == DT_U16 ? 65535 : 32767;
+           : dt == DT_U16 ? 65535 : dt == DT_U4 ? 15 : 32767;
 }
 
 /* All over the range, at its ends only, near one number, or all alike. */
@@ -93,6 +101,12 @@ static inline double scale(Random *r, int lo, int hi)
     return ldexp(1 + below(r, 1000) * 1e-3, between(r, lo, hi));
 }
 
+/* a scale of codes, now and then hardly a float's */
+static inline float code_scale(Random *r, int lo, int hi)
+{
+    return (float)(one_in(r, 8) ? scale(r, -120, 100) : scale(r, lo, hi));
+}
+
 static inline int64_t zero_point(Random *r, DType dt)
 {
     int way = below(r, 4);
@@ -107,8 +121,8 @@ static inline int64_t zero_point(Random *r, DType dt)
 static inline DType result(Random *r, double unit, int bits, float *y_scale,
                            int64_t *zp, int64_t *lo, int64_t *hi)
 {
-    DType dt = one_in(r, 8) ? DT_I16 : code(r);
-    int range = dt == DT_I16 ? 15 : 7, off = between(r, -3, 3);
+    DType dt = one_in(r, 2) ? any_code(r) : code(r);
+    int range = dtype_bits(dt) - 1, off = between(r, -3, 3);
 
     if (one_in(r, 10))
         off = between(r, -20, 20);
@@ -155,6 +169,38 @@ static inline Value *floats(Random *r, int64_t n, int lo, int hi)
         x[i] = (float)(one_in(r, 20) ? 0 : one_in(r, 2)
                        ? scale(r, lo, hi) : -scale(r, lo, hi));
     return graph_const(r->g, "f", type_vector(DT_F32, n), x);
+}
+
+/* One axis of a window: sizes that fit, with padding inside the window. */
+typedef struct Axis {
+    int64_t in, kernel, stride, dilation, pad, pad_end;
+} Axis;
+
+static inline Axis axis(Random *r, int kernel)
+{
+    Axis a = { 0, kernel, between(r, 1, 3), 1, 0, 0 };
+    int64_t extent;
+
+    if (one_in(r, 4))
+        a.dilation = between(r, 2, 3);
+    extent = (kernel - 1) * a.dilation + 1;
+    if (one_in(r, 2)) {
+        a.pad = below(r, (int)extent);
+        a.pad_end = below(r, (int)extent);
+    }
+    a.in = extent - a.pad - a.pad_end;
+    a.in = (a.in < 1 ? 1 : a.in) + below(r, 8);
+    return a;
+}
+
+static inline void set_window(Random *r, const Axis *a, Ints *kernel,
+                              Ints *strides, Ints *dilations, Ints *pads)
+{
+    *kernel = list(r, 2, (int64_t[]){ a[0].kernel, a[1].kernel });
+    *strides = list(r, 2, (int64_t[]){ a[0].stride, a[1].stride });
+    *dilations = list(r, 2, (int64_t[]){ a[0].dilation, a[1].dilation });
+    *pads = list(r, 4, (int64_t[]){ a[0].pad, a[1].pad, a[0].pad_end,
+                                    a[1].pad_end });
 }
 
 /* A layer that is not yet in the graph, its inputs already are. */

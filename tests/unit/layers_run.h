@@ -1,6 +1,8 @@
 /* layers_run.h - the second half of layers.h: builds and compares. Needs
  * `static const Kind kinds[]`.
  */
+#include "layers_tally.h"
+
 enum { NKIND = sizeof kinds / sizeof kinds[0] };
 
 /* A layer, or none where inference refuses it (sums that do not fit). */
@@ -62,7 +64,23 @@ static int random_graph(Fixture *f, Random *r, uint64_t seed, Maker *make,
     return made;
 }
 
-static void compare(uint64_t seed, int kind, int layers)
+/* Says which layers differ; how many. */
+static int differences(const Graph *g, const Tensor *want, const Tensor *got)
+{
+    int count = 0;
+
+    for (int i = 0; i < g->nout; i++) {
+        Buf b;
+        if (generated_agrees(&want[i], &got[i], 0) || count++ >= 5)
+            continue;
+        buf_init(&b, g->arena);
+        node_print(&b, g->out[i]->def);
+        fprintf(stderr, "%s: result %d differs: %s\n", what_is_built, i, b.s);
+    }
+    return count;
+}
+
+static void compare(uint64_t seed, int kind, int layers, Tally *t)
 {
     static Random ref, gen;
     Tensor *want, *got;
@@ -78,44 +96,87 @@ static void compare(uint64_t seed, int kind, int layers)
     walk_state = seed;
     ck_assert(graph_eval(ref.g, ref.in, want, f.arena, NULL, NULL));
     generated_run(&f, gen.g, gen.in, got);
-    for (int i = 0; i < ref.g->nout; i++) {
-        Buf b;
-        buf_init(&b, f.arena);
-        node_print(&b, ref.g->out[i]->def);
-        ck_assert_msg(generated_agrees(&want[i], &got[i], 0),
-                      "seed %llu, %s, layer %d differs: %s",
-                      (unsigned long long)seed, kinds[kind].name, i, b.s);
-    }
+    made = differences(ref.g, want, got);
+    ck_assert_msg(!made, "%s: %d results differ (%s)", what_is_built, made,
+                  build_flags);
+    tally_graph(t, ref.g, want);
     fixture_close(&f);
 }
 
 /* What takes its time with many layers that do not depend on each other. */
 #define PLANNING "schedule,overlap,stream,lean"
 
-/* Every kind, its layers in graphs that are built in four ways: every eighth
- * a small one with all passes, the others large, their buffers not over each
- * other. */
+#ifdef LAYERS_SKIP              /* a pass that would replace the layers */
+#define SKIP_PLANNED LAYERS_SKIP
+#define SKIP_LARGE LAYERS_SKIP "," PLANNING
+#else
+#define SKIP_PLANNED NULL
+#define SKIP_LARGE PLANNING
+#endif
+
+/* How a graph of so many layers is built; with all passes, or large and its
+ * buffers not over each other. Most of a sweep is the C compiler's time:
+ * least at -O0, where sanitizers see every operation as it is written, and
+ * all of undefined behaviour costs twice that of integers. Kernels have a body
+ * in plain C and others for SSE2, AVX2, AVX-512 and VNNI: all are built.
+ */
+typedef struct Build {
+    const char *flags;
+    int layers;
+    bool planned;
+} Build;
+
+#define TRAPS "-std=c99 -O0 -fsanitize=address,signed-integer-overflow,"  \
+    "shift,bounds -fsanitize-undefined-trap-on-error "
+#define PLAIN "-U__SSE2__ "
+#define NATIVE "-march=native "
+#if defined(__x86_64__)
+#define AVX2 "-march=native -mno-avx512f "
+#define NO_VNNI "-march=native -mno-avx512vnni "
+#else
+#define AVX2 NATIVE
+#define NO_VNNI NATIVE
+#endif
+#define LARGE(flags) { TRAPS flags, PER_GRAPH, false }
+
+static const Build builds[] = {
+    { GENERATED_STRICT, 100, true }, LARGE(PLAIN), LARGE(NATIVE),
+    { "-std=c99 -O3 " NATIVE, 100, true }, LARGE(AVX2), LARGE(PLAIN),
+    { "-std=c99 -O2 -fno-strict-aliasing", 100, true }, LARGE(""),
+    LARGE(NATIVE),
+    { GENERATED_STRICT " " NATIVE, 100, true }, LARGE(PLAIN), LARGE(AVX2),
+    { "-std=c99 -O3 " PLAIN, 100, true }, LARGE(NATIVE), LARGE(NO_VNNI),
+    { GENERATED_STRICT " " PLAIN, 100, true }, LARGE(PLAIN), LARGE(""),
+    { "-std=c99 -O3 " AVX2, 100, true }, LARGE(NATIVE), LARGE(AVX2),
+    { "-std=c99 -O3 -fno-inline", PER_GRAPH, false },
+};
+
+/* Every kind, its layers in graphs that are built in turn in all ways. */
 START_TEST(generated_layers_are_equal)
 {
-    static const char *const flags[] = {
-        GENERATED_STRICT, GENERATED_STRICT " -march=native",
-        "-std=c99 -O3 -march=native", "-std=c99 -O2 -fno-strict-aliasing",
-    };
     const char *more = getenv("MCUFC_LAYERS"), *only = getenv("MCUFC_KIND");
-    int layers = more ? atoi(more) : LAYERS;
+    const char *part = getenv("MCUFC_PART");
+    int layers = more ? atoi(more) : LAYERS, count = sizeof builds / sizeof *builds;
     int left = only && atoi(only) != _i ? 0 : layers;
+    Tally t = { 0 };
 
     for (int i = 0; left > 0; i++) {
-        bool planned = i % 8 == 0;
-        int most = planned ? PER_PLANNED : PER_GRAPH;
-        int n = left < most ? left : most;
+        const Build *b = &builds[(i + 3 * (_i % 7)) % count];
+        int n = left < b->layers ? left : b->layers;
 
-        skipped_passes = planned ? NULL : PLANNING;
-        build_flags = flags[(i + i / 8 + _i) % 4];
-        compare((uint64_t)(1 + i + 1000 * _i), _i, n);
         left -= n;
+        if (part && atoi(part) != i)
+            continue;
+        skipped_passes = b->planned ? SKIP_PLANNED : SKIP_LARGE;
+        build_flags = b->flags;
+        snprintf(what_is_built, sizeof what_is_built, "%s, MCUFC_KIND=%d "
+                 "MCUFC_PART=%d MCUFC_LAYERS=%d, %s", kinds[_i].name, _i, i,
+                 layers, b->flags);
+        compare((uint64_t)(1 + i + 1000 * _i), _i, n, &t);
     }
-    if (more && (!only || atoi(only) == _i))
-        fprintf(stderr, "%s: %d layers are equal\n", kinds[_i].name, layers);
+    if (more && t.layers)
+        tally_show(&t, kinds[_i].name);
+    if (t.layers >= 1000)
+        tally_check(&t, kinds[_i].name);
 }
 END_TEST

@@ -5,11 +5,6 @@
  */
 #include "layers.h"
 
-static DType any_code(Random *r)
-{
-    return one_in(r, 4) ? one_in(r, 3) ? DT_U16 : DT_I16 : code(r);
-}
-
 /* Mostly middling zero points for 16 bits: others often do not fit. */
 static int64_t zero_of(Random *r, DType dt)
 {
@@ -64,7 +59,7 @@ static Node *make_two(Random *r, Op op)
     in[1] = value_is_const(in[0]) ? input(r, u) : operand(r, u);
     n = node(r, op, 2, in);
     q = n->attr;
-    q->a_scale = (float)scale(r, -20, 10);
+    q->a_scale = code_scale(r, -20, 10);
     q->b_scale = q->a_scale * (float)scale(r, -spread, spread);
     q->a_zp = zero_of(r, a);
     q->b_zp = zero_of(r, b);
@@ -72,9 +67,11 @@ static Node *make_two(Random *r, Op op)
                              (op == OP_QMul ? (double)q->b_scale : 1),
                              (dtype_bits(a) - 1) * (op == OP_QMul ? 2 : 1),
                              &q->y_scale, &q->y_zp, &q->lo, &q->hi);
-    if (one_in(r, 3) && !q->lo && !q->hi) {
-        q->output_dtype = 0;    /* as a: may be in place */
+    if (one_in(r, 3)) {         /* as a: may be in place */
+        q->output_dtype = 0;
         q->y_zp = zero_of(r, a);
+        q->lo = INT64_MIN;
+        q->hi = INT64_MAX;
     }
     return n;
 }
@@ -96,11 +93,35 @@ static Node *make_requantize(Random *r)
     Node *n = node(r, OP_QRequantize, 1, &x);
     Attr_qrequantize *q = n->attr;
 
-    q->x_scale = (float)scale(r, -20, 10);
+    q->x_scale = code_scale(r, -20, 10);
     q->x_zp = zero_of(r, dt);
     q->output_dtype = result(r, (double)q->x_scale, dtype_bits(dt) - 1,
                              &q->y_scale, &q->y_zp, &q->lo, &q->hi);
     return n;
+}
+
+/* a mean of up to `count` codes: its sum, less than `most` around 0 */
+static Node *make_mean_of_sums(Random *r)
+{
+    Type t = shape(r, DT_I32);
+    int64_t n = type_elems(&t);
+    Value *x = input(r, t);
+    int32_t *sum = r->in[r->g->nin - 1].data;
+    Node *y = node(r, OP_QRequantize, 1, &x);
+    Attr_qrequantize *q = y->attr;
+    int reach = between(r, 1, 255), way = below(r, 4);
+
+    q->count = one_in(r, 4) ? between(r, 1, 1 << 22) : between(r, 1, 2000);
+    q->most = q->count * reach;
+    for (int64_t i = 0; i < n; i++)
+        sum[i] = way == 0   ? one_in(r, 2) ? (int32_t)q->most
+                                           : -(int32_t)q->most
+                 : way == 1 ? between(r, -9, 9)
+                            : between(r, (int)-q->most, (int)q->most);
+    q->x_scale = code_scale(r, -20, 10);
+    q->output_dtype = result(r, (double)q->x_scale, log2_of(reach),
+                             &q->y_scale, &q->y_zp, &q->lo, &q->hi);
+    return y;
 }
 
 static Node *make_lookup(Random *r)
@@ -123,7 +144,7 @@ static Node *make_softmax(Random *r)
     x = input(r, t);
     n = node(r, OP_QSoftmax, 1, &x);
     q = n->attr;
-    q->x_scale = (float)scale(r, one_in(r, 5) ? -20 : -8, 3);
+    q->x_scale = code_scale(r, one_in(r, 5) ? -20 : -8, 3);
     q->output_dtype = result(r, 1, 0, &q->y_scale, &q->y_zp, &q->lo, &q->hi);
     return n;
 }
@@ -149,7 +170,7 @@ static Node *make_norm(Random *r)
     q->axis = one_in(r, 2) ? axis : axis - t.rank;
     q->rms = one_in(r, 2);
     q->epsilon = epsilons[below(r, 5)];
-    q->x_scale = (float)scale(r, one_in(r, 6) ? -20 : -8, 4);
+    q->x_scale = code_scale(r, one_in(r, 6) ? -20 : -8, 4);
     q->x_zp = zero_of(r, t.dt);
     q->output_dtype = result(r, 1, 2, &q->y_scale, &q->y_zp, &q->lo, &q->hi);
     return n;
@@ -236,7 +257,7 @@ static Node *make_attention(Random *r)
     q->right_window_size = one_in(r, 8) ? below(r, 20) : -1;
     q->q_scale = (float)scale(r, one_in(r, 8) ? -20 : -7, -2);
     q->k_scale = (float)scale(r, -7, one_in(r, 8) ? 8 : -2);
-    q->v_scale = (float)scale(r, -10, 4);
+    q->v_scale = code_scale(r, -10, 4);
     q->scale = one_in(r, 2) ? 0 : (float)scale(r, -5, 1);
     q->q_zp = zero_point(r, in[0]->type.dt);
     q->k_zp = zero_point(r, k);
@@ -250,6 +271,7 @@ static const Kind kinds[] = {
     { "sum", make_add },
     { "product of codes", make_mul },
     { "requantization", make_requantize },
+    { "requantization of sums", make_mean_of_sums },
     { "lookup", make_lookup },
     { "softmax", make_softmax },
     { "normalization", make_norm },

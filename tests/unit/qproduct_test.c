@@ -30,38 +30,6 @@ static Value *bias(Random *r, int64_t n)
     return graph_const(r->g, "b", type_vector(DT_I32, n), b);
 }
 
-/* One axis of a window: sizes that fit, with padding inside the window. */
-typedef struct Axis {
-    int64_t in, kernel, stride, dilation, pad, pad_end;
-} Axis;
-
-static Axis axis(Random *r, int kernel)
-{
-    Axis a = { 0, kernel, between(r, 1, 3), 1, 0, 0 };
-    int64_t extent;
-
-    if (one_in(r, 4))
-        a.dilation = between(r, 2, 3);
-    extent = (kernel - 1) * a.dilation + 1;
-    if (one_in(r, 2)) {
-        a.pad = below(r, (int)extent);
-        a.pad_end = below(r, (int)extent);
-    }
-    a.in = extent - a.pad - a.pad_end;
-    a.in = (a.in < 1 ? 1 : a.in) + below(r, 8);
-    return a;
-}
-
-static void set_window(Random *r, const Axis *a, Ints *kernel, Ints *strides,
-                       Ints *dilations, Ints *pads)
-{
-    *kernel = list(r, 2, (int64_t[]){ a[0].kernel, a[1].kernel });
-    *strides = list(r, 2, (int64_t[]){ a[0].stride, a[1].stride });
-    *dilations = list(r, 2, (int64_t[]){ a[0].dilation, a[1].dilation });
-    *pads = list(r, 4, (int64_t[]){ a[0].pad, a[1].pad, a[0].pad_end,
-                                    a[1].pad_end });
-}
-
 typedef struct Filter {
     int64_t group, cg, mg;
     int kernel;                 /* 1: pointwise */
@@ -104,7 +72,7 @@ static Node *make_conv(Random *r, const Filter *f)
     set_window(r, a, &q->kernel_shape, &q->strides, &q->dilations, &q->pads);
     q->group = f->group;
     q->planar = planar;
-    q->x_scale = (float)scale(r, -20, 10);
+    q->x_scale = code_scale(r, -20, 10);
     q->x_zp = zero_point(r, x);
     q->output_dtype = result(r, (double)q->x_scale *
                              (double)((const float *)in[2]->data)[0],
@@ -154,7 +122,7 @@ static void matmul_numbers(Random *r, Node *n, int64_t k, double b_scale)
 {
     Attr_qmatmul *q = n->attr;
 
-    q->a_scale = (float)scale(r, -20, 10);
+    q->a_scale = code_scale(r, -20, 10);
     q->a_zp = zero_point(r, n->in[0]->type.dt);
     q->output_dtype = result(r, (double)q->a_scale * b_scale,
                              12 + log2_of(k) / 2, &q->y_scale, &q->y_zp,
@@ -259,7 +227,7 @@ static Node *make_average(Random *r)
     set_window(r, a, &q->kernel_shape, &q->strides, &q->dilations, &q->pads);
     q->ceil_mode = one_in(r, 3);
     q->count_include_pad = one_in(r, 2);
-    q->x_scale = (float)scale(r, -20, 10);
+    q->x_scale = code_scale(r, -20, 10);
     q->x_zp = zero_point(r, x->type.dt);
     q->output_dtype = result(r, (double)q->x_scale, 7, &q->y_scale, &q->y_zp,
                              &q->lo, &q->hi);
@@ -269,7 +237,7 @@ static Node *make_average(Random *r)
 static Node *make_max(Random *r)
 {
     Axis a[2] = { axis(r, between(r, 1, 5)), axis(r, between(r, 1, 5)) };
-    Value *x = input(r, image(r, one_in(r, 5) ? DT_I16 : code(r), a));
+    Value *x = input(r, image(r, any_code(r), a));
     Node *n = node(r, OP_QMaxPool, 1, &x);
     Attr_qmaxpool *q = n->attr;
 
@@ -296,10 +264,31 @@ static Node *make_mean(Random *r)
     q = n->attr;
     q->axes = list(r, count, axes);
     q->keepdims = one_in(r, 2);
-    q->x_scale = (float)scale(r, -20, 10);
+    q->x_scale = code_scale(r, -20, 10);
     q->x_zp = zero_point(r, x->type.dt);
     q->output_dtype = result(r, (double)q->x_scale, 6, &q->y_scale, &q->y_zp,
                              &q->lo, &q->hi);
+    return n;
+}
+
+static Node *make_sum(Random *r)
+{
+    int64_t dim[4], axes[4];
+    int rank = between(r, 1, 4), from = below(r, rank);
+    int count = between(r, 1, rank - from);
+    Value *x;
+    Attr_qsum *q;
+    Node *n;
+
+    for (int i = 0; i < rank; i++) {
+        dim[i] = between(r, 1, i + 1 == rank ? 70 : 7);
+        axes[i] = from + i - (one_in(r, 2) ? rank : 0);
+    }
+    x = input(r, type_make(code(r), rank, dim));
+    n = node(r, OP_QReduceSum, 1, &x);
+    q = n->attr;
+    q->axes = list(r, count, axes);
+    q->x_zp = zero_point(r, x->type.dt);
     return n;
 }
 
@@ -316,6 +305,7 @@ static const Kind kinds[] = {
     { "average pool", make_average },
     { "max pool", make_max },
     { "mean", make_mean },
+    { "sum of codes", make_sum },
 };
 
 #include "layers_run.h"
