@@ -1,7 +1,7 @@
 /* eval.c - the reference interpreter: runs nodes in schedule order, frees
  * what nobody reads any more, folds constants. The ops themselves are in
- * ops/. It is what --run, folding and --verify share. */
-#include "ir.h"
+ * ops/, loops in eval_loops.c. It is what --run, folding and --verify share. */
+#include "region.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -103,22 +103,28 @@ typedef struct Run {
     void *user;
 } Run;
 
-static bool run_node(Run *r, const Node *n)
-{
-    const Tensor *in[64];
-    Tensor *out[64];
-    const Tensor **pin = in;
-    Tensor **pout = out;
+/* A node's tensors. */
+typedef struct Slots {
+    const Tensor **in;
+    Tensor **out;
+} Slots;
 
-    if (n->nin > 64)
-        pin = NEW_ARRAY(r->scratch, const Tensor *, n->nin);
-    if (n->nout > 64)
-        pout = NEW_ARRAY(r->scratch, Tensor *, n->nout);
+static Slots slots_of(const Run *r, const Node *n)
+{
+    Slots s = { NEW_ARRAY(r->scratch, const Tensor *, n->nin + 1),
+                NEW_ARRAY(r->scratch, Tensor *, n->nout + 1) };
+
     for (int i = 0; i < n->nin; i++)
-        pin[i] = n->in[i] ? &r->tensor[n->in[i]->id] : NULL;
+        s.in[i] = n->in[i] ? &r->tensor[n->in[i]->id] : NULL;
+    for (int i = 0; i < n->nout; i++)
+        s.out[i] = n->out[i] ? &r->tensor[n->out[i]->id] : NULL;
+    return s;
+}
+
+static bool make_results(Run *r, const Node *n)
+{
     for (int i = 0; i < n->nout; i++) {
         Tensor *t = n->out[i] ? &r->tensor[n->out[i]->id] : NULL;
-        pout[i] = t;
         if (!t)
             continue;
         t->type = n->out[i]->type;
@@ -127,11 +133,26 @@ static bool run_node(Run *r, const Node *n)
             return node_error(n, "out of memory for %lld bytes",
                               (long long)type_bytes(&t->type));
     }
-    if (!node_eval(n, pin, pout, r->scratch, r->g->diag))
-        return false;
-    if (r->hook)
-        r->hook(r->user, n, pin, pout);
     return true;
+}
+
+/* The node at n, or the loops that begin there; *n is then the one behind. */
+static bool run_step(Run *r, Node **n)
+{
+    Node *first = *n;
+    Slots s;
+
+    if (!first->region) {
+        *n = first->next;
+        s = slots_of(r, first);
+        return make_results(r, first) &&
+               node_eval(first, s.in, s.out, r->scratch, r->g->diag);
+    }
+    for (; *n && region_at((*n)->region, 0) == region_at(first->region, 0);
+         *n = (*n)->next)
+        if (!make_results(r, *n))
+            return false;
+    return loops_eval(first, r->tensor, r->scratch, r->g->diag);
 }
 
 static void release(Run *r, const Value *v)
@@ -144,22 +165,33 @@ static void release(Run *r, const Value *v)
     }
 }
 
+/* Of a node that has run. */
+static void finish_node(Run *r, const Node *n)
+{
+    if (r->hook) {
+        Slots s = slots_of(r, n);
+        r->hook(r->user, n, s.in, s.out);
+    }
+    for (int i = 0; i < n->nin; i++)
+        if (n->in[i]) {
+            r->left[n->in[i]->id]--;
+            release(r, n->in[i]);
+        }
+    for (int i = 0; i < n->nout; i++)
+        if (n->out[i])
+            release(r, n->out[i]);
+}
+
 static bool run_all(Run *r)
 {
-    Graph *g = r->g;
+    Node *behind = r->g->first;
 
-    for EACH_NODE(n, g) {
-        if (!run_node(r, n))
+    for (Node *n = behind; behind; n = behind) {
+        if (!run_step(r, &behind))
             return false;
+        for (; n != behind; n = n->next)
+            finish_node(r, n);
         arena_reset(r->scratch);
-        for (int i = 0; i < n->nin; i++)
-            if (n->in[i]) {
-                r->left[n->in[i]->id]--;
-                release(r, n->in[i]);
-            }
-        for (int i = 0; i < n->nout; i++)
-            if (n->out[i])
-                release(r, n->out[i]);
     }
     return true;
 }
@@ -187,6 +219,8 @@ bool graph_eval(Graph *g, const Tensor *in, Tensor *out, Arena *arena,
     Run r = { g, NULL, NULL, g->scratch, hook, user };
     bool ok;
 
+    if (graph_has_regions(g))
+        graph_number(g);
     r.tensor = NEW_ARRAY(arena, Tensor, g->nvalue);
     r.left = NEW_ARRAY(arena, int, g->nvalue);
     for (int i = 0; i < g->nvalue; i++) {

@@ -108,6 +108,10 @@ bool node_cuts_constant(const Node *n, int depth);
 void node_tile_copy(const Node *n, int slot, const int64_t *count,
                     const int64_t *pos, void *whole, void *tile, bool out);
 
+/* eval_loops.c: runs the loops that begin with `first`, tile by tile. All
+ * results have room in tensor[], by value id. */
+bool loops_eval(Node *first, Tensor *tensor, Arena *scratch, Diag *diag);
+
 /* band.c: inputs that the caller hands over in bands (--stream-input) */
 
 /* The first step receives a band of `input` per turn of the loop that it is
