@@ -88,6 +88,9 @@ typedef struct Place {
 void node_slot_place(const Node *n, int slot, const int64_t *pos, Place *p);
 /* Do two slots move along with the loops, and lie, alike (in bytes)? */
 bool node_same_place(const Node *n, int a, int b);
+/* May the first result replace operand k in its place, element by element?
+ * Not two to a byte: the first one written clears the second. */
+bool node_may_overwrite(const Node *n, int k);
 /* Is the tile one piece of what is stored? */
 bool node_slot_dense(const Node *n, int slot, const int64_t *count,
                      const int64_t *pos);

@@ -118,6 +118,13 @@ bool node_same_place(const Node *n, int a, int b)
     return p.base * sa == q.base * sb;
 }
 
+bool node_may_overwrite(const Node *n, int k)
+{
+    const Type *y = &n->out[0]->type;
+
+    return type_equal(&n->in[k]->type, y) && dtype_bits(y->dt) >= 8;
+}
+
 bool node_turn_count(const Node *n, int which, int64_t *count)
 {
     for (int d = 0; d < region_depth(n->region); d++) {

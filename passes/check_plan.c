@@ -326,7 +326,7 @@ static bool may_touch(const Node *n, int in, int out, const Part *x,
                x->at == y->at + node_part_place(n, in);
     if (out == 0 && op_has(n->op, T_MAP | T_ROWS) &&
         (op_has(n->op, T_MAP) || in == 0) && x->at == y->at &&
-        type_equal(&x->v->type, &y->v->type) && node_same_place(n, in, ~out))
+        node_may_overwrite(n, in) && node_same_place(n, in, ~out))
         return true;
     return may_lie_over(n, in, out, x, y);
 }

@@ -237,7 +237,7 @@ static bool can_overwrite(Lay *l, Node *n, int k)
     Region *natural = y->store;
     bool ok;
 
-    if (!x || !x->buf || !type_equal(&x->type, &y->type) || x->delta ||
+    if (!x || !x->buf || !node_may_overwrite(n, k) || x->delta ||
         is_kept(l, x->buf) || !may_join(l->g, x->buf, y) ||
         (node_slides(n) && (natural != x->store || !may_slide_over(x, y))) ||
         x->buf->bytes != stored_bytes(x) ||

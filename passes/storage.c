@@ -101,7 +101,7 @@ static bool can_overwrite(const Storage *s, const Node *n, int k,
     const Value *x = n->in[k], *y = n->out[0];
     int store = x ? s->of[x->id] : -1;
 
-    if (store < 0 || !type_equal(&x->type, &y->type) || s->delta[x->id] ||
+    if (store < 0 || !node_may_overwrite(n, k) || s->delta[x->id] ||
         s->store[store].bytes != rounded(type_bytes(&y->type)) ||
         type_bytes(&s->store[store].root->type) != type_bytes(&y->type) ||
         is_kept_input(s, store, opt))
