@@ -272,8 +272,10 @@ static bool convert_all(Graph *g, const PassOptions *opt)
     const PassOptions none = { .bisect = -1 };
     bool skip;
 
+    quantize_masks(g);
     for (int i = 0; i < 16 && quantize_moves(g); i++)
         merge_quantizers(g);
+    quantize_caches(g);
     quantize_ends(g, opt);
     for (int i = 0; i < 16 && quantize_moves(g); i++)
         merge_quantizers(g);

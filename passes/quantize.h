@@ -82,7 +82,21 @@ Convert convert_attention;
 /* Q(DQ(x)) between 8 and 16 bits */
 Convert convert_requantize;
 
-/* quantize_move.c: DequantizeLinear sinks below what only moves elements,
+/* quantize_map.c: what v, floats, is for false and for true where maps make
+ * it of one bool tensor and scalars; that tensor, or NULL. */
+Value *map_of_bool(Graph *g, Value *v, double value[2]);
+/* quantize_mask.c: attention masks of two values as codes or bools */
+void quantize_masks(Graph *g);
+/* quantize_cache.c: what Attention writes into caches of codes as Concat */
+void quantize_caches(Graph *g);
+/* bool, from the operand nonpad_kv_seqlen of n and its mask, if any; takes
+ * the place of is_causal too. NULL after s->why. */
+Value *mask_of_lengths(Site *s, Node *n, Value *lens, Value *mask);
+
+/* quantize_move.c: what only moves elements: the operands that carry elements
+ * of the result, as bits. */
+unsigned moved_operands(const Node *n);
+/* DequantizeLinear sinks below what only moves elements,
  * QuantizeLinear rises above it. */
 bool quantize_moves(Graph *g);
 /* quantize_expand.c: QLinearConv and QLinearMatMul of constant parameters

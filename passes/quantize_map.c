@@ -12,11 +12,13 @@
 
 enum { MOST_NODES = 64, CODES = 256 };
 
-/* The maps between one tensor of codes and a result, operands first. */
+/* The maps between one tensor, of codes or of bools, and a result, operands
+ * first. */
 typedef struct Dag {
     Node *node[MOST_NODES];
     int n;
     Value *leaf;
+    bool bools;
 } Dag;
 
 static bool is_byte(DType dt)
@@ -30,7 +32,7 @@ static bool walk(Dag *d, Value *v)
 
     if (value_is_const(v))
         return type_elems(&v->type) == 1;
-    if (is_byte(v->type.dt)) {
+    if (d->bools ? v->type.dt == DT_BOOL : is_byte(v->type.dt)) {
         if (d->leaf && d->leaf != v)
             return false;
         d->leaf = v;
@@ -85,15 +87,17 @@ static bool copy_node(Copy *c, const Node *n)
     return true;
 }
 
-static bool all_codes(Site *s, const Dag *d, Arena *arena, Tensor *out)
+/* for the first `count` codes, 0, 1, ...; `last` comes behind the maps */
+static bool all_codes(const Dag *d, const Node *last, int count, Arena *arena,
+                      Tensor *out)
 {
     Diag mute = { .file = "" };
     Copy c = { .g = graph_new(arena, arena_child(arena), &mute) };
     uint8_t code[CODES];
-    Tensor in = { type_vector(d->leaf->type.dt, CODES), code };
+    Tensor in = { type_vector(d->leaf->type.dt, count), code };
     Value *x = graph_value(c.g, "x", in.type);
 
-    for (int i = 0; i < CODES; i++)
+    for (int i = 0; i < count; i++)
         code[i] = (uint8_t)i;
     graph_add_input(c.g, x);
     c.from[c.n] = d->leaf;
@@ -101,10 +105,27 @@ static bool all_codes(Site *s, const Dag *d, Arena *arena, Tensor *out)
     for (int i = 0; i < d->n; i++)
         if (!copy_node(&c, d->node[i]))
             return false;
-    if (!copy_node(&c, s->q))
+    if (last && !copy_node(&c, last))
         return false;
     graph_add_output(c.g, c.to[c.n - 1]);
     return graph_eval(c.g, &in, out, arena, NULL, NULL);
+}
+
+Value *map_of_bool(Graph *g, Value *v, double value[2])
+{
+    Dag d = { .bools = true };
+    Arena *arena;
+    Tensor out;
+    bool ok;
+
+    if (!dtype_is_float(v->type.dt) || !walk(&d, v) || !d.leaf)
+        return NULL;
+    arena = arena_child(g->arena);
+    ok = all_codes(&d, NULL, 2, arena, &out) && type_elems(&out.type) == 2;
+    for (int i = 0; ok && i < 2; i++)
+        value[i] = elem_get(out.type.dt, out.data, i);
+    arena_free(arena);
+    return ok ? d.leaf : NULL;
 }
 
 static bool is_identity(const Value *leaf, const Tensor *t)
@@ -133,7 +154,7 @@ static bool put_table(Site *s, const Dag *d, const Tensor *t)
 
 bool convert_lookup(Site *s)
 {
-    Dag d = { .n = 0 };
+    Dag d = { 0 };
     Arena *arena;
     Tensor out;
     bool ok;
@@ -144,7 +165,7 @@ bool convert_lookup(Site *s)
     arena = arena_child(s->g->arena);
     /* a step of its own needs no 512 bytes */
     ok = (d.n > 1 || dtype_bits(s->y.dt) == 8) &&
-         all_codes(s, &d, arena, &out) && put_table(s, &d, &out);
+         all_codes(&d, s->q, CODES, arena, &out) && put_table(s, &d, &out);
     arena_free(arena);
     return ok;
 }

@@ -10,9 +10,9 @@
 
 #include "quantize.h"
 
-/* Operands that carry elements of the result, as bits; 0: n is no movement.
- * Maxima are: the order of codes is that of what they stand for. */
-static unsigned data_operands(const Node *n)
+/* 0: n is no movement. Maxima are: the order of codes is that of what they
+ * stand for. */
+unsigned moved_operands(const Node *n)
 {
     switch (n->op) {
     case OP_Identity: case OP_Reshape: case OP_Flatten: case OP_Squeeze:
@@ -28,8 +28,12 @@ static unsigned data_operands(const Node *n)
                    ? !strcmp(ATTRS(resize, n)->mode, "nearest") : 0;
     case OP_Where:
         return 6;
-    case OP_Max: case OP_Min:
+    case OP_Max: case OP_Min: case OP_TensorScatter:
         return 3;
+    case OP_ScatterElements:
+        return strcmp(ATTRS(scatterelements, n)->reduction, "none") ? 0 : 5;
+    case OP_ScatterND:
+        return strcmp(ATTRS(scatternd, n)->reduction, "none") ? 0 : 5;
     case OP_Concat:
         return n->nin < 32 ? (1u << n->nin) - 1 : 0;
     default:
@@ -123,7 +127,7 @@ static void dequantize_into(Graph *g, Node *at, const Node *like,
 
 static bool sink_dequantize(Graph *g, Node *n)
 {
-    unsigned data = data_operands(n);
+    unsigned data = moved_operands(n);
     Value *pad = NULL;
     const Node *like = NULL;
     Grid grid;
@@ -198,7 +202,7 @@ static Value *quantize_operand(Graph *g, Node *at, const Node *like, Value *x,
 
 static bool raise_quantize(Graph *g, Node *n)
 {
-    unsigned data = data_operands(n);
+    unsigned data = moved_operands(n);
     Value *pad = NULL;
     const Node *q;
     Grid grid;

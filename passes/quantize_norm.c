@@ -65,9 +65,6 @@ static bool plain_attention(Site *s, const Node *n)
 {
     const Attr_attention *a = ATTRS(attention, n);
 
-    for (int i = 4; i < n->nin; i++)
-        if (n->in[i])
-            return site_no(s, "it has a cache or a length of padding");
     for (int i = 1; i < n->nout; i++)
         if (n->out[i] && (n->out[i]->nuse || n->out[i]->is_output))
             return site_no(s, "its other results are read too");
@@ -94,8 +91,26 @@ static Value *side_by_side(const Value *v)
     return r->in[0];
 }
 
+/* A past is codes on the grid of what is new. */
+static bool past_codes(Site *s, const Node *n, Value **in, const Grid *grid)
+{
+    for (int i = 4; i < 6; i++) {
+        Value *v = node_in(n, i);
+        Grid one;
+        if (!v)
+            continue;
+        in[i] = codes_of(v, &one);
+        if (!in[i])
+            return site_no(s, "its input '%s' is not quantized", v->name);
+        if (!grid_equal(&one, &grid[i - 3]))
+            return site_no(s, "its past '%s' has another scale than '%s'",
+                           v->name, n->in[i - 3]->name);
+    }
+    return true;
+}
+
 static bool end_attention(Site *s, Node *n, Value **in, int nin,
-                          const Grid *grid)
+                          const Grid *grid, bool causal)
 {
     const Attr_attention *a = ATTRS(attention, n);
     const Type *q = &n->in[0]->type, *k = &n->in[1]->type;
@@ -105,6 +120,10 @@ static bool end_attention(Site *s, Node *n, Value **in, int nin,
 
     for (int i = 0; i < 3 && q->rank == 4; i++)
         flat[i] = side_by_side(in[i]);
+    if (flat[1] && flat[2] && !flat[0] && q->dim[2] == 1)   /* one query */
+        flat[0] = put_reshape(s->g, s->q, in[0], 3,
+                              (int64_t[]){ q->dim[0], 1,
+                                           q->dim[1] * q->dim[3] })->out[0];
     if (flat[0] && flat[1] && flat[2]) {
         heads = q->dim[1];
         kv_heads = k->dim[1];
@@ -115,10 +134,13 @@ static bool end_attention(Site *s, Node *n, Value **in, int nin,
     set_grid(m, "q", &grid[0]);
     set_grid(m, "k", &grid[1]);
     set_grid(m, "v", &grid[2]);
+    if (nin > 3 && in[3] && in[3]->type.dt != DT_BOOL &&
+        !dtype_is_float(in[3]->type.dt))
+        set_grid(m, "mask", &grid[3]);
     set_int(m, "q_num_heads", heads);
     set_int(m, "kv_num_heads", kv_heads);
     set_float(m, "scale", (double)a->scale);
-    set_int(m, "is_causal", a->is_causal);
+    set_int(m, "is_causal", causal);
     set_int(m, "left_window_size", a->left_window_size);
     set_int(m, "right_window_size", a->right_window_size);
     set_result(m, s);
@@ -140,10 +162,11 @@ static bool end_attention(Site *s, Node *n, Value **in, int nin,
 bool convert_attention(Site *s)
 {
     Node *n = s->v->def;
-    Value *in[4] = { NULL };
-    Grid grid[3];
+    Value *in[6] = { NULL }, *codes, *lens;
+    Grid grid[4];
+    bool causal;
 
-    if (n->op != OP_Attention)
+    if (n->op != OP_Attention || s->v != n->out[0])
         return false;
     for (int i = 0; i < 3; i++) {
         in[i] = codes_of(n->in[i], &grid[i]);
@@ -152,6 +175,14 @@ bool convert_attention(Site *s)
                            n->in[i]->name);
     }
     in[3] = node_in(n, 3);
-    return plain_attention(s, n) &&
-           end_attention(s, n, in, in[3] ? 4 : 3, grid);
+    if (in[3] && (codes = codes_of(in[3], &grid[3])) && grid[3].dt != DT_I16)
+        in[3] = codes;
+    if (!plain_attention(s, n) || !past_codes(s, n, in, grid))
+        return false;
+    causal = ATTRS(attention, n)->is_causal != 0;
+    lens = node_in(n, 6);
+    if (lens && !(in[3] = mask_of_lengths(s, n, lens, in[3])))
+        return false;
+    return end_attention(s, n, in, in[4] || in[5] ? 6 : in[3] ? 4 : 3, grid,
+                         causal && !lens);
 }
