@@ -395,6 +395,7 @@ static const char *target_name(const Options *o)
 
 Codegen *generate(Compile *c, const char *shared, Codegen *with)
 {
+    Codegen *cg;
     CodegenOptions co = {
         .name = c->name,
         .shared = shared,
@@ -410,7 +411,8 @@ Codegen *generate(Compile *c, const char *shared, Codegen *with)
 
     if (co.selftest && !golden(c, &co))
         return NULL;
-    return codegen_new(c->g, c->arena, &co);
+    cg = codegen_new(c->g, c->arena, &co);
+    return c->diag->errors ? NULL : cg; /* a step that cannot be written */
 }
 
 static ReportInfo *report_info(Compile *c)

@@ -144,6 +144,20 @@ static bool sink_map(Graph *g, Node *n, const Perm *p)
     return true;
 }
 
+/* QReduceMean takes a run of axes: are they one before the transpose too? */
+static bool stay_adjacent(const Node *n, const Perm *p)
+{
+    const Ints *a = &ATTRS(qmean, n)->axes;
+    int64_t first = MAX_RANK, last = -1;
+
+    for (int i = 0; i < a->n; i++) {
+        int64_t axis = p->v[a->v[i] < 0 ? a->v[i] + p->rank : a->v[i]];
+        first = axis < first ? axis : first;
+        last = axis > last ? axis : last;
+    }
+    return last - first + 1 == a->n;
+}
+
 /* Reductions: the axes are other ones; those that go leave the rest in the
  * order of x. */
 static bool sinks_mean(const Node *n, Perm *p)
@@ -153,7 +167,7 @@ static bool sinks_mean(const Node *n, Perm *p)
 
     if (t)
         *p = perm_of(t);
-    return t != NULL;
+    return t && stay_adjacent(n, p);
 }
 
 static bool sink_mean(Graph *g, Node *n, const Perm *p)
