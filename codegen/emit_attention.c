@@ -139,10 +139,12 @@ void attend_range(const Attend *t)
                                  (long long)a->right + 1));
     if (a->has_mask && a->mask_len < a->total)
         limit_to(t, arena_printf(e->arena, "%lld", (long long)a->mask_len));
-    if (a->left >= 0)
-        e_line(e, "from = at > %lld ? at - %lld : 0;", (long long)a->left,
-               (long long)a->left);
-    e_line(e, "to = to < from ? from : to;");
+    e_line(e, "to = to < 0 ? 0 : to;");
+    if (a->left < 0)
+        return;
+    e_line(e, "from = at > %lld ? at - %lld : 0;", (long long)a->left,
+           (long long)a->left);
+    e_line(e, "from = from < to ? from : to;");
 }
 
 AttendSource attend_source(const Attend *t, int out, int past, int fresh,

@@ -20,6 +20,10 @@ static void walk_backwards(Graph *g);
 #define GENERATED_NOTE what_is_built
 #include "generated.h"
 
+#ifndef LAYERS_AFTER            /* the last pass that is not run on them */
+#define LAYERS_AFTER NULL
+#endif
+
 enum { LAYERS = 40, PER_GRAPH = 500, MOST_INPUTS = 9 };
 
 typedef struct Random {

@@ -59,6 +59,7 @@ static int random_graph(Fixture *f, Random *r, uint64_t seed, Maker *make,
     memset(r, 0, sizeof *r);
     r->state = seed;
     r->g = graph_new(f->arena, f->scratch, &f->diag);
+    r->g->after = LAYERS_AFTER;
     for (int i = 0; made < layers && i < 20 * layers; i++)
         made += add_layer(r, make);
     return made;
@@ -122,14 +123,6 @@ static int compare(uint64_t seed, int kind, int layers, Tally *t)
 /* What takes its time with many layers that do not depend on each other. */
 #define PLANNING "schedule,overlap,stream,lean"
 
-#ifdef LAYERS_SKIP              /* a pass that would replace the layers */
-#define SKIP_PLANNED LAYERS_SKIP
-#define SKIP_LARGE LAYERS_SKIP "," PLANNING
-#else
-#define SKIP_PLANNED NULL
-#define SKIP_LARGE PLANNING
-#endif
-
 /* How a graph of so many layers is built; with all passes, or large and its
  * buffers not over each other. Most of a sweep is the C compiler's time:
  * least at -O0, where sanitizers see every operation as it is written, and
@@ -184,7 +177,7 @@ START_TEST(generated_layers_are_equal)
         left -= n;
         if (part && atoi(part) != i)
             continue;
-        skipped_passes = b->planned ? SKIP_PLANNED : SKIP_LARGE;
+        skipped_passes = b->planned ? NULL : PLANNING;
         build_flags = b->flags;
         snprintf(what_is_built, sizeof what_is_built, "%s, MCUFC_KIND=%d "
                  "MCUFC_PART=%d MCUFC_LAYERS=%d, %s", kinds[_i].name, _i, i,

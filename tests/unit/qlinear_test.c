@@ -4,7 +4,7 @@
  * float types, constant and not; ties, infinities and NaN; zero points at the
  * ends of their types; windows over one to three axes.
  */
-#define LAYERS_SKIP "quantize"
+#define LAYERS_AFTER "quantize"
 #include "layers.h"
 
 static DType storage(Random *r)

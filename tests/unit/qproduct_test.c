@@ -44,6 +44,12 @@ static void lean(Random *r, Node *n)
         node_set_lean(n, between(r, 1, 2));
 }
 
+/* now and then that of a node of which this one is a part */
+static int64_t whole_shift(Random *r)
+{
+    return one_in(r, 10) ? between(r, 1, 12) : 0;
+}
+
 static Node *make_conv(Random *r, const Filter *f)
 {
     Axis a[2] = { axis(r, one_in(r, 6) ? 1 : f->kernel),
@@ -70,6 +76,7 @@ static Node *make_conv(Random *r, const Filter *f)
     lean(r, n);
     q = n->attr;
     set_window(r, a, &q->kernel_shape, &q->strides, &q->dilations, &q->pads);
+    q->shift = whole_shift(r);
     q->group = f->group;
     q->planar = planar;
     q->x_scale = code_scale(r, -20, 10);
@@ -124,6 +131,7 @@ static void matmul_numbers(Random *r, Node *n, int64_t k, double b_scale)
 
     q->a_scale = code_scale(r, -20, 10);
     q->a_zp = zero_point(r, n->in[0]->type.dt);
+    q->shift = whole_shift(r);
     q->output_dtype = result(r, (double)q->a_scale * b_scale,
                              12 + log2_of(k) / 2, &q->y_scale, &q->y_zp,
                              &q->lo, &q->hi);
