@@ -25,6 +25,9 @@ Node *insert_op(Graph *g, Node *at, Op op, const char *name, int nin,
                 Value **in, Type t);
 /* `n` takes over the first result of `old`, which is removed. */
 void take_result(Graph *g, Node *n, Node *old);
+/* quantize_mask.c: an attention mask of floats, computed at run time from a
+ * bool, that has codes: one of its two values is 0. */
+bool mask_has_two_values(Graph *g, Value *v);
 /* Bytes of v as floats in fresh memory. */
 float *const_floats(Graph *g, const Value *v);
 

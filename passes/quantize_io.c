@@ -139,18 +139,24 @@ void quantize_ends(Graph *g, const PassOptions *opt)
         input_as_float(g, i);
 }
 
-/* x float, read by Q alone: x itself becomes the codes. */
+/* x float, read by Q alone: x itself may become the codes. */
+static bool can_be_codes(const Value *x)
+{
+    Grid grid;
+
+    if (x->is_output || !one_reader(x, OP_QuantizeLinear, &grid))
+        return false;
+    for (int i = 0; i < x->nuse; i++)
+        if (x->use[i]->out[0]->is_output)
+            return false;
+    return true;
+}
+
 static void input_as_codes(Graph *g, Value *x)
 {
     Grid grid;
-    Node *q;
+    Node *q = one_reader(x, OP_QuantizeLinear, &grid);
 
-    if (x->is_output || is_state(g, x) ||
-        !one_reader(x, OP_QuantizeLinear, &grid))
-        return;
-    for (int i = 0; i < x->nuse; i++)
-        if (x->use[i]->out[0]->is_output)
-            return;
     while (x->nuse) {
         q = x->use[0];
         value_replace(g, q->out[0], x);
@@ -162,32 +168,64 @@ static void input_as_codes(Graph *g, Value *x)
     x->quant = quant_new(g->arena, (float)grid.scale, (int)grid.zp);
 }
 
-/* y = DQ(codes): y itself becomes the codes. */
-static void output_as_codes(Graph *g, Value *y)
+/* y = DQ(codes), read by nobody: the codes that y may become, or NULL. */
+static Value *output_codes(const Value *y)
 {
-    Node *dq = maker(y, OP_DequantizeLinear), *def;
     Value *codes;
     Grid grid;
-    int slot;
 
-    if (!dq || y->nuse || is_state(g, y) || !(codes = codes_of(y, &grid)) ||
-        !codes->def || codes->is_output)
-        return;
-    def = codes->def;
-    slot = codes->def_index;
-    graph_remove(g, dq);
+    if (!maker(y, OP_DequantizeLinear) || y->nuse ||
+        !(codes = codes_of(y, &grid)) || !codes->def || codes->is_output)
+        return NULL;
+    return codes;
+}
+
+static void output_as_codes(Graph *g, Value *y)
+{
+    Grid grid;
+    Value *codes = codes_of(y, &grid);
+    Node *def = codes->def;
+    int slot = codes->def_index;
+
+    graph_remove(g, y->def);
     value_replace(g, codes, y);
     node_set_output(def, slot, y);
     y->type.dt = grid.dt;
     y->quant = quant_new(g->arena, (float)grid.scale, (int)grid.zp);
 }
 
+/* A buffer that persists: floats that are codes on one grid on either side
+ * become the codes. A cleared buffer is zeros, which 0 must stand for. */
+static bool state_is_codes(const State *s)
+{
+    Grid a, b;
+
+    return dtype_is_float(s->in->type.dt) && s->in != s->out &&
+           one_reader(s->in, OP_QuantizeLinear, &a) &&
+           codes_of(s->out, &b) && grid_equal(&a, &b) && a.zp == 0;
+}
+
+static void states_as_codes(Graph *g)
+{
+    for (State *s = g->state; s; s = s->next) {
+        if (!state_is_codes(s) || !can_be_codes(s->in) ||
+            !output_codes(s->out))
+            continue;
+        input_as_codes(g, s->in);
+        output_as_codes(g, s->out);
+        s->data = NULL;
+    }
+}
+
 void quantize_boundary(Graph *g, const PassOptions *opt)
 {
+    states_as_codes(g);
     if (opt->io != IO_QUANTIZED)
         return;
     for (int i = 0; i < g->nin; i++)
-        input_as_codes(g, g->in[i]);
+        if (!is_state(g, g->in[i]) && can_be_codes(g->in[i]))
+            input_as_codes(g, g->in[i]);
     for (int i = 0; i < g->nout; i++)
-        output_as_codes(g, g->out[i]);
+        if (!is_state(g, g->out[i]) && output_codes(g->out[i]))
+            output_as_codes(g, g->out[i]);
 }

@@ -105,6 +105,27 @@ static Value *dequantized(const Mask *m, Node *at, Value *codes, double x)
                      t)->out[0];
 }
 
+/* 0 against -infinity */
+static bool hides(const Mask *m)
+{
+    return (m->value[0] == 0 && m->value[1] == -INFINITY) ||
+           (m->value[1] == 0 && m->value[0] == -INFINITY);
+}
+
+/* 0 against a number that 128 steps reach */
+static bool adds(const Mask *m)
+{
+    return (m->value[0] == 0 || m->value[1] == 0) &&
+           isnormal((float)((m->value[0] + m->value[1]) / 128));
+}
+
+bool mask_has_two_values(Graph *g, Value *v)
+{
+    Mask m = { .g = g };
+
+    return find_root(&m, v) && (hides(&m) || adds(&m));
+}
+
 /* The same mask in another form, or NULL. */
 static Value *converted(Graph *g, Value *v)
 {
@@ -112,14 +133,11 @@ static Value *converted(Graph *g, Value *v)
     Value *codes;
     double x;
 
-    if (!find_root(&m, v))
+    if (!find_root(&m, v) || (!hides(&m) && !adds(&m)))
         return NULL;
-    for (int i = 0; i < 2; i++)
-        if (m.value[i] == 0 && m.value[1 - i] == -INFINITY)
-            return moved(&m, v, as_bools(&m));
+    if (hides(&m))
+        return moved(&m, v, as_bools(&m));
     x = m.value[0] + m.value[1];
-    if ((m.value[0] != 0 && m.value[1] != 0) || !isnormal((float)(x / 128)))
-        return NULL;
     codes = moved(&m, v, as_codes(&m, x));
     return dequantized(&m, codes->def->next, codes, x);
 }

@@ -213,9 +213,10 @@ bool eval_again(const Ptq *p, const Node *n, const Tensor *const *in,
 static double try_choice(Walk *w, const Node *n, const Tensor *const *in,
                          Tensor *const *out, int slot, const Choice *choice)
 {
+    const Class *c = class_of(w->p, n->in[slot]);
     const Tensor **op = NEW_ARRAY(w->arena, const Tensor *, n->nin);
     Tensor **res = NEW_ARRAY(w->arena, Tensor *, n->nout);
-    Grid grid = grid_for(DT_I8, choice->lo, choice->hi);
+    Grid grid = class_grid(c, choice->lo, choice->hi);
     Tensor x = copy_tensor(w->arena, in[slot]);
 
     grid_round_all(&grid, x.data, type_elems(&x.type));
@@ -263,7 +264,7 @@ static void judge_outputs(Ptq *p, const Tensor *out)
         for (int64_t j = 0; j < n; j++)
             signal += (double)x[j] * (double)x[j];
         for (int k = 0; k < c->nchoice; k++) {
-            Grid g = grid_for(DT_I8, c->choice[k].lo, c->choice[k].hi);
+            Grid g = class_grid(c, c->choice[k].lo, c->choice[k].hi);
             double error = 0;
             for (int64_t j = 0; j < n; j++) {
                 double d = (double)(x[j] - grid_round(&g, x[j]));
@@ -296,7 +297,7 @@ static void take(Class *c)
     c->observer = best->name;
     c->lo = best->lo;
     c->hi = best->hi;
-    c->grid = grid_for(DT_I8, c->lo, c->hi);
+    c->grid = class_grid(c, c->lo, c->hi);
 }
 
 /* Probabilities that the model gives out span 0 to 1 whatever the samples

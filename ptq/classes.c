@@ -4,7 +4,7 @@
  * Ops that only move elements make their operands and results one class: a
  * Reshape cannot rescale. A Concat takes in operands that nobody else reads;
  * the others, and the model's inputs, keep a scale of their own and are
- * rescaled in front of it.
+ * rescaled in front of it. The two ends of a --state buffer are one class.
  */
 #include "ptq_int.h"
 
@@ -116,6 +116,9 @@ void classes_build(Ptq *p)
     for EACH_NODE(n, g)
         if (node_role(n) == ROLE_PASS)
             join_node(p, n);
+    for (const State *s = g->state; s; s = s->next)
+        if (is_float_value(s->in))
+            join(p, s->in, s->out);
     for EACH_NODE(n, g)
         if (node_role(n) == ROLE_OP)
             touch_op(p, n);
@@ -123,6 +126,9 @@ void classes_build(Ptq *p)
             touch_pass(p, n);
     while (spread(p))
         ;
+    for (const State *s = g->state; s; s = s->next)
+        if (is_float_value(s->in))
+            p->class[root(p, s->in->id)].state = true;
     for (int i = 0; i < g->nvalue; i++) {
         Class *c = &p->class[root(p, i)];
         c->output |= g->value[i]->is_output;

@@ -99,6 +99,17 @@ Grid grid_for(DType dt, double lo, double hi)
     return g;
 }
 
+Grid class_grid(const Class *c, double lo, double hi)
+{
+    Grid g;
+
+    if (!c->state)
+        return grid_for(DT_I8, lo, hi);
+    g = grid_for(DT_I8, -fmax(-lo, hi), fmax(-lo, hi) * (127.0 / 128));
+    g.zp = 0;
+    return g;
+}
+
 /* As QuantizeLinear and DequantizeLinear of the interpreter do it. */
 float grid_round(const Grid *g, float x)
 {

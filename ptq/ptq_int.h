@@ -38,6 +38,8 @@ typedef struct Class {
     bool active;                /* gets Q and DQ */
     bool output;                /* a graph output is in it */
     bool wide;                  /* may be int16: see mixed.c */
+    bool state;                 /* a --state buffer, cleared to zeros, is in
+                                   it: code 0 is 0 */
     Hist hist;
     int nchoice;
     Choice choice[MAX_CHOICES];
@@ -123,6 +125,7 @@ void hist_add(Hist *h, const float *x, int64_t n);
 /* candidates for the range; always at least one */
 void hist_choices(Class *c);
 Grid grid_for(DType dt, double lo, double hi);
+Grid class_grid(const Class *c, double lo, double hi);  /* int8 */
 float grid_round(const Grid *g, float x);
 void grid_round_all(const Grid *g, float *x, int64_t n);
 

@@ -77,6 +77,14 @@ static bool runtime_matmul_ok(const Node *n)
            !a->transA && !*a->act && !node_in(n, 2);
 }
 
+static bool mask_ok(const Node *n)
+{
+    Value *m = node_in(n, 3);
+
+    return !m || m->data || m->type.dt == DT_BOOL ||
+           mask_has_two_values(n->graph, m);
+}
+
 static bool attention_ok(const Node *n)
 {
     const Attr_attention *a = ATTRS(attention, n);
@@ -87,8 +95,7 @@ static bool attention_ok(const Node *n)
     for (int i = 4; i < n->nin; i++)
         if (n->in[i])
             return false;
-    return a->softcap == 0 && (!node_in(n, 3) || value_is_const(n->in[3])) &&
-           single_result(n);
+    return a->softcap == 0 && mask_ok(n) && single_result(n);
 }
 
 /* One run-time operand; the others are single constants. */
@@ -183,9 +190,23 @@ static bool runtime_operands(const Node *n)
     return false;
 }
 
+/* Rows put into a cache: all that is put together is computed. */
+static bool puts_rows(const Node *n, int a, int b)
+{
+    return runtime_float(n->in[a]) && runtime_float(n->in[b]);
+}
+
 static bool moves(const Node *n)
 {
     switch (n->op) {
+    case OP_Where: return puts_rows(n, 1, 2);
+    case OP_TensorScatter: return puts_rows(n, 0, 1);
+    case OP_ScatterElements:
+        return puts_rows(n, 0, 2) &&
+               !strcmp(ATTRS(scatterelements, n)->reduction, "none");
+    case OP_ScatterND:
+        return puts_rows(n, 0, 2) &&
+               !strcmp(ATTRS(scatternd, n)->reduction, "none");
     case OP_Identity: case OP_Reshape: case OP_Flatten: case OP_Squeeze:
     case OP_Unsqueeze: case OP_Transpose: case OP_Slice: case OP_Split:
     case OP_Concat: case OP_Tile: case OP_Expand: case OP_DepthToSpace:
@@ -206,7 +227,7 @@ Role node_role(const Node *n)
 
     if (!is_float_value(y) || type_elems(&y->type) == 0)
         return ROLE_FLOAT;
-    if (moves(n) && is_float_value(n->in[0]))
+    if (moves(n) && is_float_value(n->in[n->op == OP_Where]))
         return ROLE_PASS;
     return op_ok(n) ? ROLE_OP : ROLE_FLOAT;
 }
@@ -225,6 +246,9 @@ bool slot_is_activation(const Node *n, int slot)
         return slot == 0;
     case OP_FusedMatMul: return slot < 2 && !v->data;
     case OP_Attention: return slot < 3;
+    case OP_Where: return slot > 0 && !v->data;
+    case OP_TensorScatter: return slot < 2;
+    case OP_ScatterElements: case OP_ScatterND: return slot == 0 || slot == 2;
     case OP_Concat: return true;
     default: return node_role(n) == ROLE_PASS ? slot == 0 : !v->data;
     }
