@@ -243,7 +243,7 @@ static bool same_by_channel(const Node *n)
 {
     Arena *arena = arena_child(n->graph->arena);
     QMatMul q;
-    bool same = qmatmul_get(n, &q, arena) && q.rq.shift == 0 &&
+    bool same = qmatmul_fits(n, &q, arena) && q.rq.shift == 0 &&
                 q.groups == 1;
 
     arena_free(arena);

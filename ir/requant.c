@@ -115,10 +115,8 @@ bool requant_fit(const Node *n, const double *factor, int64_t count,
     int32_t *mult = NEW_ARRAY(arena, int32_t, count);
     double largest = 0;
 
-    *r = (Requant){ 0, count, mult, y->zero, y->least, y->most };
+    *r = (Requant){ 0, count, mult, y->zero, y->least, y->most, factor };
     r->shift = requant_factors(factor, count, most, shift, mult);
-    for (int64_t i = 0; r->shift >= 0 && i < count; i++)
-        mult[i] = requant_choose(factor[i], r->shift, y);
     if (r->shift >= 0)
         return true;
     for (int64_t i = 0; i < count; i++)
@@ -128,4 +126,13 @@ bool requant_fit(const Node *n, const double *factor, int64_t count,
                           (long long)most);
     return node_error(n, "sums of up to %lld times a factor of %g do not fit "
                       "the fixed-point form", (long long)most, largest);
+}
+
+void requant_settle(const QParam *y, Arena *arena, Requant *r)
+{
+    int32_t *mult = NEW_ARRAY(arena, int32_t, r->n);
+
+    for (int64_t i = 0; i < r->n; i++)
+        mult[i] = requant_choose(r->factor[i], r->shift, y);
+    r->mult = mult;
 }

@@ -43,6 +43,7 @@ typedef struct Requant {
     int64_t n;                  /* multipliers: 1, or one per channel */
     const int32_t *mult;        /* m */
     int64_t zero, lo, hi;
+    const double *factor;       /* c, where requant_fit made it */
 } Requant;
 
 /* For `count` factors and sums of at most `most` in magnitude; l is at least
@@ -50,6 +51,9 @@ typedef struct Requant {
 bool requant_fit(const Node *n, const double *factor, int64_t count,
                  int64_t most, int64_t shift, const QParam *y, Arena *arena,
                  Requant *r);
+/* Then, before the first sum: the nearest multipliers become those that
+ * requant_choose takes, which is half the time of a large model. */
+void requant_settle(const QParam *y, Arena *arena, Requant *r);
 /* The same without a message: l, or -1. mult has room for `count`. */
 int requant_factors(const double *factor, int64_t count, int64_t most,
                     int64_t shift, int32_t *mult);

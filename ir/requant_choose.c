@@ -13,6 +13,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ops/quant.h"
 
@@ -73,27 +74,41 @@ enum { NEAR = 22, WINDOW = 2 * ((1 << (31 - NEAR)) + 1) + 1 };
 /* votes[i]: how many codes want multiplier `first` + i and those behind it,
  * less those that do not want them any more */
 typedef struct Ballot {
+    double factor, inverse;
+    double most, near;          /* larger sums, and others, say nothing */
+    int l;
     int64_t first, last;
+    bool any;                   /* else votes are not set */
     int votes[WINDOW + 1];
 } Ballot;
 
-static void vote(Ballot *b, double factor, int l, int64_t code)
+static void vote(Ballot *b, int64_t at, int64_t code)
 {
-    double begin = ((double)code - 0.5) * (1 / factor);
-    double at = floor(begin + 0.5), size = fabs(begin);
-    Range r;
+    Range r = begins_at(first_sum((float)b->factor, at, code), code, b->l);
 
-    if (size > ldexp(1, 31 - l) || at * factor == (double)code - 0.5 ||
-        fabs(begin - at) > size * (ldexp(1, 1 - NEAR) +
-                                   4 / (double)b->first))
-        return;                 /* an exact tie, or all are as good */
-    r = begins_at(first_sum((float)factor, (int64_t)at, code), code, l);
     r.lo = r.lo > b->first ? r.lo : b->first;
     r.hi = r.hi < b->last ? r.hi : b->last;
     if (r.lo > r.hi)
         return;
+    if (!b->any)
+        memset(b->votes, 0, sizeof b->votes);
+    b->any = true;
     b->votes[r.lo - b->first]++;
     b->votes[r.hi + 1 - b->first]--;
+}
+
+/* Most codes begin far from a tie, with all multipliers at the same sum:
+ * compilers spend their time here. */
+static void vote_if_near(Ballot *b, int64_t code)
+{
+    double begin = ((double)code - 0.5) * b->inverse, size = fabs(begin);
+    int64_t at = (int64_t)(begin + 0.5);
+
+    at -= (double)at > begin + 0.5;
+    if (fabs(begin - (double)at) > size * b->near || size > b->most ||
+        (double)at * b->factor == (double)code - 0.5)   /* an exact tie */
+        return;
+    vote(b, at, code);
 }
 
 /* the one of most votes, of several the one nearest to `nearest` */
@@ -117,12 +132,21 @@ int32_t requant_choose(double factor, int l, const QParam *y)
 {
     int64_t nearest = (int64_t)floor(ldexp(factor, 32 - l) + 0.5);
     int64_t far = (nearest >> NEAR) + 1;
-    Ballot b = { nearest - far, nearest + far, { 0 } };
+    int64_t lowest = dtype_lowest(y->dt) - y->zero;
+    int64_t highest = dtype_highest(y->dt) - y->zero;
+    Ballot b;
 
     if (dtype_bits(y->dt) > 8 || nearest < 4 || factor < (double)FLT_MIN)
         return (int32_t)nearest;
-    b.last = b.last < INT32_MAX ? b.last : INT32_MAX;
-    for (int64_t q = dtype_lowest(y->dt) + 1; q <= dtype_highest(y->dt); q++)
-        vote(&b, factor, l, q - y->zero);
-    return winner(&b, nearest);
+    b.factor = factor;
+    b.inverse = 1 / factor;
+    b.l = l;
+    b.first = nearest - far;
+    b.last = nearest + far < INT32_MAX ? nearest + far : INT32_MAX;
+    b.most = ldexp(1, 31 - l);
+    b.near = ldexp(1, 1 - NEAR) + 4 / (double)b.first;
+    b.any = false;
+    for (int64_t code = lowest + 1; code <= highest; code++)
+        vote_if_near(&b, code);
+    return b.any ? winner(&b, nearest) : (int32_t)nearest;
 }

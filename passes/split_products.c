@@ -193,7 +193,7 @@ static bool is_product(const Node *n)
     if (n->op != OP_QMatMul)
         return true;
     arena = arena_child(n->graph->arena);
-    ok = qmatmul_get(n, &q, arena) && q.weights;
+    ok = qmatmul_fits(n, &q, arena) && q.weights;
     arena_free(arena);
     return ok;
 }
@@ -238,7 +238,7 @@ static void keep_units(Node *part, const Node *n)
     Arena *arena = arena_child(n->graph->arena);
     QMatMul q;
 
-    if (qmatmul_get(n, &q, arena)) {
+    if (qmatmul_fits(n, &q, arena)) {
         ATTRS(qmatmul, part)->shift = q.rq.shift;
         ATTRS(qmatmul, part)->unit = q.groups > 1 ? q.group_one : 0;
     }

@@ -133,7 +133,8 @@ bool qconv_shape(const Node *n, QConv *c)
                     a->y_zp, a->lo, a->hi, &c->y);
 }
 
-bool qconv_get(const Node *n, QConv *c, Arena *arena)
+/* without the choice of multipliers */
+static bool qconv_fits(const Node *n, QConv *c, Arena *arena)
 {
     const double *ws;
     double *factor;
@@ -151,11 +152,19 @@ bool qconv_get(const Node *n, QConv *c, Arena *arena)
                        arena, &c->rq);
 }
 
+bool qconv_get(const Node *n, QConv *c, Arena *arena)
+{
+    if (!qconv_fits(n, c, arena))
+        return false;
+    requant_settle(&c->y, arena, &c->rq);
+    return true;
+}
+
 bool infer_qconv(Graph *g, Node *n)
 {
     QConv c;
 
-    if (!qconv_get(n, &c, g->scratch))
+    if (!qconv_fits(n, &c, g->scratch))
         return false;
     n->out[0]->type = (Type){ c.y.dt, 4, { c.s.batch, c.s.win.out[0],
                                            c.s.win.out[1],

@@ -81,7 +81,8 @@ static bool set_requant(const Node *n, double factor, int64_t most,
 {
     int shift = requant_factors(&factor, 1, most, 0, mult);
 
-    *r = (Requant){ shift, 1, mult, y->zero, y->least, y->most };
+    *r = (Requant){ shift, 1, mult, y->zero, y->least, y->most,
+                     NULL };
     return shift >= 0 ||
            node_error(n, "values of up to %lld times a factor of %g do not "
                       "fit the fixed-point form", (long long)most, factor);

@@ -221,7 +221,7 @@ static bool get_operand(const Node *n, QMatMul *q, Arena *arena)
     const Attr_qmatmul *a = ATTRS(qmatmul, n);
     int64_t most = 0, reach, folded;
     const double *scale = q_scales(n, 2, 1, arena);
-    double factor;
+    double *factor;
 
     if (!scale ||
         !q_param(n, "b", n->in[1]->type.dt, false, scale[0], a->b_zp, &q->b))
@@ -234,8 +234,9 @@ static bool get_operand(const Node *n, QMatMul *q, Arena *arena)
         return node_error(n, "sums of %lld products, up to %lld, do not fit "
                           "32 bits", (long long)q->s.depth,
                           (long long)(most + q->s.depth * folded));
-    factor = requant_factor(q->a.scale, q->b.scale, q->y.scale);
-    return requant_fit(n, &factor, 1, most + q->s.depth * reach, a->shift,
+    factor = NEW(arena, double);
+    *factor = requant_factor(q->a.scale, q->b.scale, q->y.scale);
+    return requant_fit(n, factor, 1, most + q->s.depth * reach, a->shift,
                        &q->y, arena, &q->rq);
 }
 
@@ -263,10 +264,18 @@ bool qmatmul_shape(const Node *n, QMatMul *q)
     return !q->weights || count_groups(n, q);
 }
 
-bool qmatmul_get(const Node *n, QMatMul *q, Arena *arena)
+bool qmatmul_fits(const Node *n, QMatMul *q, Arena *arena)
 {
     return qmatmul_shape(n, q) && (q->weights ? get_weights(n, q, arena)
                                               : get_operand(n, q, arena));
+}
+
+bool qmatmul_get(const Node *n, QMatMul *q, Arena *arena)
+{
+    if (!qmatmul_fits(n, q, arena))
+        return false;
+    requant_settle(&q->y, arena, &q->rq);
+    return true;
 }
 
 bool infer_qmatmul(Graph *g, Node *n)
@@ -276,7 +285,7 @@ bool infer_qmatmul(Graph *g, Node *n)
     MatShape s;
     Type y;
 
-    if (!qmatmul_get(n, &q, g->scratch) ||
+    if (!qmatmul_fits(n, &q, g->scratch) ||
         !matmul_types(n, &n->in[0]->type, b, false,
                       ATTRS(qmatmul, n)->transB != 0, &s, &y))
         return false;

@@ -92,8 +92,11 @@ bool qpool_get(const Node *n, QPool *p, Arena *arena)
     if (taps > MOST_TAPS)
         return node_error(n, "the window has %lld elements, at most %d are "
                           "supported", (long long)taps, MOST_TAPS);
-    return requant_fit(n, count_factors(p, taps, arena), taps + 1,
-                       taps * q_reach(&p->x), 0, &p->y, arena, &p->rq);
+    if (!requant_fit(n, count_factors(p, taps, arena), taps + 1,
+                     taps * q_reach(&p->x), 0, &p->y, arena, &p->rq))
+        return false;
+    requant_settle(&p->y, arena, &p->rq);
+    return true;
 }
 
 bool infer_qaveragepool(Graph *g, Node *n)
@@ -227,7 +230,7 @@ bool qmean_get(const Node *n, QMean *m, Arena *arena)
 {
     const Attr_qmean *a = ATTRS(qmean, n);
     const Type *x = &n->in[0]->type;
-    double factor;
+    double *factor = NEW(arena, double);
     int from, to;
 
     *m = (QMean){ 0 };
@@ -247,9 +250,12 @@ bool qmean_get(const Node *n, QMean *m, Arena *arena)
             m->type.dim[m->type.rank++] = x->dim[i];
         else if (a->keepdims)
             m->type.dim[m->type.rank++] = 1;
-    factor = requant_factor(m->x.scale, 1, (double)m->n * m->y.scale);
-    return requant_fit(n, &factor, 1, m->n * q_reach(&m->x), 0, &m->y,
-                       arena, &m->rq);
+    *factor = requant_factor(m->x.scale, 1, (double)m->n * m->y.scale);
+    if (!requant_fit(n, factor, 1, m->n * q_reach(&m->x), 0, &m->y, arena,
+                     &m->rq))
+        return false;
+    requant_settle(&m->y, arena, &m->rq);
+    return true;
 }
 
 bool infer_qreducemean(Graph *g, Node *n)

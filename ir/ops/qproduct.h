@@ -40,6 +40,8 @@ typedef struct QMatMul {
     Requant rq;
 } QMatMul;
 bool qmatmul_get(const Node *n, QMatMul *q, Arena *arena);
+/* with the multipliers nearest to their factors: for all but the sums */
+bool qmatmul_fits(const Node *n, QMatMul *q, Arena *arena);
 /* without what takes a look at every weight: group_mult, group_one, rq */
 bool qmatmul_shape(const Node *n, QMatMul *q);
 

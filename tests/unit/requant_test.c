@@ -30,7 +30,7 @@ static int64_t in_float(float factor, int64_t acc, const QParam *y)
 /* Codes that differ on the three sums next to each code's beginning. */
 static int differ(double factor, int l, int32_t mult, const QParam *y)
 {
-    Requant r = { l, 1, &mult, y->zero, y->least, y->most };
+    Requant r = { l, 1, &mult, y->zero, y->least, y->most, NULL };
     int n = 0;
 
     for (int64_t code = y->least + 1; code <= y->most; code++) {
