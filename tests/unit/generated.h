@@ -19,8 +19,11 @@
 #ifndef GENERATED_PLANNED       /* change the planned graph g, */
 #define GENERATED_PLANNED(g)
 #endif
-#ifndef GENERATED_NOTE          /* and say what is built where it fails */
+#ifndef GENERATED_NOTE          /* say what is built where it fails, */
 #define GENERATED_NOTE "test"
+#endif
+#ifndef GENERATED_CC            /* and choose the compiler */
+#define GENERATED_CC (getenv("CC") ? getenv("CC") : "cc")
 #endif
 #define GENERATED_STRICT "-std=c99 -O1 -Wall -Wextra -Wpedantic "            \
     "-Wconversion -Wsign-conversion -Wshadow -Wmissing-prototypes "         \
@@ -56,7 +59,6 @@ static inline void generated_main(Buf *b, Graph *g, const Codegen *cg)
 
 static inline void generated_build(Graph *g, const Codegen *cg)
 {
-    const char *cc = getenv("CC") ? getenv("CC") : "cc";
     char command[2048];
     FILE *out = fopen(test_path("m.c"), "w");
     Buf b;
@@ -68,7 +70,7 @@ static inline void generated_build(Graph *g, const Codegen *cg)
     generated_main(&b, g, cg);
     test_file("main.c", b.s, b.n);
     snprintf(command, sizeof command, "cd '%s' && %s %s main.c -o prog -lm",
-             test_folder(), cc, GENERATED_FLAGS);
+             test_folder(), GENERATED_CC, GENERATED_FLAGS);
     ck_assert_msg(system(command) == 0, "%s: the C does not compile: %s",
                   GENERATED_NOTE, command);
 }

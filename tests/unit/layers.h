@@ -11,9 +11,10 @@
 
 #include "../../ir/ir.h"
 
-static const char *build_flags, *skipped_passes;
+static const char *build_cc, *build_flags, *skipped_passes;
 static char what_is_built[400];
 static void walk_backwards(Graph *g);
+#define GENERATED_CC build_cc
 #define GENERATED_FLAGS build_flags
 #define GENERATED_SKIP skipped_passes
 #define GENERATED_PLANNED(g) walk_backwards(g)

@@ -124,15 +124,16 @@ static int compare(uint64_t seed, int kind, int layers, Tally *t)
 #define PLANNING "schedule,overlap,stream,lean"
 
 /* How a graph of so many layers is built; with all passes, or large and its
- * buffers not over each other. Most of a sweep is the C compiler's time:
- * least at -O0, where sanitizers see every operation as it is written, and
- * all of undefined behaviour costs twice that of integers. Kernels have a body
- * in plain C and others for SSE2, AVX2, AVX-512 and VNNI: all are built.
+ * buffers not over each other. Most of a sweep is the compiler's time: least
+ * at -O0, where sanitizers see every operation as it is written, twice as
+ * much with all of undefined behaviour as with that of integers, and with gcc
+ * as with clang. Kernels have a body in plain C and others for SSE2, AVX2,
+ * AVX-512 and VNNI: all are built.
  */
 typedef struct Build {
     const char *flags;
     int layers;
-    bool planned;
+    bool planned, clang;
 } Build;
 
 #define TRAPS "-std=c99 -O0 -fsanitize=address,signed-integer-overflow,"  \
@@ -146,26 +147,40 @@ typedef struct Build {
 #define AVX2 NATIVE
 #define NO_VNNI NATIVE
 #endif
-#define LARGE(flags) { TRAPS flags, PER_GRAPH, false }
+#define SMALL(n, flags) { flags, n, true, false }
+#define GCC(flags) { TRAPS flags, PER_GRAPH, false, false }
+#define CLANG(flags) { TRAPS flags, PER_GRAPH, false, true }
 
 static const Build builds[] = {
-    { GENERATED_STRICT, 100, true }, LARGE(PLAIN), LARGE(NATIVE),
-    { "-std=c99 -O3 " NATIVE, 100, true }, LARGE(AVX2), LARGE(PLAIN),
-    { "-std=c99 -O2 -fno-strict-aliasing", 100, true }, LARGE(""),
-    LARGE(NATIVE),
-    { GENERATED_STRICT " " NATIVE, 100, true }, LARGE(PLAIN), LARGE(AVX2),
-    { "-std=c99 -O3 " PLAIN, 100, true }, LARGE(NATIVE), LARGE(NO_VNNI),
-    { GENERATED_STRICT " " PLAIN, 100, true }, LARGE(PLAIN), LARGE(""),
-    { "-std=c99 -O3 " AVX2, 100, true }, LARGE(NATIVE), LARGE(AVX2),
-    { "-std=c99 -O3 -fno-inline", PER_GRAPH, false },
+    SMALL(100, GENERATED_STRICT), CLANG(PLAIN), CLANG(NATIVE),
+    SMALL(50, "-std=c99 -O3 " NATIVE), GCC(AVX2), CLANG(PLAIN),
+    SMALL(100, "-std=c99 -O2 -fno-strict-aliasing"), CLANG(""), GCC(NATIVE),
+    SMALL(100, GENERATED_STRICT " " NATIVE), CLANG(PLAIN), CLANG(AVX2),
+    SMALL(50, "-std=c99 -O3 " PLAIN), CLANG(NATIVE), GCC(NO_VNNI),
+    SMALL(100, GENERATED_STRICT " " PLAIN), CLANG(PLAIN), GCC(""),
+    SMALL(50, "-std=c99 -O3 " AVX2), CLANG(NATIVE), CLANG(AVX2),
+    { "-std=c99 -O3 -fno-inline", PER_GRAPH, false, false },
 };
+
+/* CC where it is set, else clang for the builds that are to have it */
+static const char *compiler(const Build *b)
+{
+    static int has_clang = -1;
+
+    if (getenv("CC"))
+        return getenv("CC");
+    if (has_clang < 0)
+        has_clang = !system("command -v clang >/dev/null 2>&1");
+    return b->clang && has_clang ? "clang" : "cc";
+}
 
 /* Every kind, its layers in graphs that are built in turn in all ways. */
 START_TEST(generated_layers_are_equal)
 {
     const char *more = getenv("MCUFC_LAYERS"), *only = getenv("MCUFC_KIND");
     const char *part = getenv("MCUFC_PART");
-    int layers = more ? atoi(more) : LAYERS, count = sizeof builds / sizeof *builds;
+    int count = sizeof builds / sizeof *builds;
+    int layers = more ? atoi(more) : LAYERS;
     int left = only && atoi(only) != _i ? 0 : layers;
     Tally t = { 0 };
     int differ = 0;
@@ -178,10 +193,11 @@ START_TEST(generated_layers_are_equal)
         if (part && atoi(part) != i)
             continue;
         skipped_passes = b->planned ? NULL : PLANNING;
+        build_cc = compiler(b);
         build_flags = b->flags;
         snprintf(what_is_built, sizeof what_is_built, "%s, MCUFC_KIND=%d "
-                 "MCUFC_PART=%d MCUFC_LAYERS=%d, %s", kinds[_i].name, _i, i,
-                 layers, b->flags);
+                 "MCUFC_PART=%d MCUFC_LAYERS=%d, %s %s", kinds[_i].name, _i,
+                 i, layers, build_cc, b->flags);
         differ += compare((uint64_t)(1 + i + 1000 * _i), _i, n, &t);
     }
     ck_assert_msg(!differ, "%s: %d results differ", kinds[_i].name, differ);
