@@ -181,7 +181,11 @@ static Node *make_matmul4(Random *r)
 
 static Node *make_groups(Random *r)
 {
-    return make_weights(r, one_in(r, 3) ? DT_I8 : DT_I4, true);
+    Node *n = make_weights(r, one_in(r, 3) ? DT_I8 : DT_I4, true);
+
+    if (one_in(r, 8))           /* that of a node of which it is a part */
+        ATTRS(qmatmul, n)->unit = between(r, 1, 1 << below(r, 15));
+    return n;
 }
 
 /* a run-time operand b, batches that broadcast */
