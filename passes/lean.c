@@ -91,7 +91,7 @@ static void try_each(Graph *g, const PassOptions *opt, Leaner *l, int n,
     for (int i = 0; i < n && n <= MANY; i++)
         for (int level = 0; level < leanest; level++) {
             set_lean(&l[i], level);
-            if (plan_arena(g, opt) <= goal)
+            if (plan_about(g, opt) <= goal)
                 break;
             set_lean(&l[i], leanest);
         }
@@ -102,7 +102,7 @@ static int64_t arena_at(Graph *g, const PassOptions *opt, Leaner *l, int n,
                         int level)
 {
     set_all(l, n, level);
-    return plan_arena(g, opt);
+    return plan_about(g, opt);
 }
 
 /* How far to lean, at the most; *least is the arena then. */
@@ -138,7 +138,7 @@ bool pass_lean(Graph *g, const PassOptions *opt, bool *changed)
     known.scratch = NULL;
     list = NEW_ARRAY(g->arena, Leaner, n);
     n = find_leaners(g, opt, list);
-    fast = plan_arena(g, &known);
+    fast = plan_about(g, &known);
     if (opt->optimize != OPTIMIZE_RAM && fast <= opt->budget)
         return true;
     leanest = choose_level(g, &known, list, n, &goal);
@@ -150,7 +150,7 @@ bool pass_lean(Graph *g, const PassOptions *opt, bool *changed)
     *changed = true;
     g->order_bound = 0;         /* proved with more scratch */
     go_back(g, &known, list, n, leanest, goal);
-    if (plan_arena(g, &known) > goal)
+    if (plan_about(g, &known) > goal)
         try_each(g, &known, list, n, leanest, goal);
     return true;
 }

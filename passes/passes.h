@@ -22,6 +22,8 @@ typedef struct PassOptions {
     Optimize optimize;
     int64_t budget;             /* --arena, in bytes; 0: none */
     double max_macs;            /* --max-macs, relative; 0: not given */
+    bool rows_only;             /* no loops over columns: within `stream` */
+    bool estimate;              /* within `plan`: a tenth of its effort */
     const char *stream_input;   /* --stream-input, "": the only input; NULL:
                                    none comes in bands */
     int64_t state_reserve;      /* bytes at the arena's start (8: pointer) */

@@ -18,12 +18,14 @@
 enum { INPUT_TIME = -1 };
 
 /* A node of the allocator's search takes time in proportion to the buffers:
- * half a second at most for a hundred, hundredths for a thousand. */
-static long search_nodes(int nbuf)
+ * half a second at most for a hundred, hundredths for a thousand. The plan in
+ * the end gets all of it, those that are compared before a tenth. */
+static long search_nodes(int nbuf, bool estimate)
 {
     double nodes = 1e8 / ((double)nbuf * nbuf + 1);
 
-    return nodes > 100000 ? 100000 : nodes < 100 ? 100 : (long)nodes;
+    nodes = nodes > 100000 ? 100000 : nodes < 100 ? 100 : nodes;
+    return (long)(estimate ? nodes / 10 : nodes);
 }
 
 Buffer *plan_buffer(Graph *g, const char *name, int64_t bytes, int at)
@@ -160,7 +162,7 @@ static DsaResult place(Graph *g, Buffer **list, int n, int64_t base,
                        const OverlapPairs *pairs, const PassOptions *opt)
 {
     DsaProblem problem = { NEW_ARRAY(g->scratch, DsaBuf, n + 1), n, NULL, 0 };
-    DsaOptions options = { .max_nodes = search_nodes(n) };
+    DsaOptions options = { .max_nodes = search_nodes(n, opt->estimate) };
     DsaResult result;
 
     if (opt->plan_time > 0) {
@@ -304,17 +306,28 @@ static void forget_plan(Graph *g)
     g->plan = NULL;
 }
 
-int64_t plan_arena(Graph *g, const PassOptions *opt)
+static int64_t arena_of(Graph *g, const PassOptions *opt, bool estimate)
 {
     Storage *s = graph_has_regions(g) ? NULL : storage_new(g, opt);
     Plan *p = plan_new(g, s, opt);
     PassOptions by_effort = *opt;
     int64_t bound;
 
-    by_effort.plan_time = 0;    /* one of several orders that are compared */
+    by_effort.plan_time = 0;    /* one of several that are compared */
+    by_effort.estimate = estimate;
     lay_out(g, p, &by_effort, &bound);
     forget_plan(g);
     return p->arena_bytes;
+}
+
+int64_t plan_arena(Graph *g, const PassOptions *opt)
+{
+    return arena_of(g, opt, false);
+}
+
+int64_t plan_about(Graph *g, const PassOptions *opt)
+{
+    return arena_of(g, opt, true);
 }
 
 int64_t plan_excess(Graph *g, const PassOptions *opt)

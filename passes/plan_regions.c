@@ -313,18 +313,22 @@ static void host_concat(Lay *l, Node *n)
     }
 }
 
-/* The whole result's buffer begins with the operand that is made there. */
+/* The whole result's buffer begins with the operand that is made there; it
+ * may be made in the place of another Concat's operand itself. */
 static bool try_host(Lay *l, Node *n)
 {
     Value *v = n->out[0], *y = v ? l->host[v->id] : NULL;
+    int64_t shift;
 
     if (!y)
         return false;
+    for (shift = l->shift[v->id]; l->host[y->id]; y = l->host[y->id])
+        shift += l->shift[y->id];
     if (!y->buf) {
         own_buffer(l, y);
         y->buf->first = first_step(v);
     }
-    join(l, y->buf, v, l->shift[v->id]);
+    join(l, y->buf, v, shift);
     return true;
 }
 

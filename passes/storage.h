@@ -69,6 +69,9 @@ int64_t state_bytes(const Graph *g, const PassOptions *opt);
 /* plan.c: bytes of the arena that the present order would get. (Nor
  * this nor those that follow leave a plan behind.) */
 int64_t plan_arena(Graph *g, const PassOptions *opt);
+/* plan.c: the same with a tenth of the effort, where many are compared; the
+ * arena is at most this, but for rare cases. */
+int64_t plan_about(Graph *g, const PassOptions *opt);
 /* plan.c: bytes that do not fit --pool, or --arena. */
 int64_t plan_excess(Graph *g, const PassOptions *opt);
 /* plan.c: most bytes live in one step, less what overlaps may save there, and

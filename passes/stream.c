@@ -178,7 +178,7 @@ static void search(Search *s)
             continue;
         s->least = s->peak;
         s->best = graph_clone(s->g);
-        if (s->least <= s->goal && plan_arena(s->best, s->opt) <= s->goal)
+        if (s->least <= s->goal && plan_about(s->best, s->opt) <= s->goal)
             return;
     }
 }
@@ -242,6 +242,24 @@ static bool slide(Search *w, const Graph *g, int64_t again)
     return true;
 }
 
+/* The same without loops over columns, where that is less in the end: the
+ * model that chooses among them only estimates. `none`: before any. */
+static bool slide_rows(Search *w, const Search *none, const Graph *g)
+{
+    PassOptions opt = *w->opt;
+    Search rows = *none;
+
+    opt.rows_only = true;
+    rows.opt = &opt;
+    if (!slide(&rows, g, work_allowed(none, true) - none->work))
+        return false;
+    rows.opt = w->opt;
+    if (rows.best && (!w->best || plan_about(rows.best, w->opt) <
+                                  plan_about(w->best, w->opt)))
+        *w = rows;
+    return true;
+}
+
 /* The least arena; but where nobody asks for that or for a budget, a fiftieth
  * of it is no reason to make products again. */
 static bool slide_best(Search *w, const Graph *g)
@@ -250,13 +268,17 @@ static bool slide_best(Search *w, const Graph *g)
 
     if (!slide(w, g, work_allowed(w, true) - w->work))
         return false;
+    if (w->best && w->goal && plan_about(w->best, w->opt) <= w->goal)
+        return true;
+    if (!stream_rows_only(w->opt) && !slide_rows(w, &once, g))
+        return false;
     if (!w->best || w->goal || w->opt->optimize == OPTIMIZE_RAM ||
         graph_work(w->best) <= w->work)
         return true;
     if (!slide(&once, g, 0))
         return false;
-    if (once.best && plan_arena(once.best, w->opt) / 51 * 50 <=
-                         plan_arena(w->best, w->opt))
+    if (once.best && plan_about(once.best, w->opt) / 51 * 50 <=
+                         plan_about(w->best, w->opt))
         *w = once;
     return true;
 }
@@ -272,7 +294,7 @@ static bool stream(Graph *g, const PassOptions *opt, int64_t excess, bool fit,
     one.npool = 0;
     if (excess && !one.max_macs)
         one.max_macs = SLIDING;
-    whole = plan_arena(g, &one);
+    whole = plan_about(g, &one);
     s.goal = opt->optimize == OPTIMIZE_RAM || opt->npool ? 0 : opt->budget;
     s.work = graph_work(g);
     if (whole <= s.goal)
@@ -283,11 +305,11 @@ static bool stream(Graph *g, const PassOptions *opt, int64_t excess, bool fit,
     search(&s);
     if (s.best)
         reductions_join(s.best);
-    least = s.best ? plan_arena(s.best, &one) : whole;
+    least = s.best ? plan_about(s.best, &one) : whole;
     if (least > s.goal) {
         if (!slide_best(&w, g))
             return false;
-        slid = w.best ? plan_arena(w.best, &one) : whole;
+        slid = w.best ? plan_about(w.best, &one) : whole;
         if (slid < least) {
             least = slid;
             s = w;
@@ -319,7 +341,7 @@ static bool stream_whole(Graph *g, const PassOptions *opt, bool *changed)
         return true;
     if (has_budget(opt)) {
         ok = stream(g, opt, excess, true, changed);
-        if (!ok || *changed || plan_arena(g, opt) <= opt->budget)
+        if (!ok || *changed || plan_about(g, opt) <= opt->budget)
             return ok;
     }
     set_lean(g, opt, true);
@@ -350,7 +372,7 @@ static bool with_rest(Graph *g, const PassOptions *opt, int64_t *arena)
         set_lean(g, opt, false);
         if (!stream(g, opt, 0, true, &changed))
             return false;
-        *arena = plan_arena(g, opt);
+        *arena = plan_about(g, opt);
         if (*arena <= opt->budget)
             idle = true;
         else
@@ -358,7 +380,7 @@ static bool with_rest(Graph *g, const PassOptions *opt, int64_t *arena)
     }
     if (!idle && !stream(g, opt, 0, false, &changed))
         return false;
-    *arena = plan_arena(g, opt);
+    *arena = plan_about(g, opt);
     if (!changed)
         stream_tiles(g, opt, *arena > opt->budget ? *arena : opt->budget,
                      graph_work(g));
@@ -422,7 +444,7 @@ bool pass_stream(Graph *g, const PassOptions *opt, bool *changed)
         return !opt->stream_input || refuse_bands(g, opt);
     if (!opt->stream_input)
         return stream_whole(g, opt, changed);
-    whole = plan_arena(g, opt);
+    whole = plan_about(g, opt);
     bands = stream_bands(g, opt);
     if (!bands)
         return false;

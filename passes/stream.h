@@ -130,6 +130,8 @@ typedef struct Stretch {
 Stretch *stretch_new(const Model *m, int first, int last);
 /* l's peak, macs and held; false: such loops cannot be. */
 bool stretch_measure(const Stretch *s, Loops *l);
+/* Are loops over columns out of the question? */
+bool stream_rows_only(const PassOptions *opt);
 /* stream_stretch.c: those with a peak of at most so many bytes that make
  * fewest products again, of the ones tried until `most` were enough; NULL:
  * none was found. */

@@ -26,14 +26,15 @@ static bool dominated(const Stretch *s, const Loops *l)
 
 /* A loop over columns calls kernels pixel by pixel, which takes several times
  * as long: it must have been asked for. */
-static bool rows_only(const PassOptions *opt)
+bool stream_rows_only(const PassOptions *opt)
 {
-    return opt->optimize != OPTIMIZE_RAM && !opt->budget && !opt->max_macs;
+    return opt->rows_only || (opt->optimize != OPTIMIZE_RAM && !opt->budget &&
+                              !opt->max_macs);
 }
 
 static bool measure(Stretch *s, Loops *l)
 {
-    if (!stretch_measure(s, l) || (l->pixels && rows_only(s->m->opt)))
+    if (!stretch_measure(s, l) || (l->pixels && stream_rows_only(s->m->opt)))
         return false;
     if (!dominated(s, l))
         PUSH(s->m->g->scratch, s->found, s->nfound, s->capfound, *l);
@@ -158,7 +159,7 @@ static void begin(Stretch *s)
     }
     s->begun = true;
     s->least = s->at.peak;
-    s->ended = !some || rows_only(s->m->opt);
+    s->ended = !some || stream_rows_only(s->m->opt);
 }
 
 /* One value after the other, until the peak is low enough with so few

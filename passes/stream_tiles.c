@@ -137,7 +137,7 @@ static void grow(const Tiles *t, int class, int64_t goal, int64_t work)
         int64_t next = 1;
         set_tile(t, class, tile);
         if (suits_bands(t, class, tile) &&
-            plan_arena(t->g, &known) <= goal && graph_work(t->g) <= work)
+            plan_about(t->g, &known) <= goal && graph_work(t->g) <= work)
             return;
         while (next * 2 < tile)
             next *= 2;

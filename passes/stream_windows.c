@@ -127,7 +127,7 @@ static int64_t lay_path(Path *p, int64_t peak, int64_t work)
         graph_number(p->m.g);
         return INT64_MAX;
     }
-    return plan_arena(p->m.g, p->m.opt);
+    return plan_about(p->m.g, p->m.opt);
 }
 
 static bool has_loops(const Path *p)
@@ -221,7 +221,7 @@ bool stream_windows(Graph *g, const PassOptions *opt, int64_t goal,
                     int64_t work)
 {
     Path p = { .n = 0 };
-    int64_t most = plan_arena(g, opt), least;
+    int64_t most = plan_about(g, opt), least;
 
     if (!path_init(&p, g, opt))
         return false;
