@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../codegen/report.h"
 #include "../passes/dsa.h"
 
 enum { ALIGN = 8, NODES = 20000 };
@@ -86,6 +87,35 @@ static void in_bands(List *l)
         return;
     o.stream_input = "";
     try_options(l, &o, "--stream-input, the input in bands");
+}
+
+/* Loops that compute more again. The first plan says how much, the second one
+ * what that gives. */
+static void more_work(List *l)
+{
+    Options o = *l->c->opt;
+    Diag mute = { .file = l->c->diag->file };
+    Compile t = *l->c;
+    int64_t bytes, macs, added;
+    double times;
+
+    if (o.skip || o.passes || o.no_reuse || o.bisect >= 0)
+        return;
+    o.max_macs = "1000";
+    t.opt = &o;
+    t.diag = &mute;
+    t.proof = NULL;
+    bytes = planned_bytes(&t);
+    if (bytes < 0 || bytes >= l->now)
+        return;
+    macs = report_macs(t.g);
+    added = report_macs_added(t.g);
+    if (added <= 0 || macs <= added)
+        return;
+    times = (double)macs / (double)(macs - added);
+    o.max_macs = arena_printf(l->c->arena, "%.2f", times + 0.01);
+    try_options(l, &o, arena_printf(l->c->arena, "--max-macs %s, loops that "
+                                    "compute so much more", o.max_macs));
 }
 
 static bool is_wide(const Value *v)
@@ -280,7 +310,7 @@ static int by_saving(const void *x, const void *y)
 
 /* Every way out of a missed --arena; a new one is a row here. */
 static void (*const ways[])(List *l) = {
-    without_options, in_bands, smaller_dtype, gaps, in_place, long_lived,
+    without_options, more_work, in_bands, smaller_dtype, gaps, in_place, long_lived,
 };
 
 Advice *advice_arena(Compile *c, int *n)
