@@ -56,7 +56,8 @@ static Value *moved(const Mask *m, Value *v, Value *x)
         in[i] = i ? n->in[i] : x;
     t.dt = x->type.dt;
     copy = insert_op(m->g, n->next, n->op, n->name, n->nin, in, t);
-    copy->attr = n->attr;
+    copy->attr = arena_memdup(m->g->arena, n->attr,
+                              (size_t)op_info(n->op)->attr_bytes);
     return copy->out[0];
 }
 
