@@ -3,7 +3,7 @@
  *   1x1 without stride and padding     a matrix product over the pixels,
  *                                      of small images over the channels
  *   a window that is the whole image   a matrix product
- *   3x3, padding 1, stride 1           shifted copies of a channel's rows
+ *   3x3                                a channel's rows, shifted or sorted
  *   one input channel per group        depthwise, a row at a time
  *   everything else                    columns gathered on the stack
  */
@@ -199,33 +199,31 @@ static bool is_same_3x3(const Window *w)
            w->in[1] == w->out[1];
 }
 
-/* The kernel for it, or NULL where gathering columns is as fast: measured
- * on images of 7 to 112 pixels a side with 3 to 128 channels. */
-static const char *kernel_3x3(const Node *n, const Window *w)
+/* Images of at most 16 columns, all of their rows. */
+static bool is_flat(const Node *n, const Window *w)
 {
-    if (!is_same_3x3(w) || n->out[0]->type.dt != DT_F32)
-        return NULL;
-    return w->in[1] <= 16 ? "conv9_flat_T"
-         : w->in[1] % PANEL == 0 ? "conv9_wide_T" : NULL;
+    return is_same_3x3(w) && w->in[1] <= 16 && n->out[0]->type.dt == DT_F32;
 }
 
-static void same_3x3(Emit *e, const Node *n, const ConvShape *s,
-                     const char *kernel)
+/* Windows of 3 x 3, at least 16 of them in a row. */
+static bool is_wide(const Node *n, const Window *w)
+{
+    return is_3x3(w) && w->stride[1] <= 2 && w->pad[1] <= 1 &&
+           w->pad_end[1] <= 1 && w->out[1] >= 16 &&
+           n->out[0]->type.dt == DT_F32;
+}
+
+static void flat_3x3(Emit *e, const Node *n, const ConvShape *s)
 {
     const Window *w = &s->win;
     Round r = open_groups(e, s, "x1", node_in(n, 2) != NULL, window_in(w),
                           window_out(w));
 
-    emit_call(e, kernel, n->out[0]->type.dt, DT_NONE,
+    emit_call(e, "conv9_flat_T", n->out[0]->type.dt, DT_NONE,
               "%lld, %lld, %lld, %lld, %s, %s, %s, %s", (long long)w->in[0],
               (long long)w->in[1], (long long)s->mg, (long long)s->cg, r.x,
               r.w, r.bias, r.y);
     close_groups(e, s);
-}
-
-static bool is_flat(const Node *n, const Window *w)
-{
-    return is_same_3x3(w) && w->in[1] <= 16 && n->out[0]->type.dt == DT_F32;
 }
 
 /* an image of at most 16 columns, all of its rows */
@@ -265,14 +263,16 @@ static void depthwise(Emit *e, const Node *n, const ConvShape *s)
     close_groups(e, &all);
 }
 
-static void general(Emit *e, const Node *n, const ConvShape *s)
+/* the kernels that take everything, or all windows of 3 x 3 */
+static void general(Emit *e, const Node *n, const ConvShape *s,
+                    const char *kernel)
 {
     Images i = images_of(n, s);
     Round r;
 
     emit_geometry(e, &s->win);
     r = open_groups(e, s, "x1", node_in(n, 2) != NULL, i.x, i.y);
-    emit_call(e, "conv_T", n->out[0]->type.dt, DT_NONE,
+    emit_call(e, kernel, n->out[0]->type.dt, DT_NONE,
               "g, %lld, %lld, %s, %lld, %s, %s, %s, %lld",
               (long long)s->mg, (long long)s->cg, r.x, i.x, r.w, r.bias, r.y,
               i.y);
@@ -280,7 +280,8 @@ static void general(Emit *e, const Node *n, const ConvShape *s)
 }
 
 typedef enum Way {
-    WHOLE, POINTWISE_SMALL, POINTWISE, DEPTHWISE, SAME_3X3, GENERAL
+    WHOLE, POINTWISE_SMALL, POINTWISE, DEPTHWISE, FLAT_3X3, WIDE_3X3,
+    GENERAL
 } Way;
 
 static Way way_of(const Node *n, const ConvShape *s)
@@ -297,7 +298,7 @@ static Way way_of(const Node *n, const ConvShape *s)
         return POINTWISE;
     if (s->cg == 1)
         return DEPTHWISE;
-    return kernel_3x3(n, w) ? SAME_3X3 : GENERAL;
+    return is_flat(n, w) ? FLAT_3X3 : is_wide(n, w) ? WIDE_3X3 : GENERAL;
 }
 
 void emit_conv(Emit *e, const Node *n)
@@ -313,8 +314,9 @@ void emit_conv(Emit *e, const Node *n)
     case POINTWISE_SMALL: pointwise_small(e, n, &s); break;
     case POINTWISE: pointwise(e, n, &s); break;
     case DEPTHWISE: depthwise(e, n, &s); break;
-    case SAME_3X3: same_3x3(e, n, &s, kernel_3x3(n, &s.win)); break;
-    case GENERAL: general(e, n, &s); break;
+    case FLAT_3X3: flat_3x3(e, n, &s); break;
+    case WIDE_3X3: general(e, n, &s, "conv9_wide_T"); break;
+    case GENERAL: general(e, n, &s, "conv_T"); break;
     }
     emit_act(e, n, a->act, a->act_alpha, a->act_beta);
 }
@@ -327,7 +329,8 @@ bool emit_takes_planes(const Node *n, int slot)
         !conv_shape(n, &n->in[0]->type, &n->in[1]->type, &s) || s.batch != 1)
         return false;
     switch (way_of(n, &s)) {
-    case POINTWISE_SMALL: case POINTWISE: case GENERAL: return true;
+    case POINTWISE_SMALL: case POINTWISE: case WIDE_3X3: case GENERAL:
+        return true;
     case DEPTHWISE: return !is_flat(n, &s.win);
     default: return false;
     }

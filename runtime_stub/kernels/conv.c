@@ -7,6 +7,19 @@
  */
 #include "kernel.h"
 
+/* t[i] = x[i * step], i < n */
+KERNEL inline void mcu_take_T(int n, const T *restrict x, int step,
+                              T *restrict t)
+{
+    int i;
+
+    if (step == 1)
+        mcu_copy_T(n, x, t);
+    else
+        for (i = 0; i < n; i++)
+            t[i] = x[i * step];
+}
+
 /* t[i] = what tap (kz, ky, kx) of image x gives to the output pixels
  * (oz, oy, ox), ..., n of them; 0 in the padding */
 KERNEL void mcu_conv_tap_T(const int32_t *g, const T *x, int kz, int ky,
@@ -18,23 +31,21 @@ KERNEL void mcu_conv_tap_T(const int32_t *g, const T *x, int kz, int ky,
         const int run = n < g[5] - ox ? n : g[5] - ox;
         const int iz = oz * g[9] - g[15] + kz * g[12];
         const int iy = oy * g[10] - g[16] + ky * g[13];
-        int ix = ox * s + shift, i = 0;
+        const int ix = ox * s + shift;
+        int from = ix < 0 ? (s - 1 - ix) / s : 0;
+        int end = ix < g[2] ? (g[2] - ix + s - 1) / s : 0;
 
-        if (iz >= 0 && iz < g[0] && iy >= 0 && iy < g[1]) {
-            const T *row = x + (iz * g[1] + iy) * g[2];
-            int end = ix < g[2] ? (g[2] - ix + s - 1) / s : 0;
-            end = end < run ? end : run;
-            for (; i < end && ix < 0; i++, ix += s)
-                t[i] = 0;
-            if (s == 1)
-                for (; i < end; i++)
-                    t[i] = row[ix++];
-            else
-                for (; i < end; i++, ix += s)
-                    t[i] = row[ix];
-        }
-        for (; i < run; i++)
-            t[i] = 0;
+        end = end < run ? end : run;
+        if (iz < 0 || iz >= g[0] || iy < 0 || iy >= g[1])
+            end = 0;
+        from = from < end ? from : end;
+        if (from > 0)
+            mcu_zero_T(from, t);
+        if (from < end)
+            mcu_take_T(end - from, x + (iz * g[1] + iy) * g[2] + ix +
+                                   from * s, s, t + from);
+        if (end < run)
+            mcu_zero_T(run - end, t + end);
         t += run;
         n -= run;
         ox = 0;
@@ -58,12 +69,15 @@ KERNEL void mcu_conv_T(const int32_t *g, int m, int channels, const T *x,
     T tile[TAPS * 32];
     int p, k, n, t;
 
-    for (p = 0; p < pixels; p += 32) {
-        const int row = p / g[5], ox = p % g[5];
-        const int oz = row / g[4], oy = row % g[4];
-        int c = 0, kz = 0, ky = 0, kx = 0;
+    for (p = 0; p < pixels; p += n) {
+        int c = 0, kz = 0, ky = 0, kx = 0, back, row, oz, oy, ox;
 
-        n = pixels - p < 32 ? pixels - p : 32;
+        n = mcu_columns(pixels - p, pixels, &back);
+        p -= back;
+        row = p / g[5];
+        ox = p % g[5];
+        oz = row / g[4];
+        oy = row % g[4];
         mcu_start_T(m, n, bias, 1, 0, y + p, y_image);
         for (k = 0; k < taps; k += TAPS) {
             for (t = 0; t < TAPS && k + t < taps; t++) {

@@ -122,6 +122,44 @@ KERNEL void mcu_mac4_T(int depth, const T *restrict a, int a_row, int a_col,
     }
 }
 
+/* the same for 16 columns */
+KERNEL void mcu_mac4x16_T(int depth, const T *restrict a, int a_row,
+                          int a_col, const T *restrict b, int b_row,
+                          T *restrict c0, T *restrict c1, T *restrict c2,
+                          T *restrict c3)
+{
+    const T *a1 = a + a_row, *a2 = a1 + a_row, *a3 = a2 + a_row;
+    const int left = depth & 3;     /* gcc sees its range */
+    int i = 0, j, k;
+
+    for (k = 0; k < depth - 3; k += 4, i += 4 * a_col) {
+        const T *b0 = b + k * b_row, *b1 = b0 + b_row;
+        const T *b2 = b1 + b_row, *b3 = b2 + b_row;
+        const int i1 = i + a_col, i2 = i1 + a_col, i3 = i2 + a_col;
+        const T p0 = a[i], p1 = a[i1], p2 = a[i2], p3 = a[i3];
+        const T q0 = a1[i], q1 = a1[i1], q2 = a1[i2], q3 = a1[i3];
+        const T r0 = a2[i], r1 = a2[i1], r2 = a2[i2], r3 = a2[i3];
+        const T s0 = a3[i], s1 = a3[i1], s2 = a3[i2], s3 = a3[i3];
+        for (j = 0; j < 16; j++) {
+            c0[j] = c0[j] + p0 * b0[j] + p1 * b1[j] + p2 * b2[j] + p3 * b3[j];
+            c1[j] = c1[j] + q0 * b0[j] + q1 * b1[j] + q2 * b2[j] + q3 * b3[j];
+            c2[j] = c2[j] + r0 * b0[j] + r1 * b1[j] + r2 * b2[j] + r3 * b3[j];
+            c3[j] = c3[j] + s0 * b0[j] + s1 * b1[j] + s2 * b2[j] + s3 * b3[j];
+        }
+    }
+    b += (depth - left) * b_row;
+    for (k = 0; k < left; k++, i += a_col) {
+        const T *b0 = b + k * b_row;
+        const T p = a[i], q = a1[i], r = a2[i], s = a3[i];
+        for (j = 0; j < 16; j++) {
+            c0[j] += p * b0[j];
+            c1[j] += q * b0[j];
+            c2[j] += r * b0[j];
+            c3[j] += s * b0[j];
+        }
+    }
+}
+
 /* the same for n columns */
 KERNEL void mcu_mac4n_T(int n, int depth, const T *restrict a, int a_row,
                         int a_col, const T *restrict b, int b_row,
@@ -198,6 +236,9 @@ KERNEL void mcu_mac_T(int m, int n, int depth, const T *a, int a_row,
         if (n == 32)
             mcu_mac4_T(depth, p, a_row, a_col, b, b_row, c0, c1, c2,
                        c2 + c_row);
+        else if (n == 16)
+            mcu_mac4x16_T(depth, p, a_row, a_col, b, b_row, c0, c1, c2,
+                          c2 + c_row);
         else
             mcu_mac4n_T(n, depth, p, a_row, a_col, b, b_row, c0, c1, c2,
                         c2 + c_row);
@@ -227,16 +268,34 @@ KERNEL void mcu_start_T(int m, int n, const T *bias, int bias_row,
     }
 }
 
+/* Of the `left` last of n columns, so many are computed next: 32 or 16, if
+ * need be together with some once more that were before (*back). */
+KERNEL inline int mcu_columns(int left, int n, int *back)
+{
+    const int w = left > 16 ? 32 : 16;
+
+    *back = 0;
+    if (left >= 32)
+        return 32;
+    if (w > n)
+        return left > 16 ? 16 : left;
+    *back = w - left;
+    return w;
+}
+
 /* c = a b + bias. b_row 0: b is in panels of 32 columns, [panel][k][32],
  * the last one as narrow as its columns; else rows of b are contiguous. */
 KERNEL void mcu_matmul_T(int m, int n, int depth, const T *a, int a_row,
                          int a_col, const T *b, int b_row, const T *bias,
                          int bias_row, int bias_col, T *c, int c_row)
 {
-    int j, w;
+    int j, w, back = 0;
 
-    for (j = 0; j < n; j += 32) {
+    for (j = 0; j < n; j += w) {
         w = n - j < 32 ? n - j : 32;
+        if (b_row)
+            w = mcu_columns(n - j, n, &back);
+        j -= back;
         mcu_start_T(m, w, bias ? bias + j * bias_col : NULL, bias_row,
                     bias_col, c + j, c_row);
         mcu_mac_T(m, w, depth, a, a_row, a_col,
@@ -253,10 +312,11 @@ KERNEL void mcu_matmul_bt_T(int m, int n, int depth, const T *a, int a_row,
 {
     enum { TERMS = (int)(512 / (32 * sizeof(T))) };
     T tile[TERMS * 32];
-    int i, j, k, t, w, terms;
+    int i, j, k, t, w, terms, back;
 
-    for (j = 0; j < n; j += 32) {
-        w = n - j < 32 ? n - j : 32;
+    for (j = 0; j < n; j += w) {
+        w = mcu_columns(n - j, n, &back);
+        j -= back;
         mcu_start_T(m, w, bias ? bias + j * bias_col : NULL, bias_row,
                     bias_col, c + j, c_row);
         for (k = 0; k < depth; k += TERMS) {
