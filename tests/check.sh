@@ -41,6 +41,7 @@ integer tests/e2e/integer.sh $build
 quantize python3 tests/e2e/quantize.py $build
 windows python3 tests/e2e/windows.py $build --rounds ${long:+4}4
 bands python3 tests/e2e/bands.py $build --rounds ${long:+10}10
+nets python3 tests/e2e/nets.py $build --rounds ${long:+4}25
 END
     [ -n "$long" ] || return
     cat <<END
