@@ -5,6 +5,8 @@
  * that one matcher knows them all. Constant biases, scales of norms and the
  * like become floats: only weights stay codes.
  */
+#include <string.h>
+
 #include "../ir/ops/quant.h"
 #include "quantize.h"
 
@@ -38,10 +40,28 @@ static bool fits_byte(const Value *w, const Value *zp, int64_t axis)
     return lo >= -128 && hi <= 127;
 }
 
+/* One constant for all channels, as often as `like` has values. */
+static Value *repeated(Graph *g, Value *v, const Value *like)
+{
+    int64_t n = type_elems(&like->type), size = dtype_bytes(v->type.dt);
+    char *p;
+
+    if (!one_elem(v) || n == 1)
+        return v;
+    p = arena_alloc(g->arena, (size_t)(n * size));
+    for (int64_t i = 0; i < n; i++)
+        memcpy(p + i * size, v->data, (size_t)size);
+    return graph_const(g, v->name, type_vector(v->type.dt, n), p);
+}
+
+/* DequantizeLinear has as many scales as zero points; here either may be one
+ * for all. */
 static Value *dequantized(Graph *g, Node *at, Value *x, Value *scale,
                           Value *zp, int64_t axis)
 {
-    Value *in[3] = { x, scale, zp };
+    Value *s = zp ? repeated(g, scale, zp) : scale;
+    Value *z = zp ? repeated(g, zp, scale) : NULL;
+    Value *in[3] = { x, s, z };
     Node *n = node_new(g, OP_DequantizeLinear, at->name, zp ? 3 : 2, in, 1);
 
     ATTRS(quantize, n)->axis = axis;
@@ -113,7 +133,8 @@ static bool expand_matmul(Graph *g, Node *n)
         !one_elem(n->in[1]) || !one_elem(n->in[2]) || !one_elem(n->in[6]) ||
         !one_elem(n->in[7]) || n->in[0]->type.rank < 2 ||
         n->in[3]->type.rank < 2 ||
-        (!one_elem(n->in[4]) && n->in[4]->type.rank != 1))
+        (!one_elem(n->in[4]) && n->in[4]->type.rank != 1) ||
+        (!one_elem(n->in[5]) && n->in[5]->type.rank != 1))
         return false;
     axis = n->in[3]->type.rank - 1;
     if (value_is_const(n->in[3]) && !fits_byte(n->in[3], n->in[5], axis))
