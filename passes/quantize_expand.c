@@ -40,17 +40,20 @@ static bool fits_byte(const Value *w, const Value *zp, int64_t axis)
     return lo >= -128 && hi <= 127;
 }
 
-/* One constant for all channels, as often as `like` has values. */
-static Value *repeated(Graph *g, Value *v, const Value *like)
+/* A constant as Quantize- and DequantizeLinear take it: a vector or scalar,
+ * one value as often as `like` has some. */
+static Value *parameter(Graph *g, Value *v, const Value *like)
 {
-    int64_t n = type_elems(&like->type), size = dtype_bytes(v->type.dt);
+    int64_t n = one_elem(v) ? type_elems(&like->type) : type_elems(&v->type);
+    int64_t size = dtype_bytes(v->type.dt);
     char *p;
 
-    if (!one_elem(v) || n == 1)
+    if (n == type_elems(&v->type) && v->type.rank < 2)
         return v;
     p = arena_alloc(g->arena, (size_t)(n * size));
     for (int64_t i = 0; i < n; i++)
-        memcpy(p + i * size, v->data, (size_t)size);
+        memcpy(p + i * size, (const char *)v->data +
+               (one_elem(v) ? 0 : i * size), (size_t)size);
     return graph_const(g, v->name, type_vector(v->type.dt, n), p);
 }
 
@@ -59,8 +62,8 @@ static Value *repeated(Graph *g, Value *v, const Value *like)
 static Value *dequantized(Graph *g, Node *at, Value *x, Value *scale,
                           Value *zp, int64_t axis)
 {
-    Value *s = zp ? repeated(g, scale, zp) : scale;
-    Value *z = zp ? repeated(g, zp, scale) : NULL;
+    Value *s = parameter(g, scale, zp ? zp : scale);
+    Value *z = zp ? parameter(g, zp, scale) : NULL;
     Value *in[3] = { x, s, z };
     Node *n = node_new(g, OP_DequantizeLinear, at->name, zp ? 3 : 2, in, 1);
 
@@ -74,7 +77,8 @@ static Value *dequantized(Graph *g, Node *at, Value *x, Value *scale,
 static void quantize_into(Graph *g, Node *old, Value *y, Value *scale,
                           Value *zp)
 {
-    Value *in[3] = { y, scale, zp };
+    Value *s = parameter(g, scale, scale), *z = parameter(g, zp, zp);
+    Value *in[3] = { y, s, z };
     Node *n = node_new(g, OP_QuantizeLinear, old->name, 3, in, 1);
 
     ATTRS(quantize, n)->output_dtype = zp->type.dt;

@@ -30,6 +30,7 @@ enum { LAYERS = 40, PER_GRAPH = 500, MOST_INPUTS = 9 };
 typedef struct Random {
     Graph *g;
     uint64_t state;
+    bool tame;                  /* no scales far from 1 */
     Tensor in[MOST_INPUTS * PER_GRAPH];         /* data of g->in */
 } Random;
 
@@ -213,6 +214,7 @@ typedef Node *Maker(Random *r);
 typedef struct Kind {
     const char *name;
     Maker *make;
+    bool converted;             /* all passes; they may be one code off */
 } Kind;
 
 #endif

@@ -268,14 +268,14 @@ static Node *make_attention(Random *r)
 }
 
 static const Kind kinds[] = {
-    { "sum", make_add },
-    { "product of codes", make_mul },
-    { "requantization", make_requantize },
-    { "requantization of sums", make_mean_of_sums },
-    { "lookup", make_lookup },
-    { "softmax", make_softmax },
-    { "normalization", make_norm },
-    { "attention", make_attention },
+    { "sum", make_add, false },
+    { "product of codes", make_mul, false },
+    { "requantization", make_requantize, false },
+    { "requantization of sums", make_mean_of_sums, false },
+    { "lookup", make_lookup, false },
+    { "softmax", make_softmax, false },
+    { "normalization", make_norm, false },
+    { "attention", make_attention, false },
 };
 
 #include "layers_run.h"

@@ -305,19 +305,19 @@ static Node *make_sum(Random *r)
 }
 
 static const Kind kinds[] = {
-    { "int8 convolution", make_conv8 },
-    { "int4 convolution", make_conv4 },
-    { "depthwise convolution", make_depthwise },
-    { "pointwise convolution", make_pointwise },
-    { "int8 product", make_matmul8 },
-    { "int4 product", make_matmul4 },
-    { "product with scales per group", make_groups },
-    { "product with run-time rows", make_rows },
-    { "product with run-time columns", make_columns },
-    { "average pool", make_average },
-    { "max pool", make_max },
-    { "mean", make_mean },
-    { "sum of codes", make_sum },
+    { "int8 convolution", make_conv8, false },
+    { "int4 convolution", make_conv4, false },
+    { "depthwise convolution", make_depthwise, false },
+    { "pointwise convolution", make_pointwise, false },
+    { "int8 product", make_matmul8, false },
+    { "int4 product", make_matmul4, false },
+    { "product with scales per group", make_groups, false },
+    { "product with run-time rows", make_rows, false },
+    { "product with run-time columns", make_columns, false },
+    { "average pool", make_average, false },
+    { "max pool", make_max, false },
+    { "mean", make_mean, false },
+    { "sum of codes", make_sum, false },
 };
 
 #include "layers_run.h"
