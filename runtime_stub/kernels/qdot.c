@@ -390,35 +390,82 @@ KERNEL void mcu_qoperand_T_I(const int32_t *g, int m, const int16_t *s,
     }
 }
 
-/* the same for an operand [k][n] */
+/* Two rows v and u of 8-bit codes as 16 columns of a panel (qpair.c), `cols`
+ * of them, less `off`; u NULL: zeros */
+KERNEL inline void mcu_qpaired_T(int cols, const T *v, const T *u, int off,
+                                 int8_t *p)
+{
+    int t;
+
+#if defined(__SSE2__) && defined(__GNUC__)
+#if defined(__clang__)
+    typedef int8_t v16 __attribute__((vector_size(16)));
+#define MCU_LOW(a, b)                                                       \
+    __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, \
+                            6, 22, 7, 23)
+#define MCU_HIGH(a, b)                                                      \
+    __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, \
+                            29, 14, 30, 15, 31)
+#else
+    typedef char v16 __attribute__((vector_size(16)));
+#define MCU_LOW(a, b) __builtin_ia32_punpcklbw128(a, b)
+#define MCU_HIGH(a, b) __builtin_ia32_punpckhbw128(a, b)
+#endif
+    if (cols == 16) {
+        v16 lo, hi, x, z = { 0 };
+
+        memcpy(&lo, v, 16);
+        memcpy(&hi, u ? u : v, 16);
+        if (off) {              /* 128 less is the sign turned around */
+            lo ^= ~z << 7;
+            hi ^= ~z << 7;
+        }
+        hi = u ? hi : z;
+        x = MCU_LOW(lo, hi);
+        memcpy(p, &x, 16);
+        x = MCU_HIGH(lo, hi);
+        memcpy(p + 16, &x, 16);
+        return;
+    }
+#undef MCU_LOW
+#undef MCU_HIGH
+#endif
+    memset(p, 0, 32);
+    for (t = 0; t < cols; t++) {
+        p[2 * t] = (int8_t)(v[t] - off);
+        if (u)
+            p[2 * t + 1] = (int8_t)(u[t] - off);
+    }
+}
+
+/* the same for an operand [k][n], sixteen columns at a time as panels of up
+ * to 32 terms. Stack: 1024 bytes */
 KERNEL void mcu_qcolumns_T_I(const int32_t *g, int m, const int16_t *s,
                              const T *w, const int32_t *bias,
                              const int32_t *mult, I *y)
 {
-    const int k = g[1], n = g[2];
-    int32_t c[32];
-    int h, i, j, t;
+    const int k = g[1], n = g[2], off = (T)-1 < 0 ? 0 : 128;
+    const int32_t zero = g[11] - off;
+    int32_t c[4 * 16];
+    int8_t p[16 * 32];
+    int h, i, j;
 
-    for (j = 0; j < n; j += 32) {
-        const int wide = n - j < 32 ? n - j : 32;
+    for (j = 0; j < n; j += 16) {
+        const int cols = n - j < 16 ? n - j : 16;
 
-        for (i = 0; i < m; i++) {
-            const int32_t z = g[11] ? g[11] * mcu_qsum(k, s + i * k) : 0;
+        memset(c, 0, sizeof c);
+        for (h = 0; h < k; h += 32) {
+            const int terms = k - h < 32 ? k - h : 32;
+            const T *v = w + h * n + j;
 
-            memset(c, 0, sizeof c);
-            for (h = 0; h < k; h++) {
-                const int32_t a = s[i * k + h];
-                const T *v = w + h * n + j;
-
-                if (wide == 32)
-                    for (t = 0; t < 32; t++)
-                        c[t] += a * v[t];
-                else
-                    for (t = 0; t < wide; t++)
-                        c[t] += a * v[t];
-            }
-            mcu_qput_I(g + 6, wide, c, bias ? bias + j : NULL, -z, mult,
-                       y + i * n + j);
+            for (i = 0; i < terms; i += 2, v += 2 * n)
+                mcu_qpaired_T(cols, v, i + 1 < terms ? v + n : NULL, off,
+                              p + 16 * i);
+            mcu_qpair(m, (terms + 1) / 2, 16, 16, s + h, k, p, c);
         }
+        for (i = 0; i < m; i++)
+            mcu_qput_I(g + 6, cols, c + 16 * i, bias ? bias + j : NULL,
+                       zero ? -zero * mcu_qsum(k, s + i * k) : 0, mult,
+                       y + i * n + j);
     }
 }
