@@ -143,8 +143,8 @@ def layers(name):
         off += int((d > 0).sum())
         beyond += int((d > 1).sum())
     check(name + ' layers', beyond <= total / 1000,
-          '%d layers, %d codes: %.4f %% differ, %d by more than one step' %
-          (len(steps), total, 100 * off / total, beyond))
+          '%d layers, %d codes: %d (%.4f %%) differ, %d by more than one step'
+          % (len(steps), total, off, 100 * off / total, beyond))
 
 
 class Model:
