@@ -5,7 +5,8 @@
  * chaotic, one such code in a million moves the outputs by several steps.
  * The codes are monotone in the sum in both forms, so they are equal when
  * every code begins at the same sum: an interval of multipliers per code. The
- * multiplier in most intervals is taken. It depends on the factor, the shift
+ * multiplier in most intervals is taken, where codes near zero, which are the
+ * most frequent ones, have more weight. It depends on the factor, the shift
  * and the type of y alone, so that parts of a layer, and layers with their
  * clamp fused or not, choose alike. */
 #include "requant.h"
@@ -82,6 +83,12 @@ typedef struct Ballot {
     int votes[WINDOW + 1];
 } Ballot;
 
+/* half every 32 codes */
+static int weight(int64_t code)
+{
+    return 1024 >> (llabs(code) / 32);
+}
+
 static void vote(Ballot *b, int64_t at, int64_t code)
 {
     Range r = begins_at(first_sum((float)b->factor, at, code), code, b->l);
@@ -93,8 +100,8 @@ static void vote(Ballot *b, int64_t at, int64_t code)
     if (!b->any)
         memset(b->votes, 0, sizeof b->votes);
     b->any = true;
-    b->votes[r.lo - b->first]++;
-    b->votes[r.hi + 1 - b->first]--;
+    b->votes[r.lo - b->first] += weight(code);
+    b->votes[r.hi + 1 - b->first] -= weight(code);
 }
 
 /* Most codes begin far from a tie, with all multipliers at the same sum:

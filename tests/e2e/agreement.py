@@ -260,7 +260,7 @@ def main():
         for one, other in itertools.combinations(got, 2):
             compare(name, one, other, got[one], got[other])
         if 'in floats' in got:
-            sums(model, data[:12])
+            sums(model, data[:50])
 
 
 main()
