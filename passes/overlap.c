@@ -151,18 +151,22 @@ static int64_t least_bytes(int64_t in, int64_t out, int64_t f, int64_t b)
     return ahead < in + out ? ahead : in + out;
 }
 
-/* Least bytes that operand k and the result take together, rounded. */
-static int64_t least(const Node *n, int k, int64_t in, int64_t out)
-{
-    int64_t f, b;
-
-    return overlap_shifts(n, k, &f, &b) ? least_bytes(in, out, f, b)
-                                        : in + out;
-}
-
 static int64_t rounded_bytes(const Value *v)
 {
     return rounded(type_bytes(&v->type));
+}
+
+/* Bytes that the result may have in common with the store of operand k, of
+ * which the operand may be a part. */
+static int64_t most_common(const Storage *s, const Node *n, int k)
+{
+    const Value *x = n->in[k], *y = n->out[0];
+    int64_t in = s->store[s->of[x->id]].bytes, out = rounded_bytes(y), f, b;
+    int64_t shift = s->delta[y->id] - s->delta[x->id];
+
+    if (!overlap_shifts(n, k, &f, &b))
+        return 0;
+    return in + out - least_bytes(in, out, f + shift, b - shift);
 }
 
 static void step_overlaps(Storage *s, Step *step)
@@ -175,12 +179,8 @@ static void step_overlaps(Storage *s, Step *step)
     step->lie = NEW_ARRAY(s->g->scratch, Lie, n->nin);
     for (int k = 0; k < n->nin; k++) {
         int x = n->in[k] ? s->of[n->in[k]->id] : -1;
-        int64_t in, out;
-        if (x < 0 || s->store[x].state)
-            continue;
-        in = rounded_bytes(n->in[k]);
-        out = rounded_bytes(n->out[0]);
-        step->lie[step->nlie++] = (Lie){ x, in + out - least(n, k, in, out) };
+        if (x >= 0 && !s->store[x].state)
+            step->lie[step->nlie++] = (Lie){ x, most_common(s, n, k) };
     }
 }
 
