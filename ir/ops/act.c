@@ -39,6 +39,7 @@ bool act_eval(const Node *n, const Act *act, DType dt, void *y,
               int64_t count, Arena *scratch)
 {
     const OpInfo *info = op_info(act->op);
+    Value *operand[3] = { n->in[0], n->in[0], n->in[0] };   /* all there */
     Node fake = *n;
     Tensor t = { type_vector(dt, count), y }, lo, hi;
     const Tensor *in[3] = { &t, &lo, &hi };
@@ -54,6 +55,7 @@ bool act_eval(const Node *n, const Act *act, DType dt, void *y,
     elem_set(dt, hi.data, 0, (double)act->beta);
     fake.op = act->op;
     fake.nin = act->op == OP_Clip ? 3 : 1;
+    fake.in = operand;
     fake.nout = 1;
     fake.attr = arena_alloc(scratch, (size_t)info->attr_bytes);
     attr_set_defaults(info, fake.attr, scratch);
