@@ -42,7 +42,7 @@ loops 17536 "$m/06_mlperf_ic_resnet8_int8_qdq.onnx" $q
 loops 15232 "$m/06_mlperf_ic_resnet8_int8_qdq.onnx" $q --max-macs 1.15
 loops 17440 "$m/06_mlperf_ic_resnet8_int8_qdq.onnx" $q \
     --optimize ram --max-macs 1
-loops 8384 tests/models/kws_dscnn.mcu
+loops 5240 tests/models/kws_dscnn.mcu
 loops 640 "$m/09_mlperf_ad_autoencoder_int8_qdq.onnx" $q
 # the image of 62208, 19200 and 92928 bytes counted
 for net in mbv2:63984 vww:20968 320k:98992; do

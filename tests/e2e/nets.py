@@ -229,6 +229,9 @@ int main(void)
             puts("bytes around the arena have changed");
             return 1;
         }
+    for (i = 0; i < (long)sizeof(m_arena); i++)     /* without any step */
+        if (around.bytes[64 + i] != 0xa5 && i > highest)
+            highest = i;
     printf("%%ld of %%ld bytes\\n", highest + 1, (long)sizeof(m_arena));
     return 0;
 }
