@@ -1,4 +1,4 @@
-/* region_step.h - what regions.c and region_body.c share. */
+/* region_step.h - what regions.c, region_slots.c and region_body.c share. */
 #ifndef MCUFC_REGION_STEP_H
 #define MCUFC_REGION_STEP_H
 
@@ -18,6 +18,9 @@ typedef struct Step {
     Buf head, tail;             /* declarations; copies behind the body */
 } Step;
 
+/* region_slots.c: declares in s->head what `body` names of the slots, and
+ * copies tiles in pieces there and in s->tail. */
+void region_declare_slots(Step *s, const char *body);
 void region_slot_name(char *name, int slot);    /* 16 bytes: x0, y1 */
 /* Is the tile copied through scratch? */
 bool region_is_staged(const Node *n, int slot, const int64_t *count,
