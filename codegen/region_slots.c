@@ -328,7 +328,6 @@ static void declare_constant(Step *s, int slot)
     buf_puts(&s->head, ";\n");
 }
 
-
 static bool is_cut_constant(const Step *s, int slot)
 {
     return value_is_const(s->n->in[slot]) &&
