@@ -51,7 +51,8 @@ static void set_axes(const Node *n, const Ints *axes, bool *mask)
 static bool mean_axes(const Node *n, bool *mask)
 {
     memset(mask, 0, MAX_RANK * sizeof *mask);
-    if (n->region || n->narrow || !node_out(n, 0))
+    if (n->region || n->narrow || !node_out(n, 0) ||
+        !type_elems(&n->out[0]->type))
         return false;
     switch (n->op) {
     case OP_GlobalAveragePool:
@@ -256,9 +257,10 @@ static Node *sum_of(const Node *last)
 static bool divides_by_count(const Node *last, const Node *sum)
 {
     const Type *x = &sum->in[0]->type, *y = &sum->out[0]->type;
-    double count = (double)(type_elems(x) / type_elems(y)), by;
+    int64_t results = type_elems(y);
+    double count = results ? (double)(type_elems(x) / results) : 0, by;
 
-    return type_equal(y, &last->out[0]->type) && const_splat(last->in[1], &by)
+    return results && type_equal(y, &last->out[0]->type) && const_splat(last->in[1], &by)
            && by == count && dtype_is_float(x->dt);
 }
 
