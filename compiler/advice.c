@@ -310,7 +310,8 @@ static int by_saving(const void *x, const void *y)
 
 /* Every way out of a missed --arena; a new one is a row here. */
 static void (*const ways[])(List *l) = {
-    without_options, more_work, in_bands, smaller_dtype, gaps, in_place, long_lived,
+    without_options, more_work, in_bands, smaller_dtype, gaps, in_place,
+    long_lived,
 };
 
 Advice *advice_arena(Compile *c, int *n)

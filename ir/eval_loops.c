@@ -11,30 +11,16 @@
 
 enum { PATTERN = 0xff };        /* NaN in floats */
 
-typedef struct Walk {
+typedef struct Run {
     Tensor *tensor;             /* by value id */
     Arena *arena;
     Diag *diag;
-    int64_t count[REGION_DEPTH], pos[REGION_DEPTH];     /* of this turn */
-    int64_t index[REGION_DEPTH];        /* that is made, where loops slide */
-} Walk;
+} Run;
 
 /* Of one call: as node_tile wants them. */
 typedef struct Call {
     int64_t count[REGION_DEPTH], pos[REGION_DEPTH];
 } Call;
-
-static Call call_of(const Walk *w, const Node *n)
-{
-    Call c;
-
-    for (int d = 0; d < region_depth(n->region); d++) {
-        bool slides = loop_slides(n, d);
-        c.count[d] = slides ? 1 : w->count[d];
-        c.pos[d] = slides ? w->index[d] : w->pos[d];
-    }
-    return c;
-}
 
 /* Is there nothing yet that this call of n adds to? */
 static bool is_first(const Node *n, const Call *c)
@@ -73,13 +59,13 @@ static void add_int(Op op, DType dt, void *sum, const void *x, int64_t i)
 }
 
 /* *t becomes what was accumulated before, with *t. */
-static void accumulate(const Walk *w, const Node *n, const Call *c, Tensor *t)
+static void accumulate(const Run *r, const Node *n, const Call *c, Tensor *t)
 {
     DType dt = t->type.dt;
     int64_t bytes = type_bytes(&t->type);
-    void *sum = arena_alloc(w->arena, (size_t)bytes + 16);
+    void *sum = arena_alloc(r->arena, (size_t)bytes + 16);
 
-    node_tile_copy(n, ~0, c->count, c->pos, w->tensor[n->out[0]->id].data,
+    node_tile_copy(n, ~0, c->count, c->pos, r->tensor[n->out[0]->id].data,
                    sum, false);
     for (int64_t i = 0; i < type_elems(&t->type); i++)
         if (dtype_is_float(dt))
@@ -89,7 +75,7 @@ static void accumulate(const Walk *w, const Node *n, const Call *c, Tensor *t)
     t->data = sum;
 }
 
-static Tensor *tile_tensor(const Walk *w, const Node *n, int slot,
+static Tensor *tile_tensor(const Run *r, const Node *n, int slot,
                            const Node *tile, const Call *c)
 {
     const Value *part = node_slot(tile, slot);
@@ -97,112 +83,59 @@ static Tensor *tile_tensor(const Walk *w, const Node *n, int slot,
 
     if (!part)
         return NULL;
-    t = NEW(w->arena, Tensor);
+    t = NEW(r->arena, Tensor);
     t->type = part->type;
     t->data = (void *)(uintptr_t)part->data;
     if (t->data)
         return t;
-    t->data = arena_alloc(w->arena, (size_t)type_bytes(&t->type) + 16);
+    t->data = arena_alloc(r->arena, (size_t)type_bytes(&t->type) + 16);
     if (slot >= 0)
         node_tile_copy(n, slot, c->count, c->pos,
-                       w->tensor[part->id].data, t->data, false);
+                       r->tensor[part->id].data, t->data, false);
     return t;
 }
 
-static bool call(Walk *w, const Node *n)
+static bool call(void *user, const Node *n, const LoopTurn *t)
 {
-    Call c = call_of(w, n);
-    Arena *outer = w->arena;
+    Run *r = user;
+    Call c;
+    Arena *outer = r->arena;
     const Tensor **in;
     const Node *tile;
     Tensor **out;
     bool ok;
 
-    w->arena = arena_child(outer);
-    tile = node_tile(n, c.count, c.pos, w->arena);
-    in = NEW_ARRAY(w->arena, const Tensor *, n->nin + 1);
-    out = NEW_ARRAY(w->arena, Tensor *, n->nout + 1);
+    turn_call(t, n, c.count, c.pos);
+    r->arena = arena_child(outer);
+    tile = node_tile(n, c.count, c.pos, r->arena);
+    in = NEW_ARRAY(r->arena, const Tensor *, n->nin + 1);
+    out = NEW_ARRAY(r->arena, Tensor *, n->nout + 1);
     for (int i = 0; i < n->nin; i++)
-        in[i] = tile_tensor(w, n, i, tile, &c);
+        in[i] = tile_tensor(r, n, i, tile, &c);
     for (int i = 0; i < n->nout; i++)
-        out[i] = tile_tensor(w, n, ~i, tile, &c);
-    ok = node_eval(tile, in, out, w->arena, w->diag);
+        out[i] = tile_tensor(r, n, ~i, tile, &c);
+    ok = node_eval(tile, in, out, r->arena, r->diag);
     if (ok && node_accumulates(n) && !is_first(n, &c))
-        accumulate(w, n, &c, out[0]);
+        accumulate(r, n, &c, out[0]);
     for (int i = 0; ok && i < n->nout; i++)
         if (out[i])
             node_tile_copy(n, ~i, c.count, c.pos,
-                           w->tensor[n->out[i]->id].data, out[i]->data,
+                           r->tensor[n->out[i]->id].data, out[i]->data,
                            true);
-    arena_free(w->arena);
-    w->arena = outer;
+    arena_free(r->arena);
+    r->arena = outer;
     return ok;
-}
-
-/* One node in one turn: index for index of the loops from d on that slide. */
-static bool calls(Walk *w, const Node *n, int d)
-{
-    const Slide *s;
-    int64_t dim, from, to;
-
-    while (d < region_depth(n->region) && !loop_slides(n, d))
-        d++;
-    if (d == region_depth(n->region))
-        return call(w, n);
-    s = &n->slide[d];
-    dim = axis_indices(n, n->walk[d]);
-    to = w->pos[d] * s->unit + s->to;
-    from = to - s->made;
-    for (int64_t i = from < 0 ? 0 : from; i < (to < dim ? to : dim); i++) {
-        w->index[d] = i;
-        if (!calls(w, n, d + 1))
-            return false;
-    }
-    return true;
-}
-
-static bool turns(Walk *w, Node **n, Region *r);
-
-static bool body(Walk *w, Node **n, Region *r)
-{
-    while (*n && region_within((*n)->region, r))
-        if ((*n)->region != r) {
-            if (!turns(w, n, region_below(*n, r)))
-                return false;
-        } else {
-            if (!calls(w, *n, 0))
-                return false;
-            *n = (*n)->next;
-        }
-    return true;
-}
-
-static bool turns(Walk *w, Node **n, Region *r)
-{
-    Node *first = *n;
-
-    for (int64_t at = r->begin; at < r->extent; at += r->tile) {
-        w->pos[r->depth] = at;
-        w->count[r->depth] = r->extent - at < r->tile ? r->extent - at
-                                                      : r->tile;
-        *n = first;
-        if (!body(w, n, r))
-            return false;
-    }
-    return true;
 }
 
 bool loops_eval(Node *first, Tensor *tensor, Arena *scratch, Diag *diag)
 {
-    Region *r = region_at(first->region, 0);
-    Walk w = { .tensor = tensor, .arena = scratch, .diag = diag };
-    Node *n = first;
+    Region *top = region_at(first->region, 0);
+    Run r = { tensor, scratch, diag };
 
-    for (; n && region_within(n->region, r); n = n->next)
+    for (Node *n = first; n && region_within(n->region, top); n = n->next)
         for (int i = 0; i < n->nout; i++)
             if (n->out[i])
                 memset(tensor[n->out[i]->id].data, PATTERN,
                        (size_t)type_bytes(&n->out[i]->type));
-    n = first;
-    return turns(&w, &n, r);
+    return region_walk(first, call, &r);
 }

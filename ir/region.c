@@ -116,8 +116,9 @@ bool node_accumulates(const Node *n)
 
 int64_t axis_indices(const Node *n, int axis)
 {
-    return axis_accumulates(n, axis) ? n->in[0]->type.dim[axis]
-                              : n->out[first_result(n)]->type.dim[axis];
+    return axis_accumulates(n, axis)
+               ? n->in[0]->type.dim[axis]
+               : n->out[first_result(n)]->type.dim[axis];
 }
 
 Relation axis_relation(const Node *n, int in, int axis)

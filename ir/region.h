@@ -111,6 +111,17 @@ bool node_cuts_constant(const Node *n, int depth);
 void node_tile_copy(const Node *n, int slot, const int64_t *count,
                     const int64_t *pos, void *whole, void *tile, bool out);
 
+/* region_walk.c: every call in the loops that begin with `first`; false when f
+ * returned that. */
+typedef struct LoopTurn {
+    int64_t count[REGION_DEPTH], pos[REGION_DEPTH];     /* per loop */
+    int64_t index[REGION_DEPTH];        /* that is made, where loops slide */
+} LoopTurn;
+typedef bool RegionCall(void *user, const Node *n, const LoopTurn *t);
+bool region_walk(Node *first, RegionCall *f, void *user);
+/* count and pos as node_tile wants them for a call of n */
+void turn_call(const LoopTurn *t, const Node *n, int64_t *count, int64_t *pos);
+
 /* eval_loops.c: runs the loops that begin with `first`, tile by tile. All
  * results have room in tensor[], by value id. */
 bool loops_eval(Node *first, Tensor *tensor, Arena *scratch, Diag *diag);

@@ -20,13 +20,11 @@ typedef struct Replay {
     const Buffer *in, *out;
     Event *event;
     int n, cap;
-    int64_t count[REGION_DEPTH], turn[REGION_DEPTH];
-    int64_t index[REGION_DEPTH];        /* that is made, where loops slide */
     Arena *arena;
 } Replay;
 
 /* First byte of a slot's tile in its buffer, and the one behind its last. */
-static void tile_span(const Replay *r, const Node *n, int slot,
+static void tile_span(const Node *n, int slot, const LoopTurn *turn,
                       int64_t *from, int64_t *to)
 {
     const Value *v = node_slot(n, slot);
@@ -36,23 +34,23 @@ static void tile_span(const Replay *r, const Node *n, int slot,
     Place p;
     Type tile;
 
-    for (int d = 0; d < region_depth(n->region); d++) {
-        count[d] = loop_slides(n, d) ? 1 : r->count[d];
-        pos[d] = loop_slides(n, d) ? r->index[d] : r->turn[d];
-    }
+    turn_call(turn, n, count, pos);
     tile = node_tile_type(n, slot, count, pos);
     node_slot_place(n, slot, pos, &p);
     type_strides(&t, stride);
     *from = v->delta + p.base * size;
     for (int d = 0; d < region_depth(n->region); d++)
-        *from += (r->turn[d] * p.turn[d] + r->index[d] * p.index[d]) * size;
+        *from += (turn->pos[d] * p.turn[d] + turn->index[d] * p.index[d]) *
+                 size;
     *to = *from + size;
     for (int i = 0; i < t.rank; i++)
         *to += (tile.dim[i] - 1) * stride[i] * size;
 }
 
-static void record(Replay *r, const Node *n)
+/* False: there are too many. */
+static bool record(void *user, const Node *n, const LoopTurn *turn)
 {
+    Replay *r = user;
     Event e = { INT64_MAX, -1 };
     int64_t from, to;
 
@@ -60,7 +58,7 @@ static void record(Replay *r, const Node *n)
         const Value *v = node_slot(n, slot);
         if (!v || (v->buf != r->in && v->buf != r->out))
             continue;
-        tile_span(r, n, slot, &from, &to);
+        tile_span(n, slot, turn, &from, &to);
         if (v->buf == r->in && from < e.read)
             e.read = from;      /* what lies there is not to be lost */
         if (v->buf == r->out && to > e.written)
@@ -68,59 +66,7 @@ static void record(Replay *r, const Node *n)
     }
     if (e.read != INT64_MAX || e.written >= 0)
         PUSH(r->arena, r->event, r->n, r->cap, e);
-}
-
-/* Every call of n in one turn: where loops slide, index for index. */
-static void record_calls(Replay *r, const Node *n, int d)
-{
-    const Slide *s;
-    int64_t dim, from, to;
-
-    while (d < region_depth(n->region) && !loop_slides(n, d))
-        d++;
-    if (d == region_depth(n->region)) {
-        record(r, n);
-        return;
-    }
-    s = &n->slide[d];
-    dim = axis_indices(n, n->walk[d]);
-    to = r->turn[d] * s->unit + s->to;
-    from = to - s->made;
-    for (int64_t i = from < 0 ? 0 : from;
-         i < (to < dim ? to : dim) && r->n < MAX_EVENTS; i++) {
-        r->index[d] = i;
-        record_calls(r, n, d + 1);
-    }
-    r->index[d] = 0;
-}
-
-static const Node *walk(Replay *r, const Node *n, Region *region);
-
-static const Node *walk_body(Replay *r, const Node *n, Region *region)
-{
-    while (n && region_within(n->region, region) && r->n < MAX_EVENTS)
-        if (n->region == region) {
-            record_calls(r, n, 0);
-            n = n->next;
-        } else {
-            n = walk(r, n, region_below(n, region));
-        }
-    return n;
-}
-
-static const Node *walk(Replay *r, const Node *first, Region *region)
-{
-    const Node *n = first;
-    int d = region->depth;
-
-    for (int64_t at = region->begin; at < region->extent && r->n < MAX_EVENTS;
-         at += region->tile) {
-        int64_t left = region->extent - at;
-        r->turn[d] = at;
-        r->count[d] = left < region->tile ? left : region->tile;
-        n = walk_body(r, first, region);
-    }
-    return n;
+    return r->n < MAX_EVENTS;
 }
 
 /* max (end written so far - lowest byte read from that step on) */
@@ -146,7 +92,7 @@ static bool only_here(const Buffer *b, const Graph *g, const Region *r)
     return !b->is_state && !b->is_scratch && b->bytes > 0 && r->first >= 0;
 }
 
-static void region_pairs(Graph *g, const Node *first, Region *region,
+static void region_pairs(Graph *g, Node *first, Region *region,
                          OverlapPairs *list)
 {
     const Plan *p = g->plan;
@@ -164,8 +110,7 @@ static void region_pairs(Graph *g, const Node *first, Region *region,
             if (out->first != region->first || out->last <= region->last ||
                 !only_here(out, g, region))
                 continue;
-            walk(&r, first, region);
-            if (r.n >= MAX_EVENTS)
+            if (!region_walk(first, record, &r))
                 continue;
             pair.forward = forward_shift(&r);
             PUSH(g->scratch, list->pair, list->n, list->cap, pair);

@@ -260,8 +260,9 @@ static bool divides_by_count(const Node *last, const Node *sum)
     int64_t results = type_elems(y);
     double count = results ? (double)(type_elems(x) / results) : 0, by;
 
-    return results && type_equal(y, &last->out[0]->type) && const_splat(last->in[1], &by)
-           && by == count && dtype_is_float(x->dt);
+    return results && type_equal(y, &last->out[0]->type) &&
+           const_splat(last->in[1], &by) && by == count &&
+           dtype_is_float(x->dt);
 }
 
 /* `mean` is what `last` makes of `sum`. */
