@@ -185,7 +185,8 @@ def bench_int8(model, a):
         code = Compiled(model, a, dq,
                         ['--quantize', 'int8', '--calib', 'calib.npz',
                          '--weights', 'int4' if a.int4 else 'int8'])
-        codes = {t['name']: rng.randint(0, 100, t['shape']).astype(t['dtype'])
+        codes = {t['name']: feed[t['name']] if t['dtype'] in TYPES else
+                 rng.randint(0, 100, t['shape']).astype(t['dtype'])
                  for t in code.report['inputs']}
         best = [1e9, 1e9]
         end = time.time() + a.seconds
