@@ -250,6 +250,32 @@ static bool sink_pool(Graph *g, Node *n, const Perm *p)
     return true;
 }
 
+/* Picked elements have no order of axes; scales go to their new places. */
+static bool sinks_resize(const Node *n, Perm *p)
+{
+    const Node *t = n->op == OP_Resize ? maker(n->in[0], OP_Transpose) : NULL;
+
+    if (!t || strcmp(ATTRS(resize, n)->mode, "nearest"))
+        return false;
+    *p = perm_of(t);
+    return true;
+}
+
+static bool sink_resize(Graph *g, Node *n, const Perm *p)
+{
+    const Ints *a = &ATTRS(resize, n)->axes;
+    int64_t axes[MAX_RANK];
+    int count = a->n ? a->n : p->rank;
+
+    for (int i = 0; i < count; i++)
+        axes[i] = a->n ? p->v[a->v[i] < 0 ? a->v[i] + p->rank : a->v[i]]
+                       : p->v[i];
+    node_set_input(n, 0, n->in[0]->def->in[0]);
+    set_ints(g, n, "axes", count, axes);
+    transpose_result(g, n, 0, p);
+    return true;
+}
+
 /* Movement by axis. */
 static bool sinks_move(const Node *n, Perm *p)
 {
@@ -411,7 +437,8 @@ typedef struct Sink {
 static const Sink sinks[] = {
     { sinks_map, sink_map }, { sinks_mean, sink_mean },
     { sinks_rows, sink_rows }, { sinks_pool, sink_pool },
-    { sinks_move, sink_move }, { sinks_reshape, sink_reshape },
+    { sinks_resize, sink_resize }, { sinks_move, sink_move },
+    { sinks_reshape, sink_reshape },
 };
 
 static const Sink *sink_for(const Node *n, Perm *p)
