@@ -1,7 +1,7 @@
 /* expand_ms.c - ops of com.microsoft, version 1, that ONNX Runtime's graph
  * optimizer writes: fused activations, products and normalizations. Their
  * definitions are in ONNX Runtime's ContribOperators document. */
-#include "build.h"
+#include "qlinear.h"
 
 #include <string.h>
 
@@ -358,9 +358,8 @@ static Value *normalized(Build *b, Value *x, Value *gamma, Value *beta,
 
 /* EmbedLayerNormalization: word + position + segment, then normalized */
 
-static Value *position_rows(Build *b, Draft *d)
+static Value *position_rows(Build *b, Draft *d, Value *table, Value *ids)
 {
-    Value *table = d->in[3], *ids = draft_in(d, 8);
     const Type *t = &d->in[0]->type;
 
     if (ids)
@@ -403,11 +402,48 @@ bool expand_ms_embedlayernorm(Build *b, Draft *d)
     if (!mask_index(b, d))
         return false;
     sum = b_op2(b, OP_Add, b_op2(b, OP_Gather, d->in[2], d->in[0]),
-                position_rows(b, d));
+                position_rows(b, d, d->in[3], draft_in(d, 8)));
     if (d->in[1] && d->in[4])
         sum = b_op2(b, OP_Add, sum, b_op2(b, OP_Gather, d->in[4], d->in[1]));
     if (d->nout > 2)
         d->out[2] = sum;
     d->out[0] = normalized(b, sum, d->in[5], d->in[6], epsilon);
+    return true;
+}
+
+/* The same with tables and parameters of codes: (ids, segment ids, tables of
+ * words, positions and segments, gamma, beta, mask), then five scales and
+ * five zero points. Rows are looked up before they become floats. */
+
+static Value *table_rows(Build *b, Draft *d, int table, Value *rows)
+{
+    return dequantize(b, rows, as_scalar(b, d->in[table + 6]),
+                      as_scalar(b, draft_in(d, table + 11)), 0);
+}
+
+bool expand_qembedlayernorm(Build *b, Draft *d)
+{
+    float epsilon = 1e-12f;
+    Value *sum, *rows;
+    bool segments;
+
+    take_float(b, d, "epsilon", &epsilon);
+    if (d->nin < 13 || d->nin > 18 || d->nout > 2)
+        return draft_error(b, d, "has %d inputs, takes 13 to 18", d->nin);
+    segments = d->in[1] && d->in[4];
+    for (int i = 0; i < 13; i++)
+        if (!d->in[i] && i != 1 && i != 4 && i != 7 && (i != 10 || segments))
+            return draft_error(b, d, "input %d is missing", i);
+    if (!mask_index(b, d))
+        return false;
+    sum = table_rows(b, d, 2, b_op2(b, OP_Gather, d->in[2], d->in[0]));
+    rows = position_rows(b, d, d->in[3], NULL);
+    sum = b_op2(b, OP_Add, sum, table_rows(b, d, 3, rows));
+    if (segments) {
+        rows = b_op2(b, OP_Gather, d->in[4], d->in[1]);
+        sum = b_op2(b, OP_Add, sum, table_rows(b, d, 4, rows));
+    }
+    d->out[0] = normalized(b, sum, table_rows(b, d, 5, d->in[5]),
+                           table_rows(b, d, 6, d->in[6]), epsilon);
     return true;
 }

@@ -2,6 +2,7 @@
  * ONNX's own Attention. What they add to that (projections, biases, padding
  * masks) is spelled out. */
 #include "msattn.h"
+#include "qlinear.h"
 
 #include <math.h>
 #include <string.h>
@@ -203,17 +204,14 @@ bool expand_ms_mha(Build *b, Draft *d)
     return true;
 }
 
-/* Attention: with the projection */
+/* Attention: with the projection, x */
 
-static bool projected(Build *b, Draft *d, Heads *h)
+static bool split_projection(Build *b, Draft *d, Value *x, Heads *h)
 {
-    Value *x = b_op2(b, OP_MatMul, d->in[0], d->in[1]);
     int64_t size[3], at[4] = { 0 };
     Ints sizes = { 0, NULL };
 
     take_ints(b, d, "qkv_hidden_sizes", &sizes);
-    if (draft_in(d, 2))
-        x = b_op2(b, OP_Add, x, d->in[2]);
     if (b->failed)
         return false;
     if (x->type.rank != 3)
@@ -235,9 +233,8 @@ static bool projected(Build *b, Draft *d, Heads *h)
 }
 
 /* past[2, B, N, P, H]: keys, then values */
-static bool split_past(Build *b, Draft *d, Heads *h)
+static bool split_past(Build *b, Draft *d, Value *past, Heads *h)
 {
-    Value *past = draft_in(d, 4);
     const int64_t *dim;
 
     if (!past)
@@ -277,26 +274,61 @@ static bool no_rotary(Build *b, Draft *d)
     return true;
 }
 
-bool expand_ms_attention(Build *b, Draft *d)
+static bool attend_projected(Build *b, Draft *d, Heads *h, Value *mask,
+                             Value *bias, Value *past)
 {
     Value *out[3], *keep = NULL;
     int64_t keys;
-    Heads h;
 
-    if (!heads_attrs(b, d, &h) || !no_rotary(b, d) ||
-        !draft_arity(b, d, 2, 6, 2) || !projected(b, d, &h) ||
-        !split_past(b, d, &h) || b->failed)
+    if (!split_past(b, d, past, h) || b->failed)
         return false;
-    keys = h.k->type.dim[1] + (h.past_k ? h.past_k->type.dim[2] : 0);
-    if (draft_in(d, 3))
-        keep = padding_mask(b, d, d->in[3], h.q->type.dim[0],
-                            h.q->type.dim[1], keys);
-    h.mask = merged_mask(b, keep, draft_in(d, 5));
+    keys = h->k->type.dim[1] + (h->past_k ? h->past_k->type.dim[2] : 0);
+    if (mask)
+        keep = padding_mask(b, d, mask, h->q->type.dim[0],
+                            h->q->type.dim[1], keys);
+    h->mask = merged_mask(b, keep, bias);
     if (b->failed)
         return false;
-    attend(b, &h, d->nout > 1, out);
+    attend(b, h, d->nout > 1, out);
     d->out[0] = out[0];
     if (d->nout > 1)
         d->out[1] = joined_present(b, out[1], out[2]);
     return true;
+}
+
+bool expand_ms_attention(Build *b, Draft *d)
+{
+    Value *x;
+    Heads h;
+
+    if (!heads_attrs(b, d, &h) || !no_rotary(b, d) ||
+        !draft_arity(b, d, 2, 6, 2))
+        return false;
+    x = b_op2(b, OP_MatMul, d->in[0], d->in[1]);
+    if (draft_in(d, 2))
+        x = b_op2(b, OP_Add, x, d->in[2]);
+    return split_projection(b, d, x, &h) &&
+           attend_projected(b, d, &h, draft_in(d, 3), draft_in(d, 5),
+                            draft_in(d, 4));
+}
+
+/* (x, weights, bias, scale of x, scale of the weights, mask, zero of x, zero
+ * of the weights, past): the projection is in integers, its result floats */
+bool expand_qattention(Build *b, Draft *d)
+{
+    Value *in[4], *scale, *x;
+    Heads h;
+
+    if (!heads_attrs(b, d, &h) || !no_rotary(b, d) ||
+        !draft_arity(b, d, 5, 9, 2))
+        return false;
+    in[0] = d->in[0];
+    in[1] = d->in[1];
+    in[2] = as_scalar(b, draft_in(d, 6));
+    in[3] = as_scalar(b, draft_in(d, 7));
+    scale = b_op2(b, OP_Mul, as_scalar(b, d->in[3]),
+                  as_scalar(b, d->in[4]));
+    x = integer_product(b, in, scale, d->in[2]);
+    return split_projection(b, d, x, &h) &&
+           attend_projected(b, d, &h, draft_in(d, 5), NULL, draft_in(d, 8));
 }

@@ -1,12 +1,11 @@
 /* expand_qlinear.c - quantized ops of com.microsoft as what they mean:
  * dequantize, the float op, quantize. Passes fuse that form again, so there
  * is one integer path for them and for models in QDQ form. */
-#include "build.h"
+#include "qlinear.h"
 
 #include <string.h>
 
-/* A scale or zero point of one element is a scalar. */
-static Value *as_scalar(Build *b, Value *v)
+Value *as_scalar(Build *b, Value *v)
 {
     static const int64_t none[1];
 
@@ -15,8 +14,8 @@ static Value *as_scalar(Build *b, Value *v)
     return b_reshape(b, v, 0, none);
 }
 
-static Value *dequantize(Build *b, Value *x, Value *scale, Value *zero,
-                         int64_t axis)
+Value *dequantize(Build *b, Value *x, Value *scale, Value *zero,
+                  int64_t axis)
 {
     Value *in[] = { x, as_scalar(b, scale), as_scalar(b, zero) };
     Node *n = b_node(b, OP_DequantizeLinear, zero ? 3 : 2, in, 1);
@@ -293,8 +292,7 @@ bool expand_qgemm(Build *b, Draft *d)
     return true;
 }
 
-/* float(A B) * scale + bias; A and B integers with zero points */
-static Value *integer_product(Build *b, Value **in, Value *scale, Value *bias)
+Value *integer_product(Build *b, Value **in, Value *scale, Value *bias)
 {
     int n = in[3] ? 4 : in[2] ? 3 : 2;
     Value *y = b_end(b, b_node(b, OP_MatMulInteger, n, in, 1));
