@@ -24,6 +24,33 @@ static bool check_finite(Compile *c, const Graph *g, const Samples *s)
     return true;
 }
 
+static bool is_flat(const Samples *s, int i, double *value)
+{
+    const Tensor *first = &s->list[0].in[i];
+    int64_t n = type_elems(&first->type);
+
+    if (n * s->n < 2)
+        return false;
+    *value = elem_get(first->type.dt, first->data, 0);
+    for (int k = 0; k < s->n; k++)
+        for (int64_t e = 0; e < n; e++)
+            if (elem_get(first->type.dt, s->list[k].in[i].data, e) != *value)
+                return false;
+    return true;
+}
+
+/* Samples that say nothing, as of a file that was never filled. */
+static void warn_flat(Compile *c, const Graph *g, const Samples *s)
+{
+    double x;
+
+    for (int i = 0; i < g->nin; i++)
+        if (dtype_is_float(g->in[i]->type.dt) && is_flat(s, i, &x))
+            diag_warn(c->diag, "%s: '%s' is %g in every element of every "
+                      "sample: ranges are guesses", c->opt->calib,
+                      g->in[i]->name, x);
+}
+
 bool calibration_load(Compile *c, Graph *g, Samples *s)
 {
     if (!samples_load(c, g, c->opt->calib, s))
@@ -35,7 +62,10 @@ bool calibration_load(Compile *c, Graph *g, Samples *s)
         diag_warn(c->diag, "%s: %d sample%s: ranges are guesses with fewer "
                   "than %d", c->opt->calib, s->n, s->n == 1 ? "" : "s",
                   FEW_SAMPLES);
-    return check_finite(c, g, s);
+    if (!check_finite(c, g, s))
+        return false;
+    warn_flat(c, g, s);
+    return true;
 }
 
 static Graph *narrow_model(const void *levels, Graph *g, int level)

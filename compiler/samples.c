@@ -101,34 +101,66 @@ static void *slice(Compile *c, const NpyArray *a, const Value *v, int64_t k)
                      k * type_elems(&v->type) * a->size);
 }
 
+/* Channels last where the model takes them first? */
+static bool is_camera_order(const NpyArray *a, const Type *t)
+{
+    return a->rank == 4 && t->rank == 4 && a->dim[1] == t->dim[2] &&
+           a->dim[2] == t->dim[3] && a->dim[3] == t->dim[1];
+}
+
+static void wrong_shape(Compile *c, const char *path, const NpyArray *a,
+                        const Type *t)
+{
+    Buf b;
+
+    buf_init(&b, c->scratch);
+    buf_puts(&b, "has shape [");
+    print_dims(&b, a->dim, a->rank);
+    buf_puts(&b, "], the model takes [");
+    print_dims(&b, t->dim, t->rank);
+    buf_puts(&b, "]");
+    diag_error(c->diag, "%s: array '%s' %s", path, a->name, b.s);
+    if (is_camera_order(a, t)) {
+        diag_hint(c->diag, "the channels are last in the file; in Python: "
+                  "x.transpose(0, 3, 1, 2)");
+        return;
+    }
+    buf_init(&b, c->scratch);
+    print_dims(&b, t->dim, t->rank);
+    diag_hint(c->diag, "N samples are an array [N,%s]%s", b.s,
+              t->rank && t->dim[0] == 1 ? ", also without the 1" : "");
+}
+
+static void wrong_dtype(Compile *c, const char *path, const NpyArray *a,
+                        const Value *v, DType dt)
+{
+    diag_error(c->diag, "%s: array '%s' is %s, '%s' is %s", path, a->name,
+               dt ? dtype_name(dt) : "of another kind", v->name,
+               dtype_name(v->type.dt));
+    if (dt == DT_U8 && v->is_input && v->type.dt == DT_F32)
+        diag_hint(c->diag, "--input-norm MEAN,STD makes the input uint8");
+    else if (dt)
+        diag_hint(c->diag, "in Python: x.astype('%s')",
+                  v->type.dt == DT_F32 ? "float32" : dtype_name(v->type.dt));
+}
+
 static bool check_array(Compile *c, const char *path, const NpyArray *a,
                         const Value *v, int64_t *count)
 {
     DType dt = array_dtype(a);
-    Buf b;
 
     if (a->problem)
         return diag_error(c->diag, "%s: array '%s': %s", path, a->name,
                           a->problem);
     if (dt == DT_NONE || (dtype_is_float(dt) != dtype_is_float(v->type.dt) &&
                           !on_grid(v, dt))) {
-        diag_error(c->diag, "%s: array '%s' is %s, '%s' is %s", path, a->name,
-                   dt ? dtype_name(dt) : "of another kind", v->name,
-                   dtype_name(v->type.dt));
-        if (dt == DT_U8 && v->is_input && v->type.dt == DT_F32)
-            diag_hint(c->diag, "--input-norm MEAN,STD makes the input uint8");
+        wrong_dtype(c, path, a, v, dt);
         return false;
     }
     *count = count_samples(a, &v->type);
-    if (*count >= 0)
-        return true;
-    buf_init(&b, c->scratch);
-    buf_puts(&b, "has shape [");
-    print_dims(&b, a->dim, a->rank);
-    buf_puts(&b, "], the model takes [");
-    print_dims(&b, v->type.dim, v->type.rank);
-    buf_puts(&b, "]");
-    return diag_error(c->diag, "%s: array '%s' %s", path, a->name, b.s);
+    if (*count < 0)
+        wrong_shape(c, path, a, &v->type);
+    return *count >= 0;
 }
 
 static Sample *add_sample(Compile *c, Graph *g, Samples *s, const char *from)
@@ -141,6 +173,19 @@ static Sample *add_sample(Compile *c, Graph *g, Samples *s, const char *from)
     return &s->list[s->n - 1];
 }
 
+/* What is in the file; numpy's own names are arr_0, arr_1... */
+static void name_arrays(Compile *c, const NpyFile *f, const char *wanted)
+{
+    Buf b;
+
+    buf_init(&b, c->scratch);
+    for (int i = 0; i < f->n && i < 8; i++)
+        buf_printf(&b, "%s'%s'", i ? ", " : "", f->array[i].name);
+    if (f->n)
+        diag_hint(c->diag, "it holds %s%s; in Python: np.savez(FILE, "
+                  "**{'%s': array})", b.s, f->n > 8 ? "..." : "", wanted);
+}
+
 static const NpyArray *array_for(Compile *c, const NpyFile *f,
                                  const char *path, const Graph *g, int i)
 {
@@ -148,9 +193,11 @@ static const NpyArray *array_for(Compile *c, const NpyFile *f,
 
     if (!a && g->nin == 1 && f->n == 1 && !f->is_npz)
         a = &f->array[0];
-    if (!a)
+    if (!a) {
         diag_error(c->diag, "%s: no array is named '%s', as the input is",
                    path, g->in[i]->name);
+        name_arrays(c, f, g->in[i]->name);
+    }
     return a;
 }
 

@@ -308,8 +308,12 @@ def bad_input():
     refused("no samples", "needs samples")
     refused("another name", "no array is named 'x'", "--calib",
             npz("name.npz", {"a": good, "b": good}))
-    refused("another shape", "has shape", "--calib",
+    refused("another name: what there is", "it holds 'a', 'b'", "--calib",
+            path("name.npz"))
+    refused("another shape", "hint: N samples are an array [N,", "--calib",
             write("shape.npy", npy((2, 3, 12, 13), [0.5] * 936)))
+    refused("camera order", "transpose(0, 3, 1, 2)", "--calib",
+            write("nhwc.npy", npy((2, 12, 12, 3), [0.5] * 864)))
     refused("another dtype", "is uint8", "--calib",
             write("type.npy", npy((1, 3, 12, 12), [1] * 432, "|u1")))
     refused("NaN", "sample 0 of 'x' has a value that is not finite",
@@ -326,6 +330,8 @@ def bad_input():
             write("few.npy", good))
     check("few samples: a warning", r.returncode == 0 and
           "2 samples: ranges are guesses" in r.stderr, r.stderr)
+    check("flat samples: a warning", "'x' is 0.5 in every element" in
+          r.stderr, r.stderr)
     logs = write("log.mcu", """<ir_version: 10, opset_import: ["" : 23]>
 g (float[2] x) => (float[2] y) { y = Log (x) }
 """)
