@@ -3,10 +3,17 @@
 
 #include <string.h>
 
+/* ONNX's own products of codes, with results of codes: scaled in floats. */
+static bool rounds_floats(const Node *n)
+{
+    return n->op == OP_QLinearConv || n->op == OP_QLinearMatMul;
+}
+
 /* Integer arithmetic of ours, or a step between codes and floats? */
 static bool is_quantized_op(const Node *n)
 {
     return n->op == OP_QuantizeLinear || n->op == OP_DequantizeLinear ||
+           n->op == OP_DynamicQuantizeLinear || rounds_floats(n) ||
            (op_has(n->op, T_INTERNAL) && op_name(n->op)[0] == 'Q');
 }
 
@@ -25,7 +32,7 @@ static bool is_float(const Value *v)
 
 static bool computes_floats(const Node *n)
 {
-    bool yes = false;
+    bool yes = rounds_floats(n);
 
     for (int i = 0; i < n->nout; i++)
         yes |= is_float(n->out[i]);
@@ -57,6 +64,10 @@ const char *report_island(const Node *n)
 {
     if (!computes_floats(n) || !codegen_has_step(n))
         return NULL;
+    if (rounds_floats(n))
+        return "a scale or a zero point is not constant: it rounds floats";
+    if (n->op == OP_DynamicQuantizeLinear)
+        return "it takes the scale from the floats of each run";
     if (n->op == OP_QuantizeLinear)
         return reads_input(n) ? "the model's input is declared float"
                               : "it quantizes the result of a float step";

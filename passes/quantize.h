@@ -114,6 +114,8 @@ typedef struct Weights {
     int64_t rows, cols;         /* one scale per row */
     int64_t groups;             /* 1, or scales per row along cols */
     int8_t *code;               /* [rows, cols], zero point subtracted */
+    int16_t *wide;              /* the same where int8 does not hold them:
+                                   weights_split() makes codes, else NULL */
     float *scale;               /* [rows * groups] */
     bool nibbles;               /* fit 4 bits and were 4 bits in the model */
 } Weights;
@@ -121,6 +123,19 @@ typedef struct Weights {
 /* v[rows, cols], or v[cols, rows] when by_cols; false after s->why */
 bool weights_read(Site *s, const Value *v, bool by_cols, int64_t rows,
                   int64_t cols, Weights *w);
+/* quantize_split.c: cols as the input channels of a group and taps. */
+typedef struct Channels {
+    int64_t group, channels, taps;
+    int64_t wide;               /* channels of a group with those that are
+                                   read again, at least `channels` */
+    const int64_t *from;        /* [group * wide]: their number in the input,
+                                   or NULL: the input as it is */
+} Channels;
+/* Codes and cols for weights that leave int8; false after s->why */
+bool weights_split(Site *s, Weights *w, Channels *c);
+/* x with the channels, its last axis, that `c` says */
+Value *split_input(Site *s, Value *x, const Channels *c, const char *name);
+
 /* The constant operands: codes of type t (elements in order) and scales. */
 Value *weights_codes(Graph *g, const Weights *w, const char *name, Type t);
 Value *weights_scales(Graph *g, const Weights *w, const char *name);

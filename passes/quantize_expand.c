@@ -23,23 +23,6 @@ static bool one_elem(const Value *v)
     return type_elems(&v->type) == 1;
 }
 
-/* A weight tensor whose codes, less their zero points, are int8. */
-static bool fits_byte(const Value *w, const Value *zp, int64_t axis)
-{
-    int64_t n = type_elems(&w->type), lo = 0, hi = 0;
-    int64_t inner = type_span(&w->type, (int)axis + 1, w->type.rank);
-    bool one = one_elem(zp);
-
-    for (int64_t i = 0; i < n; i++) {
-        int64_t z = one ? 0 : i / inner % w->type.dim[axis];
-        int64_t c = elem_get_int(w->type.dt, w->data, i) -
-                    elem_get_int(zp->type.dt, zp->data, z);
-        lo = c < lo ? c : lo;
-        hi = c > hi ? c : hi;
-    }
-    return lo >= -128 && hi <= 127;
-}
-
 /* A constant as Quantize- and DequantizeLinear take it: a vector or scalar,
  * one value as often as `like` has some. */
 static Value *parameter(Graph *g, Value *v, const Value *like)
@@ -108,8 +91,7 @@ static bool expand_conv(Graph *g, Node *n)
     Node *c;
 
     if (n->op != OP_QLinearConv || !all_const(n, params, 8) ||
-        !one_elem(n->in[1]) || !one_elem(n->in[6]) || !one_elem(n->in[7]) ||
-        !fits_byte(n->in[3], n->in[5], 0))
+        !one_elem(n->in[1]) || !one_elem(n->in[6]) || !one_elem(n->in[7]))
         return false;
     in[0] = dequantized(g, n, n->in[0], n->in[1], n->in[2], 1);
     in[1] = dequantized(g, n, n->in[3], n->in[4], n->in[5], 0);
@@ -141,8 +123,6 @@ static bool expand_matmul(Graph *g, Node *n)
         (!one_elem(n->in[5]) && n->in[5]->type.rank != 1))
         return false;
     axis = n->in[3]->type.rank - 1;
-    if (value_is_const(n->in[3]) && !fits_byte(n->in[3], n->in[5], axis))
-        return false;
     in[0] = dequantized(g, n, n->in[0], n->in[1], n->in[2], 1);
     in[1] = dequantized(g, n, n->in[3], n->in[4], n->in[5], axis);
     m = node_new(g, OP_MatMul, n->name, 2, in, 1);

@@ -97,6 +97,7 @@ typedef struct ConvSite {
     Value *x;
     Grid xg;
     ConvShape shape;
+    Channels channels;
     double *bias;
 } ConvSite;
 
@@ -138,7 +139,7 @@ static bool end_conv(Site *s, const ConvSite *c, Weights *w)
     Graph *g = s->g;
     const char *name = c->conv->name;
     Value *in[4], *bias = NULL;
-    Type t = { DT_I8, 4, { w->rows, 1, 0, c->shape.cg } };
+    Type t = { DT_I8, 4, { w->rows, 1, 0, c->channels.wide } };
     Node *n;
 
     if (!is_zero(c->bias, w->rows) &&
@@ -146,7 +147,8 @@ static bool end_conv(Site *s, const ConvSite *c, Weights *w)
         return false;
     for (int i = 0, k = 2 - win->rank; i < win->rank; i++, k++)
         t.dim[1 + k] = win->kernel[i];
-    in[0] = to_channels_last(g, s->q, c->x);
+    in[0] = split_input(s, to_channels_last(g, s->q, c->x), &c->channels,
+                        name);
     in[1] = weights_codes(g, w, c->conv->in[1]->name, t);
     in[2] = weights_scales(g, w, "w_scale");
     in[3] = bias;
@@ -182,7 +184,11 @@ static bool convert_conv(Site *s, Node *conv, double *bias)
         return false;
     if (w.groups != 1)
         return site_no(s, "its weights have several scales per channel");
-    channels_last(s->g, &w, c.shape.cg);
+    c.channels = (Channels){ .group = c.shape.group, .channels = c.shape.cg,
+                             .taps = window_elems(&c.shape.win) };
+    if (!weights_split(s, &w, &c.channels))
+        return false;
+    channels_last(s->g, &w, c.channels.wide);
     return end_conv(s, &c, &w);
 }
 
@@ -264,6 +270,7 @@ static bool by_constant(Site *s, const Gemm *m, Value *a, const Grid *ag,
     const Type *t = &m->b->type;
     int64_t k = t->dim[t->rank - (m->trans_b ? 1 : 2)];
     int64_t n = t->dim[t->rank - (m->trans_b ? 2 : 1)];
+    Channels c = { .group = 1, .channels = k, .taps = 1 };
     Type wt = { DT_I8, 2, { n, k } };
     Value *b, *codes, *scales;
     Weights w;
@@ -271,10 +278,12 @@ static bool by_constant(Site *s, const Gemm *m, Value *a, const Grid *ag,
     if (!is_matrix(t))
         return site_no(s, "its weights are several matrices");
     if (!weights_read(s, m->b, !m->trans_b, n, k, &w) ||
-        !scaled(s, m, ag->scale, &w, bias, &b))
+        !weights_split(s, &w, &c) || !scaled(s, m, ag->scale, &w, bias, &b))
         return false;
     scales = weights_scales(s->g, &w, "b_scale");
+    wt.dim[1] = w.cols;
     codes = weights_codes(s->g, &w, m->b->name, wt);
+    a = split_input(s, a, &c, m->node->name);
     return end_gemm(s, m, a, ag, codes, scales, b, 0);
 }
 

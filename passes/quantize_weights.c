@@ -1,6 +1,7 @@
 /* quantize_weights.c - constant weights behind DequantizeLinear: codes with
- * the zero point taken out, one scale per output channel (or per group of
- * one), biases counted in units of the accumulator. */
+ * the zero point taken out (quantize_split.c: those that leave int8), one
+ * scale per output channel (or per group of one), biases counted in units of
+ * the accumulator. */
 #include <math.h>
 #include <string.h>
 
@@ -106,7 +107,7 @@ static void turn_codes(const int8_t *x, int8_t *code, int64_t rows,
 static bool read_codes(Site *s, const Scales *t, Weights *w)
 {
     const Value *x = t->n->in[0], *z = node_in(t->n, 2);
-    bool fit = true;
+    int64_t least = 0, most = 0;
 
     w->code = NEW_ARRAY(s->g->arena, int8_t, w->rows * w->cols);
     if (x->type.dt == DT_I8 && all_zero(z)) {
@@ -116,19 +117,24 @@ static bool read_codes(Site *s, const Scales *t, Weights *w)
             memcpy(w->code, x->data, (size_t)(w->rows * w->cols));
         return true;
     }
+    w->wide = NEW_ARRAY(s->g->arena, int16_t, w->rows * w->cols);
     for (int64_t r = 0; r < w->rows; r++)
         for (int64_t c = 0; c < w->cols; c++) {
             int64_t e = elem_of(t, r, c);
             int64_t code = elem_get_int(x->type.dt, x->data, e) -
                 (z ? elem_get_int(z->type.dt, z->data, scale_of(t, e)) : 0);
-            if (code < -128 || code > 127)
+            if (code < -256 || code > 255)
                 return site_no(s, "weight %lld of '%s' less its zero point is"
-                               " %lld, beyond int8", (long long)e, x->name,
+                               " %lld, beyond 9 bits", (long long)e, x->name,
                                (long long)code);
-            fit = fit && code >= -8 && code <= 7;
+            least = code < least ? code : least;
+            most = code > most ? code : most;
+            w->wide[r * w->cols + c] = (int16_t)code;
             w->code[r * w->cols + c] = (int8_t)code;
         }
-    w->nibbles = fit && dtype_bits(x->type.dt) == 4;
+    w->nibbles = least >= -8 && most <= 7 && dtype_bits(x->type.dt) == 4;
+    if (least >= -128 && most <= 127)
+        w->wide = NULL;
     return true;
 }
 

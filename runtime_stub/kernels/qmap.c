@@ -16,7 +16,7 @@ KERNEL inline int32_t mcu_code(int32_t x, int32_t lo, int32_t hi)
 {
 #ifdef __ARM_FEATURE_SAT
     if (lo == -128 && hi == 127)
-        return __builtin_arm_ssat(x, 8);
+        return (int32_t)__builtin_arm_ssat(x, 8);
     if (lo == 0 && hi == 255)
         return (int32_t)__builtin_arm_usat(x, 8);
 #endif
