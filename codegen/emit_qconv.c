@@ -14,7 +14,7 @@ EmitFn emit_qreducesum;
 ScratchFn scratch_qconv, scratch_qmaxpool, scratch_qaveragepool,
     scratch_qreducemean;
 
-enum { NUMBERS = 27, CHANNELS = 32, TAPS = 32 };
+enum { NUMBERS = 27, CHANNELS = 32, DEPTH = 384, TAPS = 32 };
 
 /* the table g of qconv.c, without q */
 static void numbers(const Node *n, const ConvShape *s, bool planar,
@@ -72,17 +72,18 @@ static void close_rows(Emit *e, const ConvShape *s)
         e_close(e);
 }
 
-/* Room for a pixel of results that are made in several blocks. */
-static int64_t pixel_room(const Node *n, int64_t channels)
+/* Room for a pixel of results that are made in blocks of channels. */
+static int64_t pixel_room(const Node *n, int64_t channels, int64_t block)
 {
     int64_t size = dtype_bytes(n->out[0]->type.dt);
 
-    return channels > CHANNELS ? channels * size : 0;
+    return channels > block ? channels * size : 0;
 }
 
-static const char *pixel(Emit *e, const Node *n, int64_t channels)
+static const char *pixel(Emit *e, const Node *n, int64_t channels,
+                         int64_t block)
 {
-    return pixel_room(n, channels)
+    return pixel_room(n, channels, block)
                ? arena_printf(e->arena, "(%s *)(void *)s",
                               dtype_ctype(n->out[0]->type.dt))
                : "NULL";
@@ -148,9 +149,9 @@ int64_t scratch_qconv(const Node *n)
         return 0;
     if (is_lean(n, &c))
         return c.s.group == 1 ? lean_of(n, &c).bytes
-                              : pixel_room(n, c.s.group * c.s.mg);
+                              : pixel_room(n, c.s.group * c.s.mg, CHANNELS);
     if (way(&c) == WAY_DEPTHWISE)
-        return pixel_room(n, c.s.group);
+        return pixel_room(n, c.s.group, DEPTH);
     k = window_terms(&c);
     pixels = c.s.win.out[1];
     if (way(&c) == WAY_PRODUCT)
@@ -159,8 +160,9 @@ int64_t scratch_qconv(const Node *n)
            (pixels < qblock(0) ? 1 : qblock(k));
 }
 
-/* depthwise filters [M][kH][kW] as [kH][kW][M] */
-static const char *turned_weights(Emit *e, const QConv *c)
+/* depthwise filters [M][taps] as pairs of taps [pair][M][2]; a last tap
+ * without a partner is [M] */
+static const char *paired_weights(Emit *e, const QConv *c)
 {
     int64_t m = c->s.group, taps = window_elems(&c->s.win);
     const int8_t *w = c->w->data;
@@ -168,8 +170,29 @@ static const char *turned_weights(Emit *e, const QConv *c)
 
     for (int64_t i = 0; i < m; i++)
         for (int64_t t = 0; t < taps; t++)
-            to[t * m + i] = w[i * taps + t];
+            to[(t | 1) < taps ? t / 2 * 2 * m + 2 * i + t % 2 : t * m + i] =
+                w[i * taps + t];
     return emit_const(e, c->w->name, DT_I8, m * taps, to);
+}
+
+/* bias - zero point times weights, modulo 2^32 */
+static const int32_t *folded_bias(Emit *e, const QConv *c)
+{
+    int64_t m = c->s.group, taps = window_elems(&c->s.win);
+    const int8_t *w = c->w->data;
+    int32_t *to;
+
+    if (!c->x.zero)
+        return c->bias;
+    to = NEW_ARRAY(e->arena, int32_t, m);
+    for (int64_t i = 0; i < m; i++) {
+        uint32_t sum = c->bias ? (uint32_t)c->bias[i] : 0;
+
+        for (int64_t t = 0; t < taps; t++)
+            sum -= (uint32_t)(c->x.zero * w[i * taps + t]);
+        to[i] = (int32_t)sum;
+    }
+    return to;
 }
 
 static void emit_product(Emit *e, const Node *n, const QConv *c)
@@ -189,12 +212,12 @@ static void emit_depthwise(Emit *e, const Node *n, const QConv *c)
     numbers(n, &c->s, false, c->x.zero, g);
     q_numbers(&c->rq, g + 14);
     name = open_rows(e, n, &c->s, g);
-    w = turned_weights(e, c);
-    bias = q_bias(e, n, c->bias, c->s.group);
+    w = paired_weights(e, c);
+    bias = q_bias(e, n, folded_bias(e, c), c->s.group);
     mult = q_mult(e, &c->rq);
     emit_call(e, "qdepthwise_T_I", c->x.dt, c->y.dt,
               "%s, row, %s, %s, %s, %s, y", name, w, bias, mult,
-              pixel(e, n, c->s.group));
+              pixel(e, n, c->s.group, DEPTH));
     close_rows(e, &c->s);
 }
 
@@ -248,7 +271,7 @@ static void emit_lean(Emit *e, const Node *n, const QConv *c)
     bias = q_bias(e, n, c->bias, m);
     mult = q_mult(e, &c->rq);
     emit_call(e, "qlean_T_I", c->x.dt, c->y.dt, "%s, row, x1, %s, %s, %s, y",
-              name, bias, mult, pixel(e, n, m));
+              name, bias, mult, pixel(e, n, m, CHANNELS));
     close_rows(e, &c->s);
 }
 
@@ -272,7 +295,7 @@ void emit_qconv(Emit *e, const Node *n)
 
 int64_t scratch_qmaxpool(const Node *n)
 {
-    return pixel_room(n, n->out[0]->type.dim[3]);
+    return pixel_room(n, n->out[0]->type.dim[3], CHANNELS);
 }
 
 void emit_qmaxpool(Emit *e, const Node *n)
@@ -290,13 +313,13 @@ void emit_qmaxpool(Emit *e, const Node *n)
     numbers(n, &s, false, 0, g);
     name = open_rows(e, n, &s, g);
     emit_call(e, "qmax_T", n->in[0]->type.dt, DT_NONE, "%s, row, %s, y", name,
-              pixel(e, n, s.group));
+              pixel(e, n, s.group, CHANNELS));
     close_rows(e, &s);
 }
 
 int64_t scratch_qaveragepool(const Node *n)
 {
-    return pixel_room(n, n->out[0]->type.dim[3]);
+    return pixel_room(n, n->out[0]->type.dim[3], CHANNELS);
 }
 
 void emit_qaveragepool(Emit *e, const Node *n)
@@ -314,7 +337,7 @@ void emit_qaveragepool(Emit *e, const Node *n)
     g[18] = 0;                  /* mult is indexed by count */
     name = open_rows(e, n, &p.s, g);
     emit_call(e, "qaverage_T_I", p.x.dt, p.y.dt, "%s, row, oy, %s, %s, y",
-              name, q_mult(e, &p.rq), pixel(e, n, p.s.group));
+              name, q_mult(e, &p.rq), pixel(e, n, p.s.group, CHANNELS));
     close_rows(e, &p.s);
 }
 
@@ -322,7 +345,7 @@ int64_t scratch_qreducemean(const Node *n)
 {
     QMean m;
 
-    return qmean_get(n, &m, n->graph->scratch) ? pixel_room(n, m.inner) : 0;
+    return qmean_get(n, &m, n->graph->scratch) ? pixel_room(n, m.inner, CHANNELS) : 0;
 }
 
 void emit_qreducemean(Emit *e, const Node *n)
@@ -348,7 +371,7 @@ void emit_qreducemean(Emit *e, const Node *n)
     mult = q_mult(e, &m.rq);
     emit_call(e, "qmean_T_I", m.x.dt, m.y.dt,
               "%s, x0 + i * %lld, %s, %s, y0 + i * %lld", table,
-              step, mult, pixel(e, n, m.inner),
+              step, mult, pixel(e, n, m.inner, CHANNELS),
               (long long)m.inner);
     e_close(e);
 }

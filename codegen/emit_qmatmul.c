@@ -120,7 +120,7 @@ const char *q_bias(Emit *e, const Node *n, const int32_t *bias, int64_t cols)
 
     if (!bias)
         return "NULL";
-    if (bias == n->in[3]->data)
+    if (node_in(n, 3) && bias == n->in[3]->data)
         return "x3";
     copy = NEW_ARRAY(e->arena, int32_t, cols);
     memcpy(copy, bias, (size_t)cols * sizeof *copy);

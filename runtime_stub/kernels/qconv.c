@@ -156,184 +156,219 @@ KERNEL void mcu_qconv4_T_I(const int32_t *g, const T *const *row,
     }
 }
 
-/* The taps of output column ox that lie inside: x their pixels, at their
- * places in the filter, in channels. Returns how many. */
+/* x: the channels from `from` on of the pixels under the taps of output
+ * column ox, `none` where it lies outside; the last one again up to a
+ * multiple of ten taps, as qtaps asks. Returns how many taps there are. */
 KERNEL int mcu_qtaplist_T(const int32_t *g, const T *const *row, int ox,
-                          const T **x, int32_t *at)
+                          int from, const T *none, const T **x)
 {
-    const int ch = g[7];
+    const int taps = g[2] * g[3];
     int ky, kx, n = 0;
 
     for (ky = 0; ky < g[2]; ky++)
-        for (kx = 0; row[ky] && kx < g[3]; kx++) {
+        for (kx = 0; kx < g[3]; kx++) {
             const int ix = ox * g[4] - g[6] + kx * g[5];
 
-            if (ix < 0 || ix >= g[0])
-                continue;
-            x[n] = row[ky] + ix * ch;
-            at[n++] = (ky * g[3] + kx) * ch;
+            x[n++] = row[ky] && ix >= 0 && ix < g[0]
+                         ? row[ky] + ix * g[7] + from : none;
         }
-    return n;
+    for (; n % 10; n++)
+        x[n] = x[taps - 1];
+    return taps;
 }
 
-/* c[j] = sum over taps of (x - zero) w for n <= 32 channels from `from` on;
- * 16 at a time where there are so many */
-KERNEL void mcu_qtaps_T(int taps, int n, const T *const *x,
-                        const int32_t *at, const int8_t *w, int from,
-                        int32_t zero, int32_t *c)
+/* c [pixels][n] = sums over taps of x w for pixels that are `move` codes
+ * apart, n <= 16 channels of ch, in x from `from` on; w: pairs of taps [pair][channel][2], then
+ * a tap without a partner [channel], whose place is `last` */
+KERNEL void mcu_qtaps_T(int taps, int pixels, int move, int from, int ch,
+                        int n, const T *const *x, const int8_t *w,
+                        const int8_t *last, int32_t *c)
 {
-    int j, t;
+    int j, p, t;
 
 #if defined(__AVX2__) && defined(__GNUC__) && !defined(__clang__)
     typedef int32_t v8si __attribute__((vector_size(32)));
     typedef int16_t v16hi __attribute__((vector_size(32)));
-    typedef long long v4di __attribute__((vector_size(32)));
     typedef char v16 __attribute__((vector_size(16)));
-    const v16hi none = { 0 }, z = none + (int16_t)zero;
+    const v16 none = { 0 };
+    v16 d;
+#define MCU_WIDEN(x) (v16hi)__builtin_ia32_pmovsxbw256(x)
+#define MCU_CODES(x)                                                        \
+    ((T)-1 < 0 ? MCU_WIDEN(x) : (v16hi)__builtin_ia32_pmovzxbw256(x))
 
-    for (j = 0; n >= 16 && j < n; j += 16) {
-        const int k = j + 16 > n ? n - 16 : j;
-        v8si lo = { 0 }, hi = { 0 };
-        v4di p, q;
+    for (t = 0; n == 16 && t < taps; t += 10) { /* five pairs at a time */
+        v16hi f[10] = { { 0 } };
 
-        for (t = 0; t < taps; t += 2) {
-            const int u = t + 1 < taps ? t + 1 : t;
-            v16 x0, x1, w0, w1;
-            v16hi a, b, d, e;
-
-            memcpy(&x0, x[t] + from + k, 16);
-            memcpy(&x1, x[u] + from + k, 16);
-            memcpy(&w0, w + at[t] + from + k, 16);
-            memcpy(&w1, w + at[u] + from + k, 16);
-            if ((T)-1 < 0) {
-                a = (v16hi)__builtin_ia32_pmovsxbw256(x0) - z;
-                b = (v16hi)__builtin_ia32_pmovsxbw256(x1) - z;
-            } else {
-                a = (v16hi)__builtin_ia32_pmovzxbw256(x0) - z;
-                b = (v16hi)__builtin_ia32_pmovzxbw256(x1) - z;
-            }
-            d = (v16hi)__builtin_ia32_pmovsxbw256(w0);
-            e = u > t ? (v16hi)__builtin_ia32_pmovsxbw256(w1) : none;
-            lo += (v8si)__builtin_ia32_pmaddwd256(
-                (v16hi)__builtin_ia32_punpcklwd256(a, b),
-                (v16hi)__builtin_ia32_punpcklwd256(d, e));
-            hi += (v8si)__builtin_ia32_pmaddwd256(
-                (v16hi)__builtin_ia32_punpckhwd256(a, b),
-                (v16hi)__builtin_ia32_punpckhwd256(d, e));
+        for (j = 0; j < 10 && t + j + 1 < taps; j += 2) {
+            memcpy(&d, w + (t + j) * ch, 16);
+            f[j] = MCU_WIDEN(d);
+            memcpy(&d, w + (t + j) * ch + 16, 16);
+            f[j + 1] = MCU_WIDEN(d);
         }
-        p = (v4di)__builtin_ia32_permti256((v4di)lo, (v4di)hi, 0x20);
-        q = (v4di)__builtin_ia32_permti256((v4di)lo, (v4di)hi, 0x31);
-        memcpy(c + k, &p, 32);
-        memcpy(c + k + 8, &q, 32);
+        if (j < 10 && t + j < taps) {
+            memcpy(&d, last, 16);
+            f[j] = MCU_WIDEN(__builtin_ia32_punpcklbw128(d, none));
+            f[j + 1] = MCU_WIDEN(__builtin_ia32_punpckhbw128(d, none));
+        }
+        for (p = 0; p < pixels; p++) {
+            const int at = from + p * move;
+            v8si first = { 0 }, second = { 0 };
+
+            if (t) {
+                memcpy(&first, c + 16 * p, 32);
+                memcpy(&second, c + 16 * p + 8, 32);
+            }
+            for (j = 0; j < 10; j += 2) {
+                v16 a, b, low, high;
+
+                memcpy(&a, x[t + j] + at, 16);
+                memcpy(&b, x[t + j + 1] + at, 16);
+                low = __builtin_ia32_punpcklbw128(a, b);
+                high = __builtin_ia32_punpckhbw128(a, b);
+                first += (v8si)__builtin_ia32_pmaddwd256(MCU_CODES(low), f[j]);
+                second += (v8si)__builtin_ia32_pmaddwd256(MCU_CODES(high),
+                                                          f[j + 1]);
+            }
+            memcpy(c + 16 * p, &first, 32);
+            memcpy(c + 16 * p + 8, &second, 32);
+        }
     }
-    if (n >= 16)
+    if (n == 16)
         return;
 #elif defined(__SSE2__) && defined(__GNUC__)
     typedef int32_t v4si __attribute__((vector_size(16)));
     typedef int16_t v8hi __attribute__((vector_size(16)));
-    long long x0, x1, w0, w1;
-#if defined(__clang__)
-    typedef T v8 __attribute__((vector_size(8)));
-    typedef int8_t v8s __attribute__((vector_size(8)));
-#define MCU_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
-#define MCU_HIGH(a, b)                                                      \
-    __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
-#define MCU_CODES(x) __builtin_convertvector((v8)x, v8hi)
-#define MCU_WIDEN(x) __builtin_convertvector((v8s)x, v8hi)
-#else
-    typedef long long v2di __attribute__((vector_size(16)));
     typedef char v16 __attribute__((vector_size(16)));
-#define MCU_LOW(a, b) __builtin_ia32_punpcklwd128(a, b)
-#define MCU_HIGH(a, b) __builtin_ia32_punpckhwd128(a, b)
-#define MCU_WIDEN(x)                                                        \
-    ((v8hi)__builtin_ia32_punpcklbw128((v16)none, (v16)(v2di){ x, 0 }) >> 8)
-#define MCU_CODES(x)                                                        \
-    ((T)-1 < 0 ? MCU_WIDEN(x) : (v8hi)__builtin_ia32_punpcklbw128(          \
-                                    (v16)(v2di){ x, 0 }, (v16)none))
+    typedef long long v2di __attribute__((vector_size(16)));
+    const v16 none = { 0 };
+    const int wide = (T)-1 < 0 ? 8 : 0; /* codes stand `wide` bits higher */
+#if defined(__clang__)
+#define MCU_LOW(a, b)                                                       \
+    (v16)__builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20,   \
+                                 5, 21, 6, 22, 7, 23)
+#define MCU_HIGH(a, b)                                                      \
+    (v16)__builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12,    \
+                                 28, 13, 29, 14, 30, 15, 31)
+#else
+#define MCU_LOW(a, b) (v16)__builtin_ia32_punpcklbw128(a, b)
+#define MCU_HIGH(a, b) (v16)__builtin_ia32_punpckhbw128(a, b)
 #endif
-    const v8hi none = { 0 }, z = none + (int16_t)zero;
+#define MCU_SUM(part, x, w)                                                 \
+    (v4si)__builtin_ia32_pmaddwd128(                                        \
+        (v8hi)(wide ? part(none, x) : part(x, none)),                       \
+        (v8hi)part(none, w) >> 8)
 
     for (j = 0; n >= 8 && j < n; j += 8) {
         const int k = j + 8 > n ? n - 8 : j;
-        v4si lo = { 0 }, hi = { 0 };
 
-        for (t = 0; t < taps; t += 2) {
-            const int u = t + 1 < taps ? t + 1 : t;
-            v8hi a, b, d, e;
+        for (p = 0; p < pixels; p++) {
+            const int at = from + p * move + k;
+            v4si low = { 0 }, high = { 0 };
+            v2di a = { 0 }, b = { 0 };
+            v16 v, d;
 
-            memcpy(&x0, x[t] + from + k, 8);
-            memcpy(&x1, x[u] + from + k, 8);
-            memcpy(&w0, w + at[t] + from + k, 8);
-            memcpy(&w1, w + at[u] + from + k, 8);
-            a = MCU_CODES(x0) - z;
-            b = MCU_CODES(x1) - z;
-            d = MCU_WIDEN(w0);
-            e = u > t ? MCU_WIDEN(w1) : none;
-            lo += (v4si)__builtin_ia32_pmaddwd128(MCU_LOW(a, b),
-                                                  MCU_LOW(d, e));
-            hi += (v4si)__builtin_ia32_pmaddwd128(MCU_HIGH(a, b),
-                                                  MCU_HIGH(d, e));
+            for (t = 0; t + 1 < taps; t += 2) {
+                memcpy(&a, x[t] + at, 8);
+                memcpy(&b, x[t + 1] + at, 8);
+                memcpy(&d, w + t * ch + 2 * k, 16);
+                v = MCU_LOW((v16)a, (v16)b);
+                low += MCU_SUM(MCU_LOW, v, d);
+                high += MCU_SUM(MCU_HIGH, v, d);
+            }
+            if (t < taps) {
+                memcpy(&a, x[t] + at, 8);
+                memcpy(&b, last + k, 8);
+                v = MCU_LOW((v16)a, none);
+                d = MCU_LOW((v16)b, none);
+                low += MCU_SUM(MCU_LOW, v, d);
+                high += MCU_SUM(MCU_HIGH, v, d);
+            }
+            low >>= wide;
+            high >>= wide;
+            memcpy(c + p * n + k, &low, 16);
+            memcpy(c + p * n + k + 4, &high, 16);
         }
-        memcpy(c + k, &lo, 16);
-        memcpy(c + k + 4, &hi, 16);
     }
 #undef MCU_LOW
 #undef MCU_HIGH
-#undef MCU_WIDEN
-#undef MCU_CODES
     if (n >= 8)
         return;
 #endif
-    for (j = 0; j < n; j++)
-        c[j] = 0;
-    for (t = 0; t < taps; t++) {
-        const T *v = x[t] + from;
-        const int8_t *f = w + at[t] + from;
+#undef MCU_WIDEN
+#undef MCU_CODES
+#undef MCU_SUM
+    for (p = 0; p < pixels; p++, c += n) {
+        const int at = from + p * move;
 
-        if (n == 32)
-            for (j = 0; j < 32; j++)
-                c[j] += (v[j] - zero) * f[j];
-        else
+        if (taps % 2)
             for (j = 0; j < n; j++)
-                c[j] += (v[j] - zero) * f[j];
+                c[j] = x[taps - 1][at + j] * last[j];
+        else
+            memset(c, 0, (size_t)n * sizeof *c);
+        for (t = 0; t + 3 < taps; t += 4) {
+            const T *a = x[t] + at, *b = x[t + 1] + at;
+            const T *d = x[t + 2] + at, *e = x[t + 3] + at;
+            const int8_t *f = w + t * ch, *h = f + 2 * ch;
+
+            for (j = 0; j < n; j++)
+                c[j] += a[j] * f[2 * j] + b[j] * f[2 * j + 1] +
+                        d[j] * h[2 * j] + e[j] * h[2 * j + 1];
+        }
+        if (t + 1 < taps) {
+            const T *a = x[t] + at, *b = x[t + 1] + at;
+            const int8_t *f = w + t * ch;
+
+            for (j = 0; j < n; j++)
+                c[j] += a[j] * f[2 * j] + b[j] * f[2 * j + 1];
+        }
     }
 }
 
-/* Depthwise: one filter per channel, w [kernel row][kernel column][channel],
- * of at most 32 taps. out: room for a pixel, where the channels come in
- * blocks; else NULL. Stack: 768 bytes */
+/* Depthwise: one filter per channel, w as in qtaps, of at most 32 taps; the
+ * zero point is in bias. out: room for a pixel, where there are more than
+ * 384 channels; else NULL. Stack: 1408 bytes */
 KERNEL void mcu_qdepthwise_T_I(const int32_t *g, const T *const *row,
                                const int8_t *w, const int32_t *bias,
                                const int32_t *mult, I *out, I *y)
 {
-    const int ch = g[7], reach = (g[3] - 1) * g[5];
-    const int move = g[12] ? -g[4] * ch : g[4] * ch;
-    const T *x[32];
-    int32_t at[32], c[32];
-    int i, j, t, taps = 0, inside = 0;
+    const int ch = g[7], reach = (g[3] - 1) * g[5], ow = g[1];
+    const T *x[40];
+    int32_t c[6 * 16];
+    I some[384];
+    T none[16];
+    const int several = ch < 64 ? 6 : ch < 384 ? 384 / ch : 1;
+    int i, j, m, whole = 1;
 
-    for (i = 0; i < g[1]; i++) {
-        const int ox = g[12] ? g[1] - 1 - i : i, left = ox * g[4] - g[6];
-        const int now = left >= 0 && left + reach < g[0];
-        I *to = out ? out : y + ox * ch;
+    for (j = 0; j < 16; j++)
+        none[j] = (T)g[10];
+    for (j = 0; j < g[2]; j++)
+        whole = whole && row[j];
+    for (i = 0; i < ow; i += m) {
+        /* m pixels from `at` on, all of them inside if there are several */
+        const int n = whole && ow - i >= several ? several : 1;
+        const int left = (g[12] ? ow - i - n : i) * g[4] - g[6];
+        const int in = whole && left >= 0 &&
+                       left + (n - 1) * g[4] + reach < g[0];
+        I *to = out ? out : some;
+        int at, taps = 0;
 
-        if (inside && now)
-            for (t = 0; t < taps; t++)
-                x[t] += move;
-        else
-            taps = mcu_qtaplist_T(g, row, ox, x, at);
-        inside = now;
-        for (j = 0; j < ch; j += 32) {
-            const int rest = ch - j < 32 ? ch - j : 32;
-            const int from = rest < 16 && ch > 16 ? ch - 16 : j;
-            const int n = ch - from < 32 ? ch - from : 32;
+        m = in ? n : 1;
+        at = g[12] ? ow - i - m : i;
+        if (ch <= 16)
+            to = y + at * ch;
+        for (j = 0; j < ch; j += 16) {
+            const int from = j + 16 > ch && ch > 16 ? ch - 16 : j;
+            const int k = ch < 16 ? ch : 16;
 
-            mcu_qtaps_T(taps, n, x, at, w, from, g[10], c);
-            mcu_qput_I(g + 14, n, c, bias ? bias + from : NULL, 0,
-                       mult + (g[18] ? from : 0), to + from);
+            if (j == 0 || !in)
+                taps = mcu_qtaplist_T(g, row, at, in ? 0 : from, none, x);
+            mcu_qtaps_T(taps, m, g[4] * ch, in ? from : 0, ch, k, x,
+                        w + 2 * from, w + (taps - 1) * ch + from, c);
+            mcu_qputs_I(g + 14, m, k, c, k, bias ? bias + from : NULL,
+                        mult + (g[18] ? from : 0), to + from, ch);
         }
-        if (out)
-            memcpy(y + ox * ch, out, (size_t)ch * sizeof *y);
+        if (ch > 16)
+            memcpy(y + at * ch, to, (size_t)(m * ch) * sizeof *y);
     }
 }
 

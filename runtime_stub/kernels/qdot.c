@@ -317,7 +317,7 @@ KERNEL void mcu_qcols_I(int m, int k, int n, const int16_t *a, int step,
 {
     const int full = (k + 15) / 16 * 16;
     int32_t c[4 * 32];
-    int i, j;
+    int j;
 
     for (j = 0; j < n; j += 32) {
         const int wide = n - j < 32 ? n - j : 32;
@@ -326,9 +326,8 @@ KERNEL void mcu_qcols_I(int m, int k, int n, const int16_t *a, int step,
             mcu_qdot4_s8(k, full, wide, a, step, w + j * row, row, c);
         else
             mcu_qdot1_s8(k, full, wide, a, w + j * row, row, c);
-        for (i = 0; i < m; i++)
-            mcu_qput_I(q, wide, c + 32 * i, bias ? bias + j : NULL, 0,
-                       mult + (q[4] ? j : 0), y + i * y_step + j);
+        mcu_qputs_I(q, m, wide, c, 32, bias ? bias + j : NULL,
+                    mult + (q[4] ? j : 0), y + j, y_step);
     }
 }
 

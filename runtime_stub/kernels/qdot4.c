@@ -163,7 +163,7 @@ KERNEL void mcu_qcols4_I(int m, int k, int n, const int16_t *a, int step,
 {
     const int kg = k / groups, bytes = (kg + 1) / 2, row = groups * bytes;
     int32_t c[4 * 32], p[4 * 32];
-    int i, j, g;
+    int j, g;
 
     for (j = 0; j < n; j += 32) {
         const int wide = n - j < 32 ? n - j : 32;
@@ -177,9 +177,8 @@ KERNEL void mcu_qcols4_I(int m, int k, int n, const int16_t *a, int step,
             if (factor)
                 mcu_qgroup(m, wide, p, factor + g * n + j, c);
         }
-        for (i = 0; i < m; i++)
-            mcu_qput_I(q, wide, c + 32 * i, bias ? bias + j : NULL, 0,
-                       mult + (q[4] ? j : 0), y + i * y_step + j);
+        mcu_qputs_I(q, m, wide, c, 32, bias ? bias + j : NULL,
+                    mult + (q[4] ? j : 0), y + j, y_step);
     }
 }
 
@@ -210,7 +209,7 @@ KERNEL void mcu_qcols8_I(int m, int k, int n, const int16_t *a, int step,
 {
     const int kg = k / groups;
     int32_t c[4 * 32], p[4 * 32];
-    int i, j, g;
+    int j, g;
 
     for (j = 0; j < n; j += 32) {
         const int wide = n - j < 32 ? n - j : 32;
@@ -226,9 +225,8 @@ KERNEL void mcu_qcols8_I(int m, int k, int n, const int16_t *a, int step,
                 mcu_qdot1_s8(kg, kg / 16 * 16, wide, a + g * kg, v, k, p);
             mcu_qgroup(m, wide, p, factor + g * n + j, c);
         }
-        for (i = 0; i < m; i++)
-            mcu_qput_I(q, wide, c + 32 * i, bias ? bias + j : NULL, 0,
-                       mult + (q[4] ? j : 0), y + i * y_step + j);
+        mcu_qputs_I(q, m, wide, c, 32, bias ? bias + j : NULL,
+                    mult + (q[4] ? j : 0), y + j, y_step);
     }
 }
 

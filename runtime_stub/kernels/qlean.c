@@ -174,10 +174,10 @@ KERNEL int mcu_qlean_flat_T_I(const int32_t *g, int m, const T *x,
 {
     const int k = g[7], n = g[9], step = g[4] * k;
     uint32_t minus[4] = { 0 };
-    int j, r;
+    int j;
 
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__GNUC__)
-    for (r = 0; r < m && (T)-1 < 0; r++) {
+    for (int r = 0; r < m && (T)-1 < 0; r++) {
         int32_t sum = 0;
 
         for (j = 0; j < k; j++)
@@ -191,9 +191,8 @@ KERNEL int mcu_qlean_flat_T_I(const int32_t *g, int m, const T *x,
         if (!mcu_qbytes_T(m, k, x, step, g[10], minus,
                           w + (g[25] + 1) / 2 * 2 * j, c))
             return 0;
-        for (r = 0; r < m; r++)
-            mcu_qput_I(g + 14, cols, c + 16 * r, bias ? bias + j : NULL, 0,
-                       mult + (g[18] ? j : 0), to + r * n + j);
+        mcu_qputs_I(g + 14, m, cols, c, 16, bias ? bias + j : NULL,
+                    mult + (g[18] ? j : 0), to + j, n);
     }
     return j;
 }
@@ -244,9 +243,8 @@ KERNEL void mcu_qlean2_T_I(const int32_t *g, const T *const *row,
                 mcu_qpair(m, pairs, width, cols, s, most, v, c);
                 v += 2 * width * pairs;
             }
-            for (r = 0; r < m; r++)
-                mcu_qput_I(g + 14, cols, c + 16 * r, bias ? bias + j : NULL,
-                           0, mult + (g[18] ? j : 0), to + r * n + j);
+            mcu_qputs_I(g + 14, m, cols, c, 16, bias ? bias + j : NULL,
+                        mult + (g[18] ? j : 0), to + j, n);
         }
         if (out)
             memcpy(y + at * n, out, (size_t)(m * n) * sizeof *y);

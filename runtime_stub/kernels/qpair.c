@@ -329,7 +329,7 @@ KERNEL void mcu_qpanels_I(int m, int k, int n, const int16_t *a, int step,
 {
     const int pairs = (k + 1) / 2;
     int32_t c[4 * 16];
-    int i, j;
+    int j;
 
     for (j = 0; j < n; j += 16, w += (terms + 1) / 2 * 32) {
         const int cols = n - j < 16 ? n - j : 16;
@@ -337,9 +337,8 @@ KERNEL void mcu_qpanels_I(int m, int k, int n, const int16_t *a, int step,
 
         memset(c, 0, sizeof c);
         mcu_qpair(m, pairs, width, cols, a, step, w, c);
-        for (i = 0; i < m; i++)
-            mcu_qput_I(q, cols, c + 16 * i, bias ? bias + j : NULL, 0,
-                       mult + (q[4] ? j : 0), y + i * y_step + j);
+        mcu_qputs_I(q, m, cols, c, 16, bias ? bias + j : NULL,
+                    mult + (q[4] ? j : 0), y + j, y_step);
     }
 }
 

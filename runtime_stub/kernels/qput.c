@@ -23,10 +23,10 @@ KERNEL inline int32_t mcu_requant(int32_t acc, int32_t m, int32_t shift,
     return z > hi ? hi : z;
 }
 
-/* The first channels of mcu_qput_I, sixteen at a time; returns how many. */
-KERNEL int mcu_qput_wide_I(const int32_t *q, int n, const int32_t *c,
-                           const int32_t *bias, int32_t add,
-                           const int32_t *mult, I *y)
+/* The first columns of mcu_qputs_I, sixteen at a time; returns how many. */
+KERNEL int mcu_qput_wide_I(const int32_t *q, int rows, int n,
+                           const int32_t *c, int step, const int32_t *bias,
+                           const int32_t *mult, I *y, int ld)
 {
     int i = 0;
 
@@ -35,8 +35,10 @@ KERNEL int mcu_qput_wide_I(const int32_t *q, int n, const int32_t *c,
     typedef uint32_t v16su __attribute__((vector_size(64)));
     typedef uint64_t v8du __attribute__((vector_size(64)));
     typedef I v16 __attribute__((vector_size(16 * sizeof(I))));
-    const v16si none = { 0 };
+    const v16si none = { 0 }, zero = none + q[1];
+    const v16si lo = none + q[2], hi = none + q[3];
     const v8du half = (v8du)none + 0x80000000u;
+    const int32_t shift = q[0];
 #if defined(__clang__)
 #define MCU_TIMES(a, m) (v8du)__builtin_ia32_pmuldq512(a, m)
 #else
@@ -45,59 +47,80 @@ KERNEL int mcu_qput_wide_I(const int32_t *q, int n, const int32_t *c,
     typedef long long v8di __attribute__((vector_size(64)));
     typedef char v16qi __attribute__((vector_size(16)));
 #endif
+    int r;
 
     __asm__("" : "+r"(bias), "+r"(mult));       /* else gcc warns, see below */
-    for (; i + 16 <= n; i += 16) {
-        v16si a, b = none, m = none + mult[0];
-        v8du even, odd;
-        v16 r;
+    for (; n >= 16 && i < n; i += 16) {
+        const int k = i + 16 > n ? n - 16 : i;
+        v16si b = none, m = none + mult[0], odd_m;
 
-        memcpy(&a, c + i, 64);
         if (bias)
-            memcpy(&b, bias + i, 64);
+            memcpy(&b, bias + k, 64);
         if (q[4])
-            memcpy(&m, mult + i, 64);
-        a = (v16si)((v16su)(a + b + add) << q[0]);
-        even = MCU_TIMES(a, m) + half;
-        a = (v16si)((v8du)a >> 32);
-        m = (v16si)((v8du)m >> 32);
-        odd = MCU_TIMES(a, m) + half;
-        a = (v16si)(even >> 32 | odd >> 32 << 32) + q[1];
-#if defined(__clang__)
-        b = a > q[2];
-        a = (a & b) | (q[2] & ~b);
-        b = a < q[3];
-        a = (a & b) | (q[3] & ~b);
-        r = __builtin_convertvector(a, v16);
-#else
-        a = __builtin_ia32_pmaxsd512_mask(a, none + q[2], none, 0xffff);
-        a = __builtin_ia32_pminsd512_mask(a, none + q[3], none, 0xffff);
-        if (sizeof r == 16) {
-            const v16qi low = { 0 };
-            const v16qi all = __builtin_ia32_pmovdb512_mask(a, low, 0xffff);
+            memcpy(&m, mult + k, 64);
+        odd_m = (v16si)((v8du)m >> 32);
+        for (r = 0; r < rows; r++) {
+            v8du even, odd;
+            v16si a;
+            v16 to;
 
-            memcpy(&r, &all, 16);
-        } else {
-            r = __builtin_convertvector(a, v16);
-        }
+            memcpy(&a, c + r * step + k, 64);
+            a = (v16si)(((v16su)a + (v16su)b) << shift);
+            even = MCU_TIMES(a, m) + half;
+            a = (v16si)((v8du)a >> 32);
+            odd = MCU_TIMES(a, odd_m) + half;
+            a = (v16si)(even >> 32 | odd >> 32 << 32) + zero;
+#if defined(__clang__)
+            {
+                v16si keep = a > lo;
+
+                a = (a & keep) | (lo & ~keep);
+                keep = a < hi;
+                a = (a & keep) | (hi & ~keep);
+            }
+            to = __builtin_convertvector(a, v16);
+#else
+            a = __builtin_ia32_pmaxsd512_mask(a, lo, none, 0xffff);
+            a = __builtin_ia32_pminsd512_mask(a, hi, none, 0xffff);
+            if (sizeof to == 16) {
+                const v16qi low = { 0 };
+                const v16qi all = __builtin_ia32_pmovdb512_mask(a, low,
+                                                                0xffff);
+
+                memcpy(&to, &all, 16);
+            } else {
+                to = __builtin_convertvector(a, v16);
+            }
 #endif
-        memcpy(y + i, &r, sizeof r);
+            memcpy(y + r * ld + k, &to, sizeof to);
+        }
     }
 #undef MCU_TIMES
 #else
-    (void)q, (void)n, (void)c, (void)bias, (void)add, (void)mult, (void)y;
+    (void)q, (void)rows, (void)n, (void)c, (void)step, (void)bias;
+    (void)mult, (void)y, (void)ld;
 #endif
     return i;
 }
 
-/* y = requantized c + bias + add, n channels; c is overwritten */
-KERNEL void mcu_qput_I(const int32_t *q, int n, int32_t *c,
-                       const int32_t *bias, int32_t add,
-                       const int32_t *mult, I *y)
+/* y = requantized c + bias, whose sum alone need fit 32 bits, in `rows` rows
+ * of n channels; rows of c are `step` apart, rows of y `ld`; c is overwritten
+ */
+KERNEL void mcu_qputs_I(const int32_t *q, int rows, int n, int32_t *c,
+                        int step, const int32_t *bias, const int32_t *mult,
+                        I *y, int ld)
 {
     const int32_t shift = q[0], zero = q[1], lo = q[2], hi = q[3];
     const int32_t one = mult[0];
-    int first = mcu_qput_wide_I(q, n, c, bias, add, mult, y), j;
+    int first, j, r;
+
+    if (!q[4] && !bias && step == n && ld == n) {
+        n *= rows;              /* one long row */
+        rows = 1;
+    }
+    first = mcu_qput_wide_I(q, rows, n, c, step, bias, mult, y, ld);
+    if (first >= n)
+        return;
 
     /* gcc warns of arrays shorter than a vector, which the loops never read,
      * as long as it knows which arrays these are */
@@ -112,33 +135,41 @@ KERNEL void mcu_qput_I(const int32_t *q, int n, int32_t *c,
     const v8si none = { 0 };
     const v4du half = (v4du)none + 0x80000000u;
 
-    for (; first + 8 <= n; first += 8) {
-        v8si a, b = none, m = none + one;
-        v4du even, odd;
-        v8 r;
+    for (; n >= 8 && first < n; first += 8) {
+        const int k = first + 8 > n ? n - 8 : first;
+        v8si b = none, m = none + one, odd_m;
 
-        memcpy(&a, c + first, 32);
         if (bias)
-            memcpy(&b, bias + first, 32);
+            memcpy(&b, bias + k, 32);
         if (q[4])
-            memcpy(&m, mult + first, 32);
-        a = (v8si)((v8su)(a + b + add) << shift);
-        even = (v4du)__builtin_ia32_pmuldq256(a, m) + half;
-        a = (v8si)((v4du)a >> 32);
-        m = (v8si)((v4du)m >> 32);
-        odd = (v4du)__builtin_ia32_pmuldq256(a, m) + half;
-        a = (v8si)(even >> 32 | odd >> 32 << 32) + zero;
+            memcpy(&m, mult + k, 32);
+        odd_m = (v8si)((v4du)m >> 32);
+        for (r = 0; r < rows; r++) {
+            v4du even, odd;
+            v8si a;
+            v8 to;
+
+            memcpy(&a, c + r * step + k, 32);
+            a = (v8si)(((v8su)a + (v8su)b) << shift);
+            even = (v4du)__builtin_ia32_pmuldq256(a, m) + half;
+            a = (v8si)((v4du)a >> 32);
+            odd = (v4du)__builtin_ia32_pmuldq256(a, odd_m) + half;
+            a = (v8si)(even >> 32 | odd >> 32 << 32) + zero;
 #if defined(__clang__)
-        b = a > lo;
-        a = (a & b) | (lo & ~b);
-        b = a < hi;
-        a = (a & b) | (hi & ~b);
+            {
+                v8si keep = a > lo;
+
+                a = (a & keep) | (lo & ~keep);
+                keep = a < hi;
+                a = (a & keep) | (hi & ~keep);
+            }
 #else
-        a = __builtin_ia32_pmaxsd256(a, none + lo);
-        a = __builtin_ia32_pminsd256(a, none + hi);
+            a = __builtin_ia32_pmaxsd256(a, none + lo);
+            a = __builtin_ia32_pminsd256(a, none + hi);
 #endif
-        r = __builtin_convertvector(a, v8);
-        memcpy(y + first, &r, sizeof r);
+            to = __builtin_convertvector(a, v8);
+            memcpy(y + r * ld + k, &to, sizeof to);
+        }
     }
 #elif defined(__SSE2__) && defined(__GNUC__)
     typedef int32_t v4si __attribute__((vector_size(16)));
@@ -148,50 +179,67 @@ KERNEL void mcu_qput_I(const int32_t *q, int n, int32_t *c,
     const v4si none = { 0 };
     const v2du half = (v2du)none + 0x80000000u;
 
-    for (; sizeof(I) == 1 && first + 8 <= n; first += 8) {
-        v4si part[2];
-        v8hi h, keep;
+    for (; sizeof(I) == 1 && n >= 8 && first < n; first += 8) {
+        const int k = first + 8 > n ? n - 8 : first;
+        v4si b[2] = { none, none }, m[2] = { none + one, none + one };
 
-        for (j = 0; j < 2; j++) {
-            v4si a, b = none, m = none + one;
-            v2du even, odd;
+        if (bias)
+            memcpy(b, bias + k, 32);
+        if (q[4])
+            memcpy(m, mult + k, 32);
+        for (r = 0; r < rows; r++) {
+            v4si part[2];
+            v8hi h, keep;
 
-            memcpy(&a, c + first + 4 * j, 16);
-            if (bias)
-                memcpy(&b, bias + first + 4 * j, 16);
-            if (q[4])
-                memcpy(&m, mult + first + 4 * j, 16);
-            a = (v4si)((v4su)(a + b + add) << shift);
-            b = a >> 31 & m;    /* products are unsigned: 2^32 m too many */
-            even = (v2du)__builtin_ia32_pmuludq128(a, m) + half;
-            a = (v4si)((v2du)a >> 32);
-            m = (v4si)((v2du)m >> 32);
-            odd = (v2du)__builtin_ia32_pmuludq128(a, m) + half;
-            a = (v4si)(even >> 32 | odd >> 32 << 32);
-            part[j] = (v4si)((v4su)a - (v4su)b) + zero;
+            for (j = 0; j < 2; j++) {
+                v2du even, odd;
+                v4si a, less;
+
+                memcpy(&a, c + r * step + k + 4 * j, 16);
+                a = (v4si)(((v4su)a + (v4su)b[j]) << shift);
+                less = a >> 31 & m[j];  /* products are unsigned: 2^32 m too
+                                         * many */
+                even = (v2du)__builtin_ia32_pmuludq128(a, m[j]) + half;
+                a = (v4si)((v2du)a >> 32);
+                odd = (v2du)__builtin_ia32_pmuludq128(
+                          a, (v4si)((v2du)m[j] >> 32)) + half;
+                a = (v4si)(even >> 32 | odd >> 32 << 32);
+                part[j] = (v4si)((v4su)a - (v4su)less) + zero;
+            }
+            h = (v8hi)__builtin_ia32_packssdw128(part[0], part[1]);
+            keep = (v8hi)(h > (int16_t)lo);     /* lo and hi fit I */
+            h = (h & keep) | ((int16_t)lo & ~keep);
+            keep = (v8hi)(h < (int16_t)hi);
+            h = (h & keep) | ((int16_t)hi & ~keep);
+            if ((I)-1 < 0)
+                part[0] = (v4si)__builtin_ia32_packsswb128(h, h);
+            else
+                part[0] = (v4si)__builtin_ia32_packuswb128(h, h);
+            memcpy(y + r * ld + k, part, 8);
         }
-        h = (v8hi)__builtin_ia32_packssdw128(part[0], part[1]);
-        keep = (v8hi)(h > (int16_t)lo);         /* lo and hi fit I */
-        h = (h & keep) | ((int16_t)lo & ~keep);
-        keep = (v8hi)(h < (int16_t)hi);
-        h = (h & keep) | ((int16_t)hi & ~keep);
-        if ((I)-1 < 0)
-            part[0] = (v4si)__builtin_ia32_packsswb128(h, h);
-        else
-            part[0] = (v4si)__builtin_ia32_packuswb128(h, h);
-        memcpy(y + first, part, 8);
     }
 #endif
-    if (bias)
-        for (j = first; j < n; j++)
-            c[j] += bias[j];
-    if (add)
-        for (j = first; j < n; j++)
-            c[j] += add;
-    if (q[4])
-        for (j = first; j < n; j++)
-            y[j] = (I)mcu_requant(c[j], mult[j], shift, zero, lo, hi);
-    else
-        for (j = first; j < n; j++)
-            y[j] = (I)mcu_requant(c[j], one, shift, zero, lo, hi);
+    for (r = 0; r < rows && first < n; r++, c += step, y += ld) {
+        if (bias)
+            for (j = first; j < n; j++)
+                c[j] = (int32_t)((uint32_t)c[j] + (uint32_t)bias[j]);
+        if (q[4])
+            for (j = first; j < n; j++)
+                y[j] = (I)mcu_requant(c[j], mult[j], shift, zero, lo, hi);
+        else
+            for (j = first; j < n; j++)
+                y[j] = (I)mcu_requant(c[j], one, shift, zero, lo, hi);
+    }
+}
+
+/* y = requantized c + bias + add, n channels; c is overwritten */
+KERNEL void mcu_qput_I(const int32_t *q, int n, int32_t *c,
+                       const int32_t *bias, int32_t add,
+                       const int32_t *mult, I *y)
+{
+    int j;
+
+    for (j = 0; add && j < n; j++)
+        c[j] += add;
+    mcu_qputs_I(q, 1, n, c, n, bias, mult, y, n);
 }
