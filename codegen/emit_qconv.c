@@ -221,6 +221,31 @@ static void emit_depthwise(Emit *e, const Node *n, const QConv *c)
     close_rows(e, &c->s);
 }
 
+/* Weights in the order of the windows of qconv.c: those of one planar image
+ * are [kH][C][kW], the others [kH][kW][C]. */
+static const Value *window_weights(Emit *e, const QConv *c)
+{
+    const Window *w = &c->s.win;
+    int64_t cg = c->s.cg, kw = w->kernel[1], lines = c->s.mg * w->kernel[0];
+    DType dt = c->w->type.dt;
+    Value *to;
+    void *data;
+
+    if (!c->planar || c->s.group > 1 || w->dilation[1] > 1 || cg == 1 ||
+        kw == 1)
+        return c->w;
+    to = NEW(e->arena, Value);
+    *to = *c->w;
+    to->data = data = arena_alloc(e->arena, (size_t)type_bytes(&to->type));
+    for (int64_t l = 0; l < lines; l++)
+        for (int64_t x = 0; x < kw; x++)
+            for (int64_t i = 0; i < cg; i++)
+                elem_set_int(dt, data, (l * cg + i) * kw + x,
+                             elem_get_int(dt, c->w->data,
+                                          (l * kw + x) * cg + i));
+    return to;
+}
+
 static void emit_windows(Emit *e, const Node *n, const QConv *c)
 {
     bool packed = c->w->type.dt == DT_I4;
@@ -229,15 +254,17 @@ static void emit_windows(Emit *e, const Node *n, const QConv *c)
                                               k);
     int32_t g[NUMBERS];
     const char *name, *w, *bias, *mult;
+    const Value *all;
 
     numbers(n, &c->s, c->planar, c->x.zero, g);
     q_numbers(&c->rq, g + 14);
     g[11] = (int32_t)(c->s.win.out[1] < qblock(0) ? 1
                                                   : qblock(window_terms(c)));
     name = open_rows(e, n, &c->s, g);
-    w = packed   ? q_pack4(e, c->w, m, 1, k)
-        : panels ? q_panels(e, c->w, m, k)
-                 : q_weights(e, n, c->w, k);
+    all = window_weights(e, c);
+    w = packed   ? q_pack4(e, all, m, 1, k)
+        : panels ? q_panels(e, all, m, k)
+                 : q_weights(e, n, all, k);
     bias = q_bias(e, n, c->bias, m);
     mult = q_mult(e, &c->rq);
     emit_call(e, packed ? "qconv4_T_I" : panels ? "qconv2_T_I" : "qconv8_T_I",

@@ -58,7 +58,8 @@ KERNEL void mcu_qwindow_T(const int32_t *g, const T *const *row, int ox,
 }
 
 /* the same for one group and no dilation: the columns of a kernel row are one
- * run, of pixels or, in a planar image, of each channel */
+ * run, of pixels or, in a planar image, of each channel: [kernel row]
+ * [channel][kernel column] */
 KERNEL void mcu_qspan_T(const int32_t *g, const T *const *row, int ox,
                         int16_t *s)
 {
@@ -80,35 +81,100 @@ KERNEL void mcu_qspan_T(const int32_t *g, const T *const *row, int ox,
             continue;
         }
         for (i = 0; i < c; i++) {
-            const T *x = row[k] + i * plane + at;
-            int16_t *p = s + lo * c + i;
+            const T *x = row[k] + i * plane + at + lo;
+            int16_t *p = s + i * kw + lo;
 
-            for (j = lo; j < hi; j++, p += c)
-                *p = (int16_t)(x[j] - zero);
+            for (j = hi - lo; j > 0; j--)
+                *p++ = (int16_t)(*x++ - zero);
         }
     }
 }
 
-/* windows of m output columns from ox on, each group followed by zeros up to
- * a multiple of 16 */
-KERNEL void mcu_qwindows_T(const int32_t *g, const T *const *row, int ox,
-                           int m, int step, int16_t *s)
+/* Four such windows of a planar image, eight codes at a time: what is too
+ * much lies below the next run or behind the window. 0: the image is not
+ * planar, or they are not inside. */
+KERNEL int mcu_qplanes_T(const int32_t *g, const T *const *row, int ox,
+                         int step, int16_t *s)
 {
-    const int k = g[2] * g[3] * (g[7] / g[8]);
-    int i, j;
+#if defined(__SSE2__) && defined(__GNUC__)
+    typedef int16_t v8hi __attribute__((vector_size(16)));
+#if defined(__clang__)
+    typedef T v8 __attribute__((vector_size(8 * sizeof(T))));
+#define MCU_CODES(u) __builtin_convertvector(u, v8hi)
+#else
+    typedef char v16 __attribute__((vector_size(16)));
+    typedef long long v2di __attribute__((vector_size(16)));
+    typedef long long v8;
+#define MCU_TWICE(u) (v16)(v2di){ u, 0 }
+#define MCU_CODES(u)                                                        \
+    ((T)-1 < 0 ? (v8hi)__builtin_ia32_punpcklbw128(MCU_TWICE(u),            \
+                                                   MCU_TWICE(u)) >> 8       \
+               : (v8hi)__builtin_ia32_punpcklbw128(MCU_TWICE(u), (v16)none))
+#endif
+#define MCU_EIGHT(i)                                                        \
+    memcpy(&u, x + j + (i) * next, 8);                                      \
+    v = MCU_CODES(u) - z;                                                   \
+    memcpy(s + j + (i) * step, &v, 16)
+    const int c = g[7], kw = g[3], plane = g[13], next = g[4];
+    const int at = ox * next - g[6], wide = (kw + 7) / 8 * 8;
+    const v8hi none = { 0 }, z = none + (int16_t)g[10];
+    int k, i, j, p, room = step;
 
-    for (i = 0; i < m; i++, s += g[8] * step) {
-        if (g[8] == 1 && g[5] == 1)
-            mcu_qspan_T(g, row, ox + i, s);
-        else
-            mcu_qwindow_T(g, row, ox + i, step, s);
-        for (j = 0; j < g[8] && step > k; j++)
-            memset(s + j * step + k, 0, (size_t)(step - k) * sizeof *s);
+    for (k = 0; k < g[2]; k++)
+        if (!row[k])
+            return 0;
+    if (sizeof(T) > 1 || !plane || at < 0 || at + 3 * next + wide > g[0])
+        return 0;
+    for (k = 0; k < g[2]; k++) {
+        const T *x = row[k] + at;
+
+        for (i = 0; i < c; i++, x += plane, s += kw, room -= kw) {
+            v8hi v;
+            v8 u;
+
+            for (j = 0; room >= wide && j < wide; j += 8) {
+                MCU_EIGHT(0);
+                MCU_EIGHT(1);
+                MCU_EIGHT(2);
+                MCU_EIGHT(3);
+            }
+            for (p = 0; room < wide && p < 4; p++)
+                for (j = 0; j < kw; j++)
+                    s[p * step + j] = (int16_t)(x[p * next + j] - g[10]);
+        }
     }
+#undef MCU_CODES
+#undef MCU_TWICE
+#undef MCU_EIGHT
+    return 1;
+#else
+    (void)g, (void)row, (void)ox, (void)step, (void)s;
+    return 0;
+#endif
 }
 
-/* One row of outputs. w: [output][kernel row][kernel column][channel of the
- * group]; s: windows of a block. Stack: 640 bytes */
+/* windows of m output columns from ox on, groups of k elements `step` apart,
+ * each followed by so many zeros */
+KERNEL void mcu_qwindows_T(const int32_t *g, const T *const *row, int ox,
+                           int m, int k, int step, int zeros, int16_t *s)
+{
+    const int groups = g[8], span = groups == 1 && g[5] == 1;
+    const int planes = span && m == 4 && mcu_qplanes_T(g, row, ox, step, s);
+    int i;
+
+    for (i = 0; span && !planes && i < m; i++)
+        mcu_qspan_T(g, row, ox + i, s + i * step);
+    for (i = 0; !span && i < m; i++)
+        mcu_qwindow_T(g, row, ox + i, step, s + i * groups * step);
+    for (i = 0, s += k; zeros > 0 && i < m * groups; i++, s += step)
+        if (zeros > 1)
+            memset(s, 0, (size_t)zeros * sizeof *s);
+        else
+            *s = 0;
+}
+
+/* One row of outputs. w: [output], then as the windows; s: windows of a
+ * block. Stack: 640 bytes */
 KERNEL void mcu_qconv8_T_I(const int32_t *g, const T *const *row,
                           const int8_t *w, const int32_t *bias,
                           const int32_t *mult, int16_t *s, I *y)
@@ -122,7 +188,7 @@ KERNEL void mcu_qconv8_T_I(const int32_t *g, const T *const *row,
 
         m = ow - i < g[11] ? 1 : g[11];
         at = g[12] ? ow - i - m : i;
-        mcu_qwindows_T(g, row, at, m, step, s);
+        mcu_qwindows_T(g, row, at, m, k, step, step - k, s);
         for (j = 0; j < g[8]; j++)
             mcu_qcols_I(m, k, mg, s + j * step, g[8] * step,
                         w + j * mg * k, k,
@@ -146,7 +212,7 @@ KERNEL void mcu_qconv4_T_I(const int32_t *g, const T *const *row,
 
         m = ow - i < g[11] ? ow - i : g[11];
         at = g[12] ? ow - i - m : i;
-        mcu_qwindows_T(g, row, at, m, step, s);
+        mcu_qwindows_T(g, row, at, m, k, step, step - k, s);
         for (j = 0; j < g[8]; j++)
             mcu_qcols4_I(m, k, mg, s + j * step, g[8] * step,
                          w + j * mg * ((k + 1) / 2),

@@ -367,7 +367,7 @@ KERNEL void mcu_qconv2_T_I(const int32_t *g, const T *const *row,
                            const int8_t *w, const int32_t *bias,
                            const int32_t *mult, int16_t *s, I *y)
 {
-    const int k = g[2] * g[3] * g[7], step = (k + 1) / 2 * 2;
+    const int k = g[2] * g[3] * g[7], step = (k + 15) / 16 * 16;
     const int ow = g[1], n = g[9];
     int i, m;
 
@@ -376,7 +376,7 @@ KERNEL void mcu_qconv2_T_I(const int32_t *g, const T *const *row,
 
         m = ow - i < g[11] ? ow - i : g[11];
         at = g[12] ? ow - i - m : i;
-        mcu_qwindows_T(g, row, at, m, step, s);
+        mcu_qwindows_T(g, row, at, m, k, step, k % 2, s);
         mcu_qpanels_I(m, k, n, s, step, w, k, n, bias, mult, g + 14,
                       y + at * n, n);
     }

@@ -35,6 +35,8 @@ typedef struct Filter {
     int kernel;                 /* 1: pointwise */
     DType dt;
     bool whole;                 /* the window is the image */
+    bool planar;
+    int64_t wider;              /* columns of the image that are many more */
 } Filter;
 
 /* how much scratch the kernel takes */
@@ -55,7 +57,7 @@ static Node *make_conv(Random *r, const Filter *f)
     Axis a[2] = { axis(r, one_in(r, 6) ? 1 : f->kernel),
                   axis(r, f->kernel) };
     int64_t c = f->group * f->cg, m = f->group * f->mg, k;
-    bool planar = one_in(r, 5);
+    bool planar = f->planar || one_in(r, 5);
     DType x = code(r);
     Value *in[4];
     Attr_qconv *q;
@@ -64,6 +66,7 @@ static Node *make_conv(Random *r, const Filter *f)
     if (f->whole)
         for (int i = 0; i < 2; i++)
             a[i] = (Axis){ a[i].kernel, a[i].kernel, a[i].stride, 1, 0, 0 };
+    a[1].in += f->wider;
     k = f->cg * a[0].kernel * a[1].kernel;
     in[0] = input(r, planar
                   ? (Type){ x, 4, { between(r, 1, 2), c, a[0].in, a[1].in } }
@@ -91,7 +94,7 @@ static Node *make_conv(Random *r, const Filter *f)
 static Node *make_conv8(Random *r)
 {
     Filter f = { between(r, 1, 3), between(r, 1, 9), between(r, 1, 40),
-                 between(r, 1, 4), DT_I8, one_in(r, 10) };
+                 between(r, 1, 4), DT_I8, one_in(r, 10), false, 0 };
 
     if (one_in(r, 2))
         f.group = 1;
@@ -101,14 +104,15 @@ static Node *make_conv8(Random *r)
 static Node *make_conv4(Random *r)
 {
     Filter f = { one_in(r, 3) ? 2 : 1, between(r, 1, 9), between(r, 1, 40),
-                 between(r, 1, 4), DT_I4, one_in(r, 10) };
+                 between(r, 1, 4), DT_I4, one_in(r, 10), false, 0 };
 
     return make_conv(r, &f);
 }
 
 static Node *make_depthwise(Random *r)
 {
-    Filter f = { between(r, 2, 80), 1, 1, between(r, 1, 5), DT_I8, false };
+    Filter f = { between(r, 2, 80), 1, 1, between(r, 1, 5), DT_I8, false, false,
+                 0 };
 
     if (one_in(r, 6))
         f.mg = 2;
@@ -120,8 +124,28 @@ static Node *make_depthwise(Random *r)
 static Node *make_pointwise(Random *r)
 {
     Filter f = { 1, between(r, 1, 70), between(r, 1, 70), 1,
-                 one_in(r, 4) ? DT_I4 : DT_I8, false };
+                 one_in(r, 4) ? DT_I4 : DT_I8, false, false, 0 };
 
+    return make_conv(r, &f);
+}
+
+/* the first layer of a camera's image */
+static Node *make_planar(Random *r)
+{
+    Filter f = { 1, between(r, 1, 5), between(r, 1, 40), between(r, 1, 11),
+                 one_in(r, 4) ? DT_I4 : DT_I8, false, true, 0 };
+
+    f.wider = between(r, 0, 40);
+    return make_conv(r, &f);
+}
+
+/* depthwise, fewer channels than a vector has lanes */
+static Node *make_narrow(Random *r)
+{
+    Filter f = { between(r, 1, 20), 1, 1, between(r, 1, 6), DT_I8, false,
+                 false, 0 };
+
+    f.wider = between(r, 0, 60);
     return make_conv(r, &f);
 }
 
@@ -318,6 +342,8 @@ static const Kind kinds[] = {
     { "max pool", make_max, false },
     { "mean", make_mean, false },
     { "sum of codes", make_sum, false },
+    { "planar image", make_planar, false },
+    { "few channels", make_narrow, false },
 };
 
 #include "layers_run.h"
