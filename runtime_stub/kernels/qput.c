@@ -132,6 +132,11 @@ KERNEL void mcu_qputs_I(const int32_t *q, int rows, int n, int32_t *c,
     typedef uint32_t v8su __attribute__((vector_size(32)));
     typedef uint64_t v4du __attribute__((vector_size(32)));
     typedef I v8 __attribute__((vector_size(8 * sizeof(I))));
+#if !defined(__clang__)
+    typedef int16_t v16hi __attribute__((vector_size(32)));
+    typedef long long v4di __attribute__((vector_size(32)));
+    v4di codes;
+#endif
     const v8si none = { 0 };
     const v4du half = (v4du)none + 0x80000000u;
 
@@ -166,6 +171,17 @@ KERNEL void mcu_qputs_I(const int32_t *q, int rows, int n, int32_t *c,
 #else
             a = __builtin_ia32_pmaxsd256(a, none + lo);
             a = __builtin_ia32_pminsd256(a, none + hi);
+            if (sizeof(I) == 1) {       /* gcc converts one by one */
+                v16hi h = __builtin_ia32_packssdw256(a, a);
+
+                h = (v16hi)__builtin_ia32_permdi256((v4di)h, 8);
+                if ((I)-1 < 0)
+                    codes = (v4di)__builtin_ia32_packsswb256(h, h);
+                else
+                    codes = (v4di)__builtin_ia32_packuswb256(h, h);
+                memcpy(y + r * ld + k, &codes, 8);
+                continue;
+            }
 #endif
             to = __builtin_convertvector(a, v8);
             memcpy(y + r * ld + k, &to, sizeof to);
