@@ -112,7 +112,8 @@ static Way way(const QConv *c)
     if (is_product(c))
         return WAY_PRODUCT;
     if (c->s.group > 1 && c->s.cg == 1 && c->s.mg == 1 && !c->planar &&
-        c->w->type.dt == DT_I8 && window_elems(&c->s.win) <= TAPS)
+        c->w->type.dt == DT_I8 && dtype_bits(c->x.dt) == 8 &&
+        window_elems(&c->s.win) <= TAPS)
         return WAY_DEPTHWISE;
     return WAY_WINDOWS;
 }
@@ -124,7 +125,8 @@ static int64_t window_terms(const QConv *c)
 
 static bool is_lean(const Node *n, const QConv *c)
 {
-    return ATTRS(qconv, n)->lean && c->w->type.dt == DT_I8;
+    return ATTRS(qconv, n)->lean && c->w->type.dt == DT_I8 &&
+           dtype_bits(c->x.dt) == 8;
 }
 
 /* of one group */

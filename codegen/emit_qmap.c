@@ -94,6 +94,7 @@ static const char *centered(Emit *e, const QParam *p, const char *x)
 
 void emit_qmul(Emit *e, const Node *n)
 {
+    const char *x, *z;
     int y, a, b;
     Loops l;
     QProduct p;
@@ -101,10 +102,14 @@ void emit_qmul(Emit *e, const Node *n)
     if (!qmul_read(n, &p))
         return;
     open_two(&l, e, n, &y, &a, &b);
-    store_code(&l, y, &p.y, false,
-               scaled(e, &p.r, arena_printf(e->arena, "%s * %s",
-                      centered(e, &p.a, loops_load(&l, a)),
-                      centered(e, &p.b, loops_load(&l, b)))));
+    x = centered(e, &p.a, loops_load(&l, a));
+    z = centered(e, &p.b, loops_load(&l, b));
+    x = arena_printf(e->arena, p.wide ? "(int64_t)%s * %s" : "%s * %s", x, z);
+    x = !p.wide ? scaled(e, &p.r, x)
+        : arena_printf(e->arena, "%s(%s, %d, %d)%s",
+                       emit_kernel(e, "scale_wide", DT_NONE, DT_NONE), x,
+                       p.mult, p.shift, plus(e, p.y.zero));
+    store_code(&l, y, &p.y, p.wide, x);
     loops_close(&l);
 }
 

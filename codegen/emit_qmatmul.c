@@ -204,7 +204,7 @@ void emit_qproduct(Emit *e, const Node *n, const QProduct *p)
 static bool is_lean(const Node *n, const QMatMul *q)
 {
     return ATTRS(qmatmul, n)->lean && q->weights && q->groups == 1 &&
-           n->in[1]->type.dt == DT_I8;
+           n->in[1]->type.dt == DT_I8 && dtype_bits(q->a.dt) == 8;
 }
 
 static QLean lean_of(const Node *n, const QMatMul *q)

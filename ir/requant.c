@@ -30,6 +30,18 @@ bool q_param(const Node *n, const char *name, DType dt, bool wide,
     return true;
 }
 
+bool q_factor(const Node *n, const char *name, DType dt, double scale,
+              int64_t zero, QParam *q)
+{
+    int64_t middle = dt == DT_U16 ? 32768 : 0;
+
+    if (!q_param(n, name, dt, true, scale, zero, q))
+        return false;
+    return dtype_bits(dt) == 8 || zero == middle ||
+           node_error(n, "%s_zp is %lld, of %s it must be %lld", name,
+                      (long long)zero, dtype_name(dt), (long long)middle);
+}
+
 bool q_result(const Node *n, int64_t output_dtype, DType x, bool wide,
               double scale, int64_t zero, int64_t lo, int64_t hi, QParam *q)
 {

@@ -26,6 +26,10 @@ typedef struct QParam {
  * a sound scale, a zero point that is a code. False after a message. */
 bool q_param(const Node *n, const char *name, DType dt, bool wide,
              double scale, int64_t zero, QParam *q);
+/* A factor of a product: of 16 bits, the zero point must be the middle, so
+ * that kernels may take x - zero as int16. */
+bool q_factor(const Node *n, const char *name, DType dt, double scale,
+              int64_t zero, QParam *q);
 /* The result: its dtype from output_dtype (0: as x), its clamp lo..hi. */
 bool q_result(const Node *n, int64_t output_dtype, DType x, bool wide,
               double scale, int64_t zero, int64_t lo, int64_t hi, QParam *q);

@@ -19,6 +19,7 @@ typedef struct Grid {
 /* Of a QuantizeLinear or DequantizeLinear with one constant scale. */
 bool grid_of(const Node *n, Grid *g);
 bool grid_equal(const Grid *a, const Grid *b);
+bool grid_is_byte(const Grid *g);       /* codes of 8 bits */
 int64_t grid_lowest(const Grid *g);
 int64_t grid_highest(const Grid *g);
 /* the code that QuantizeLinear gives x */

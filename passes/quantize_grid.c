@@ -45,7 +45,12 @@ int64_t grid_code(const Grid *g, double x)
 
 static bool is_code_type(DType dt)
 {
-    return dt == DT_I8 || dt == DT_U8 || dt == DT_I16;
+    return dt == DT_I8 || dt == DT_U8 || dt == DT_I16 || dt == DT_U16;
+}
+
+bool grid_is_byte(const Grid *g)
+{
+    return g->dt == DT_I8 || g->dt == DT_U8;
 }
 
 Value *codes_of(const Value *v, Grid *g)

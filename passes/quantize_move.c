@@ -44,12 +44,9 @@ unsigned moved_operands(const Node *n)
 /* MaxPool and its kin know 8 bits, the rest anything. */
 static bool takes(const Node *n, const Grid *g)
 {
-    bool byte = g->dt == DT_I8 || g->dt == DT_U8;
-
-    if (n->op == OP_MaxPool || n->op == OP_ReduceMax ||
-        n->op == OP_ReduceMin || n->op == OP_Max || n->op == OP_Min)
-        return byte;
-    return byte || g->dt == DT_I16;
+    return grid_is_byte(g) ||
+           (n->op != OP_MaxPool && n->op != OP_ReduceMax &&
+            n->op != OP_ReduceMin);
 }
 
 /* Pad with a constant: its value must be a code. */

@@ -175,7 +175,7 @@ bool convert_attention(Site *s)
                            n->in[i]->name);
     }
     in[3] = node_in(n, 3);
-    if (in[3] && (codes = codes_of(in[3], &grid[3])) && grid[3].dt != DT_I16)
+    if (in[3] && (codes = codes_of(in[3], &grid[3])) && grid_is_byte(&grid[3]))
         in[3] = codes;
     if (!plain_attention(s, n) || !past_codes(s, n, in, grid))
         return false;

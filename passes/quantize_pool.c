@@ -4,18 +4,14 @@
 #include "../ir/ops/window.h"
 #include "quantize.h"
 
-static bool average_pool(Site *s, Node *n)
+/* Window attributes of n, an image's or a signal's. */
+static bool set_window(Site *s, const Node *n, Node *q)
 {
     const Attr_pool *a = ATTRS(pool, n);
     int64_t kernel[2] = { 1, 1 }, stride[2] = { 1, 1 }, step[2] = { 1, 1 };
     int64_t pad[4] = { 0 };
     ConvShape shape;
-    Grid grid;
-    Value *x = codes_of(n->in[0], &grid);
-    Node *q;
 
-    if (!x || grid.dt == DT_I16)
-        return site_no(s, "its input is not 8 bits wide");
     if (!pool_shape(n, &shape) || shape.win.rank > 2)
         return site_no(s, "it has %d spatial axes", shape.win.rank);
     for (int i = 0, k = 2 - shape.win.rank; i < shape.win.rank; i++, k++) {
@@ -25,16 +21,58 @@ static bool average_pool(Site *s, Node *n)
         pad[k] = shape.win.pad[i];
         pad[k + 2] = shape.win.pad_end[i];
     }
-    x = to_channels_last(s->g, s->q, x);
-    q = node_new(s->g, OP_QAveragePool, n->name, 1, &x, 1);
     set_ints(s->g, q, "kernel_shape", 2, kernel);
     set_ints(s->g, q, "strides", 2, stride);
     set_ints(s->g, q, "dilations", 2, step);
     set_ints(s->g, q, "pads", 4, pad);
     set_int(q, "ceil_mode", a->ceil_mode);
-    set_int(q, "count_include_pad", a->count_include_pad);
+    return true;
+}
+
+/* The result of pool `op` of codes; NULL when they are none. */
+static Node *pool_of_codes(Site *s, Node *n, Op op, Grid *grid)
+{
+    Value *x = codes_of(n->in[0], grid);
+    Node *q;
+
+    if (!x) {
+        site_no(s, "its input is not quantized");
+        return NULL;
+    }
+    q = node_new(s->g, op, n->name, 1, &x, 1);
+    if (!set_window(s, n, q))
+        return NULL;
+    node_set_input(q, 0, to_channels_last(s->g, s->q, x));
+    return q;
+}
+
+static bool average_pool(Site *s, Node *n)
+{
+    Grid grid;
+    Node *q = pool_of_codes(s, n, OP_QAveragePool, &grid);
+
+    if (!q)
+        return false;
+    set_int(q, "count_include_pad", ATTRS(pool, n)->count_include_pad);
     set_grid(q, "x", &grid);
     set_result(q, s);
+    return site_end_image(s, q);
+}
+
+/* Of 16-bit codes; those of 8 bits are movements (quantize_move.c). */
+static bool max_pool(Site *s, Node *n)
+{
+    Grid grid;
+    Node *q;
+
+    if (n->nout > 1 && n->out[1])
+        return site_no(s, "it gives the places of the maxima, too");
+    q = pool_of_codes(s, n, OP_QMaxPool, &grid);
+    if (!q)
+        return false;
+    if (!grid_equal(&grid, &s->y) || s->lo > grid_lowest(&s->y) ||
+        s->hi < grid_highest(&s->y))
+        return site_no(s, "its result has another scale than its input");
     return site_end_image(s, q);
 }
 
@@ -110,8 +148,8 @@ static bool reduce_mean(Site *s, Node *n)
     Node *q;
 
     x = codes_of(x, &grid);
-    if (!x || grid.dt == DT_I16)
-        return site_no(s, "its input is not 8 bits wide");
+    if (!x)
+        return site_no(s, "its input is not quantized");
     if (!count)
         return site_no(s, "its axes are not known");
     q = node_new(s->g, OP_QReduceMean, n->name, 1, &x, 1);
@@ -129,6 +167,8 @@ bool convert_pool(Site *s)
     Node *n = s->v->def;
 
     switch (n->op) {
+    case OP_MaxPool:
+        return max_pool(s, n);
     case OP_AveragePool:
         return average_pool(s, n);
     case OP_GlobalAveragePool: case OP_ReduceMean: case OP_ReduceSum:

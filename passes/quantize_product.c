@@ -90,6 +90,28 @@ static bool is_zero(const double *x, int64_t n)
     return true;
 }
 
+/* Kernels take the middle of a 16-bit type as its zero point, so that x less
+ * it is int16. What the model's zero point differs by goes into the bias. */
+static bool centre(Site *s, Grid *x, const Weights *w, double *bias)
+{
+    int64_t middle = x->dt == DT_U16 ? 32768 : 0;
+
+    if (grid_is_byte(x) || x->zp == middle)
+        return true;
+    if (w->groups > 1)
+        return site_no(s, "its input has 16 bits and a zero point, and its "
+                       "weights have several scales per channel");
+    for (int64_t i = 0; i < w->rows; i++) {
+        int64_t sum = 0;
+        for (int64_t k = 0; k < w->cols; k++)
+            sum += w->code[i * w->cols + k];
+        bias[i] += (double)((middle - x->zp) * sum) * x->scale *
+                   (double)w->scale[i];
+    }
+    x->zp = middle;
+    return true;
+}
+
 /* Convolution. A signal of one axis is an image of one row. */
 
 typedef struct ConvSite {
@@ -133,7 +155,32 @@ static void set_window(Graph *g, Node *n, const Window *w)
     set_ints(g, n, "pads", 4, pad);
 }
 
-static bool end_conv(Site *s, const ConvSite *c, Weights *w)
+/* Padding is the zero point: where centre() moves that, it must be written
+ * out. x is channels last. */
+static Value *pad_codes(Site *s, ConvSite *c, Value *x)
+{
+    int64_t middle = c->xg.dt == DT_U16 ? 32768 : 0, pads[8] = { 0 };
+    Window *w = &c->shape.win;
+    Value *in[3] = { x };
+    bool any = false;
+    Type t = x->type;
+
+    for (int i = 0, k = 3 - w->rank; i < w->rank; i++, k++) {
+        any = any || w->pad[i] || w->pad_end[i];
+        pads[k] = w->pad[i];
+        pads[k + 4] = w->pad_end[i];
+        t.dim[k] += w->pad[i] + w->pad_end[i];
+    }
+    if (grid_is_byte(&c->xg) || c->xg.zp == middle || !any)
+        return x;
+    for (int i = 0; i < w->rank; i++)
+        w->pad[i] = w->pad_end[i] = 0;
+    in[1] = graph_const_ints(s->g, "pads", 8, pads);
+    in[2] = graph_const_scalar(s->g, "pad", c->xg.dt, (double)c->xg.zp);
+    return insert_op(s->g, s->q, OP_Pad, c->conv->name, 3, in, t)->out[0];
+}
+
+static bool end_conv(Site *s, ConvSite *c, Weights *w)
 {
     const Window *win = &c->shape.win;
     Graph *g = s->g;
@@ -142,13 +189,16 @@ static bool end_conv(Site *s, const ConvSite *c, Weights *w)
     Type t = { DT_I8, 4, { w->rows, 1, 0, c->channels.wide } };
     Node *n;
 
+    in[0] = split_input(s, to_channels_last(g, s->q, c->x), &c->channels,
+                        name);
+    in[0] = pad_codes(s, c, in[0]);
+    if (!centre(s, &c->xg, w, c->bias))
+        return false;
     if (!is_zero(c->bias, w->rows) &&
         !(bias = weights_bias(s, w, c->xg.scale, c->bias, "bias")))
         return false;
     for (int i = 0, k = 2 - win->rank; i < win->rank; i++, k++)
         t.dim[1 + k] = win->kernel[i];
-    in[0] = split_input(s, to_channels_last(g, s->q, c->x), &c->channels,
-                        name);
     in[1] = weights_codes(g, w, c->conv->in[1]->name, t);
     in[2] = weights_scales(g, w, "w_scale");
     in[3] = bias;
@@ -167,8 +217,8 @@ static bool convert_conv(Site *s, Node *conv, double *bias)
     Weights w;
 
     c.x = codes_of(conv->in[0], &c.xg);
-    if (!c.x || c.xg.dt == DT_I16)
-        return site_no(s, "its input '%s' is not 8 bits wide",
+    if (!c.x)
+        return site_no(s, "its input '%s' is not quantized",
                        conv->in[0]->name);
     if (!conv_shape(conv, &conv->in[0]->type, &conv->in[1]->type, &c.shape))
         return false;
@@ -252,19 +302,21 @@ static bool end_gemm(Site *s, const Gemm *m, Value *a, const Grid *ag,
     return site_end(s, n);
 }
 
-static bool scaled(Site *s, const Gemm *m, double xscale, Weights *w,
+static bool scaled(Site *s, const Gemm *m, Grid *x, Weights *w,
                    double *bias, Value **out)
 {
     *out = NULL;
     for (int64_t i = 0; i < w->rows * w->groups; i++)
         w->scale[i] = (float)((double)w->scale[i] * m->alpha);
+    if (!centre(s, x, w, bias))
+        return false;
     if (is_zero(bias, w->rows))
         return true;
-    *out = weights_bias(s, w, xscale, bias, "bias");
+    *out = weights_bias(s, w, x->scale, bias, "bias");
     return *out != NULL;
 }
 
-static bool by_constant(Site *s, const Gemm *m, Value *a, const Grid *ag,
+static bool by_constant(Site *s, const Gemm *m, Value *a, Grid *ag,
                         double *bias)
 {
     const Type *t = &m->b->type;
@@ -278,7 +330,7 @@ static bool by_constant(Site *s, const Gemm *m, Value *a, const Grid *ag,
     if (!is_matrix(t))
         return site_no(s, "its weights are several matrices");
     if (!weights_read(s, m->b, !m->trans_b, n, k, &w) ||
-        !weights_split(s, &w, &c) || !scaled(s, m, ag->scale, &w, bias, &b))
+        !weights_split(s, &w, &c) || !scaled(s, m, ag, &w, bias, &b))
         return false;
     scales = weights_scales(s->g, &w, "b_scale");
     wt.dim[1] = w.cols;
@@ -294,8 +346,11 @@ static bool by_value(Site *s, const Gemm *m, Value *a, const Grid *ag,
     Value *b = codes_of(m->b, &bg);
     float *scale = NEW_ARRAY(s->g->arena, float, 1);
 
-    if (!b || bg.dt == DT_I16)
-        return site_no(s, "its input '%s' is not 8 bits wide", m->b->name);
+    if (!b)
+        return site_no(s, "its input '%s' is not quantized", m->b->name);
+    if (!grid_is_byte(ag) || !grid_is_byte(&bg))
+        return site_no(s, "it multiplies two results, and '%s' has 16 bits",
+                       grid_is_byte(ag) ? m->b->name : m->a->name);
     if (!is_zero(bias, cols))
         return site_no(s, "both operands are computed, and it has a bias");
     *scale = (float)(bg.scale * m->alpha);
@@ -312,8 +367,8 @@ static bool convert_gemm(Site *s, const Gemm *m, double *bias)
     Grid ag;
     Value *a = codes_of(m->a, &ag);
 
-    if (!a || ag.dt == DT_I16)
-        return site_no(s, "its input '%s' is not 8 bits wide", m->a->name);
+    if (!a)
+        return site_no(s, "its input '%s' is not quantized", m->a->name);
     if (m->trans_a || m->a->type.rank < 2 || m->b->type.rank < 2)
         return site_no(s, "its left operand is transposed or a vector");
     if (!(m->alpha > 0))

@@ -53,7 +53,8 @@ static bool bound(const Node *n, const QConv *c, int64_t *most)
         weight_sums(c->w, i * k, k, &m, &s);
         plain = (b < 0 ? -b : b) + m * q_reach(&c->x);
         b -= s * c->x.zero;
-        folded = (b < 0 ? -b : b) + m * q_largest(&c->x);
+        folded = dtype_bits(c->x.dt) > 8
+                     ? plain : (b < 0 ? -b : b) + m * q_largest(&c->x);
         if (folded > INT32_MAX)
             return node_error(n, "sums of channel %lld, up to %lld, do not "
                               "fit 32 bits", (long long)i,
@@ -127,8 +128,8 @@ bool qconv_shape(const Node *n, QConv *c)
     *c = (QConv){ .planar = a->planar != 0 };
     return operands(n, c) &&
            geometry(n, &n->in[0]->type, &c->w->type, &c->s) &&
-           q_param(n, "x", n->in[0]->type.dt, false, (double)a->x_scale,
-                   a->x_zp, &c->x) &&
+           q_factor(n, "x", n->in[0]->type.dt, (double)a->x_scale, a->x_zp,
+                    &c->x) &&
            q_result(n, a->output_dtype, c->x.dt, true, (double)a->y_scale,
                     a->y_zp, a->lo, a->hi, &c->y);
 }

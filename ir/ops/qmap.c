@@ -88,12 +88,33 @@ static bool set_requant(const Node *n, double factor, int64_t most,
                       "fit the fixed-point form", (long long)most, factor);
 }
 
+/* Products below 2^32, a multiplier below 2^31: their product and 2^47 stay
+ * below 2^63. */
+static bool set_wide(const Node *n, double factor, QProduct *p)
+{
+    p->wide = true;
+    p->shift = 48;
+    while (p->shift > 1 && floor(ldexp(factor, p->shift) + 0.5) >= 2147483648.0)
+        p->shift--;
+    p->mult = (int32_t)floor(ldexp(factor, p->shift) + 0.5);
+    return p->shift > 1 ||
+           node_error(n, "a factor of %g does not fit the fixed-point form",
+                      factor);
+}
+
 bool qmul_read(const Node *n, QProduct *p)
 {
-    return read_binary(n, &p->a, &p->b, &p->y) &&
-           set_requant(n, p->a.scale * p->b.scale / p->y.scale,
-                       q_reach(&p->a) * q_reach(&p->b), &p->y, &p->mult,
-                       &p->r);
+    int64_t most;
+    double factor;
+
+    p->wide = false;
+    if (!read_binary(n, &p->a, &p->b, &p->y))
+        return false;
+    factor = p->a.scale * p->b.scale / p->y.scale;
+    most = q_reach(&p->a) * q_reach(&p->b);
+    return most > INT32_MAX ? set_wide(n, factor, p)
+                            : set_requant(n, factor, most, &p->y, &p->mult,
+                                          &p->r);
 }
 
 /* Sums of codes instead of codes: x, as an int32 around 0. Their mean has the
@@ -225,6 +246,16 @@ static int64_t add_codes(const QSum *s, int64_t a, int64_t b)
     return clamp(acc >> s->shift, &s->y);       /* the floor, of any sign */
 }
 
+static int64_t mul_codes(const QProduct *p, int64_t a, int64_t b)
+{
+    int64_t x = (a - p->a.zero) * (b - p->b.zero);
+
+    if (!p->wide)
+        return requant(&p->r, 0, x);
+    x = (x * p->mult + ((int64_t)1 << (p->shift - 1))) >> p->shift;
+    return clamp(x + p->y.zero, &p->y);
+}
+
 static void pair_row(void *user, const Nest *l, const int64_t *at)
 {
     const Pair *p = user;
@@ -236,9 +267,7 @@ static void pair_row(void *user, const Nest *l, const int64_t *at)
         int64_t b = elem_get_int(p->b->type.dt, p->b->data,
                                  at[1] + i * l->stride[1][last]);
         int64_t y = p->sum ? add_codes(p->sum, a, b)
-                           : requant(&p->product->r, 0,
-                                     (a - p->product->a.zero) *
-                                     (b - p->product->b.zero));
+                           : mul_codes(p->product, a, b);
         elem_set_int(p->y->type.dt, p->y->data, at[2] + i, y);
     }
 }

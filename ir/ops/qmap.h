@@ -20,9 +20,13 @@ typedef struct QSum {
 } QSum;
 bool qadd_read(const Node *n, QSum *s);
 
-/* QMul: the product of two centered codes, requantized. */
+/* QMul: the product of two centered codes, requantized. Where it may leave
+ * 32 bits (two of 16 bits with zero points), in 64 bits: wide, and y =
+ * clamp(((a - za) * (b - zb) * mult + 2^(shift - 1)) >> shift) + zero). */
 typedef struct QProduct {
     QParam a, b, y;
+    bool wide;
+    int shift;                  /* wide only */
     int32_t mult;
     Requant r;                  /* r.mult is &mult: do not copy the struct */
 } QProduct;

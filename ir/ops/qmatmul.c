@@ -53,7 +53,8 @@ static int64_t channel_bound(const Node *n, const QMatMul *q, int64_t bias,
         all += m * f;
         sum += s * f;
     }
-    *folded = magnitude(bias - sum * q->a.zero) + all * q_largest(&q->a);
+    *folded = dtype_bits(q->a.dt) > 8 ? magnitude(bias) + all * q_reach(&q->a)
+              : magnitude(bias - sum * q->a.zero) + all * q_largest(&q->a);
     return magnitude(bias) + all * q_reach(&q->a);
 }
 
@@ -240,6 +241,19 @@ static bool get_operand(const Node *n, QMatMul *q, Arena *arena)
                        &q->y, arena, &q->rq);
 }
 
+/* Rows of 16 bits go with weights alone: products of two such operands would
+ * soon leave 32 bits. */
+static bool param_a(const Node *n, QMatMul *q)
+{
+    const Attr_qmatmul *a = ATTRS(qmatmul, n);
+    DType dt = n->in[0]->type.dt;
+
+    return q->weights ? q_factor(n, "a", dt, (double)a->a_scale, a->a_zp,
+                                 &q->a)
+                      : q_param(n, "a", dt, false, (double)a->a_scale,
+                                a->a_zp, &q->a);
+}
+
 bool qmatmul_shape(const Node *n, QMatMul *q)
 {
     const Attr_qmatmul *a = ATTRS(qmatmul, n);
@@ -251,8 +265,7 @@ bool qmatmul_shape(const Node *n, QMatMul *q)
                                (b->type.dt == DT_I8 || b->type.dt == DT_I4) };
     if (!matmul_types(n, &n->in[0]->type, &b->type, false, a->transB != 0,
                       &q->s, &y) ||
-        !q_param(n, "a", n->in[0]->type.dt, false, (double)a->a_scale,
-                 a->a_zp, &q->a) ||
+        !param_a(n, q) ||
         !q_result(n, a->output_dtype, q->a.dt, true, (double)a->y_scale,
                   a->y_zp, a->lo, a->hi, &q->y) ||
         !check_bias(n, q))

@@ -83,7 +83,7 @@ bool qpool_get(const Node *n, QPool *p, Arena *arena)
 
     *p = (QPool){ .include = a->count_include_pad != 0 };
     if (!qpool_shape(n, &wa, &a->kernel_shape, &p->s) ||
-        !q_param(n, "x", n->in[0]->type.dt, false, (double)a->x_scale,
+        !q_param(n, "x", n->in[0]->type.dt, true, (double)a->x_scale,
                  a->x_zp, &p->x) ||
         !q_result(n, a->output_dtype, p->x.dt, true, (double)a->y_scale,
                   a->y_zp, a->lo, a->hi, &p->y))
@@ -235,7 +235,7 @@ bool qmean_get(const Node *n, QMean *m, Arena *arena)
 
     *m = (QMean){ 0 };
     if (!run_of_axes(n, &a->axes, &from, &to) ||
-        !q_param(n, "x", x->dt, false, (double)a->x_scale, a->x_zp, &m->x) ||
+        !q_param(n, "x", x->dt, true, (double)a->x_scale, a->x_zp, &m->x) ||
         !q_result(n, a->output_dtype, x->dt, true, (double)a->y_scale,
                   a->y_zp, a->lo, a->hi, &m->y))
         return false;
@@ -295,7 +295,7 @@ bool qsum_get(const Node *n, QTotal *s)
     int from, to;
 
     if (!run_of_axes(n, &a->axes, &from, &to) ||
-        !q_param(n, "x", x->dt, false, 1, a->x_zp, &s->x))
+        !q_param(n, "x", x->dt, true, 1, a->x_zp, &s->x))
         return false;
     s->outer = type_span(x, 0, from);
     s->n = type_span(x, from, to);

@@ -36,6 +36,12 @@ KERNEL inline int32_t mcu_scale_code(int32_t acc, int32_t m)
     return (int32_t)(((int64_t)acc * m + ((int64_t)1 << 31)) >> 32);
 }
 
+/* the same of 33 bits, with a shift of its own, at most 48 */
+KERNEL inline int64_t mcu_scale_wide(int64_t x, int32_t m, int shift)
+{
+    return (x * m + ((int64_t)1 << (shift - 1))) >> shift;
+}
+
 /* y[i] = table[bits of x[i]]; y may be x. Four at a time, staged. */
 KERNEL void mcu_lookup_T_I(I *y, const T *x, size_t n, const I *table)
 {

@@ -1,7 +1,7 @@
 /* qproduct_test.c - random layers of QConv, QMatMul and the integer pools:
  * generated C against the interpreter, equal in every bit. Scales and zero
  * points at their ends, saturation, odd sizes, groups, depthwise, strides,
- * dilations, padding, planar images, uint8 and int8 mixed, int4 weights,
+ * dilations, padding, planar images, 8 and 16 bits mixed, int4 weights,
  * scales per group, run-time operands, backward walks, clamps.
  */
 #include "layers.h"
@@ -28,6 +28,17 @@ static Value *bias(Random *r, int64_t n)
     for (int64_t i = 0; i < n; i++)
         b[i] = between(r, -(1 << bits), 1 << bits);
     return graph_const(r->g, "b", type_vector(DT_I32, n), b);
+}
+
+/* of what weights multiply: now and then 16 bits, around the middle */
+static DType factor(Random *r)
+{
+    return one_in(r, 5) ? one_in(r, 2) ? DT_I16 : DT_U16 : code(r);
+}
+
+static int64_t factor_zero(Random *r, DType dt)
+{
+    return dtype_bits(dt) == 8 ? zero_point(r, dt) : dt == DT_U16 ? 32768 : 0;
 }
 
 typedef struct Filter {
@@ -58,7 +69,7 @@ static Node *make_conv(Random *r, const Filter *f)
                   axis(r, f->kernel) };
     int64_t c = f->group * f->cg, m = f->group * f->mg, k;
     bool planar = f->planar || one_in(r, 5);
-    DType x = code(r);
+    DType x = factor(r);
     Value *in[4];
     Attr_qconv *q;
     Node *n;
@@ -83,7 +94,7 @@ static Node *make_conv(Random *r, const Filter *f)
     q->group = f->group;
     q->planar = planar;
     q->x_scale = code_scale(r, -20, 10);
-    q->x_zp = zero_point(r, x);
+    q->x_zp = factor_zero(r, x);
     q->output_dtype = result(r, (double)q->x_scale *
                              (double)((const float *)in[2]->data)[0],
                              12 + log2_of(k) / 2, &q->y_scale, &q->y_zp,
@@ -154,7 +165,7 @@ static void matmul_numbers(Random *r, Node *n, int64_t k, double b_scale)
     Attr_qmatmul *q = n->attr;
 
     q->a_scale = code_scale(r, -20, 10);
-    q->a_zp = zero_point(r, n->in[0]->type.dt);
+    q->a_zp = factor_zero(r, n->in[0]->type.dt);
     q->shift = whole_shift(r);
     q->output_dtype = result(r, (double)q->a_scale * b_scale,
                              12 + log2_of(k) / 2, &q->y_scale, &q->y_zp,
@@ -180,7 +191,7 @@ static Node *make_weights(Random *r, DType dt, bool grouped)
     for (int i = 0; i < rank; i++)
         dim[i] = between(r, 1, 9);
     dim[rank - 1] = k;
-    in[0] = input(r, type_make(code(r), rank, dim));
+    in[0] = input(r, type_make(factor(r), rank, dim));
     in[1] = constant(r, (Type){ dt, 2, { m, k } });
     in[2] = groups > 1     ? scales(r, 2, m, groups)
             : one_in(r, 3) ? scales(r, 1, 1, 1)
@@ -256,7 +267,7 @@ static Type image(Random *r, DType dt, const Axis *a)
 static Node *make_average(Random *r)
 {
     Axis a[2] = { axis(r, between(r, 1, 5)), axis(r, between(r, 1, 5)) };
-    Value *x = input(r, image(r, code(r), a));
+    Value *x = input(r, image(r, any_code(r), a));
     Node *n = node(r, OP_QAveragePool, 1, &x);
     Attr_qpool *q = n->attr;
 
@@ -295,7 +306,7 @@ static Node *make_mean(Random *r)
         dim[i] = between(r, 1, i + 1 == rank ? 70 : 7);
         axes[i] = from + i - (one_in(r, 2) ? rank : 0);
     }
-    x = input(r, type_make(code(r), rank, dim));
+    x = input(r, type_make(any_code(r), rank, dim));
     n = node(r, OP_QReduceMean, 1, &x);
     q = n->attr;
     q->axes = list(r, count, axes);
@@ -320,7 +331,7 @@ static Node *make_sum(Random *r)
         dim[i] = between(r, 1, i + 1 == rank ? 70 : 7);
         axes[i] = from + i - (one_in(r, 2) ? rank : 0);
     }
-    x = input(r, type_make(code(r), rank, dim));
+    x = input(r, type_make(any_code(r), rank, dim));
     n = node(r, OP_QReduceSum, 1, &x);
     q = n->attr;
     q->axes = list(r, count, axes);
