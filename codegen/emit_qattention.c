@@ -64,9 +64,10 @@ static void dot_part(const Attend *t, const char *keys, const char *from,
     const QAttend *q = user;
 
     if (q->rows == 1)
-        emit_call(t->e, "qattn_dot_T", q->q.k.dt, DT_NONE,
-                  "score + %s, query, %s, %s, %lld, %lld", from, keys, n,
-                  (long long)t->a.dk, (long long)step);
+        emit_call(t->e, "qdot1_T", q->q.k.dt, DT_NONE,
+                  "%lld, %lld, %s, query, %s, %lld, score + %s",
+                  (long long)t->a.dk, (long long)(t->a.dk / 16 * 16), n, keys,
+                  (long long)step, from);
     else
         emit_call(t->e, "qattn_scores_T", q->q.k.dt, DT_NONE,
                   "score + %s, %lld, %d, query, %lld, %s, %s, %lld, %lld",

@@ -20,11 +20,14 @@ int64_t q_wide(int64_t k)
     return (k + 15) / 16 * 16;
 }
 
-/* Panels serve blocks of four rows; narrow ones waste half of a vector. */
+/* Panels serve blocks of four rows, where narrow ones waste half of a vector,
+ * and single rows where they take no more bytes. */
 bool q_in_panels(Emit *e, const Value *w, int64_t rows, int64_t k)
 {
     int64_t cols = w->type.dim[0];
-    bool fit = rows >= BLOCK && qblock(k) == BLOCK && (cols > 8 || k <= FEW);
+    bool fit = qblock(k) == BLOCK &&
+               (rows < BLOCK ? cols % 8 == 0 && k % 2 == 0
+                             : cols > 8 || k <= FEW);
 
     return w->type.dt == DT_I8 &&
            emit_layout(e, w, fit ? PANELS : ROWS) == PANELS;

@@ -1,8 +1,8 @@
 /* qattention.c - attention over quantized codes, in integers: scores of one
- * query or of four against all keys, weights 2^-t in Q15, the mean of the
- * values. The arithmetic is stated in ir/ops/qattention.h. Queries are
- * widened to int16 with their zero point taken off; that of the keys cancels
- * in the softmax, that of the values is taken off the sums.
+ * query (qdot.c) or of four against all keys, weights 2^-t in Q15, the mean
+ * of the values. The arithmetic is stated in ir/ops/qattention.h. Queries
+ * are widened to int16 with their zero point taken off; that of the keys
+ * cancels in the softmax, that of the values is taken off the sums.
  */
 #ifndef T                       /* for this file as it stands */
 #define T int8_t
@@ -21,76 +21,6 @@ KERNEL void mcu_qattn_query_T(int16_t *q, const T *x, int d, int32_t zero)
 
     for (i = 0; i < d; i++)
         q[i] = (int16_t)(x[i] - zero);
-}
-
-/* c[j] = a . row j of w: n rows of k elements, `step` apart, by four */
-KERNEL void mcu_qattn_dot_T(int32_t *c, const int16_t *a, const T *w, int n,
-                            int k, int step)
-{
-    const int whole = n - n % 4;
-    int wide = 0, i, j;
-
-#if defined(__GNUC__)
-    __asm__("" : "+r"(w));      /* gcc warns of constants of few rows */
-#endif
-    for (j = 0; j < whole; j += 4, w += 4 * step) {
-        const T *w1 = w + step, *w2 = w1 + step, *w3 = w2 + step;
-        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-
-#if defined(__AVX2__) && defined(__GNUC__)
-        typedef int32_t v8si __attribute__((vector_size(32)));
-        typedef int16_t v16hi __attribute__((vector_size(32)));
-#if defined(__clang__)
-        typedef T v16 __attribute__((vector_size(16)));
-#define MCU_WIDEN(x) __builtin_convertvector(x, v16hi)
-#else
-        typedef char v16 __attribute__((vector_size(16)));
-#define MCU_WIDEN(x) ((T)-1 < 0 ? (v16hi)__builtin_ia32_pmovsxbw256(x)      \
-                                : (v16hi)__builtin_ia32_pmovzxbw256(x))
-#endif
-        v8si t0 = { 0 }, t1 = t0, t2 = t0, t3 = t0;
-
-        wide = k - k % 16;
-        for (i = 0; i < wide; i += 16) {
-            v16hi x;
-            v16 v;
-
-#define MCU_TERMS(t, w)                                                     \
-    memcpy(&v, w + i, 16);                                                  \
-    t += (v8si)__builtin_ia32_pmaddwd256(x, MCU_WIDEN(v))
-            memcpy(&x, a + i, 32);
-            MCU_TERMS(t0, w);
-            MCU_TERMS(t1, w1);
-            MCU_TERMS(t2, w2);
-            MCU_TERMS(t3, w3);
-#undef MCU_TERMS
-#undef MCU_WIDEN
-        }
-        t0 = __builtin_ia32_phaddd256(__builtin_ia32_phaddd256(t0, t1),
-                                      __builtin_ia32_phaddd256(t2, t3));
-        s0 = t0[0] + t0[4];
-        s1 = t0[1] + t0[5];
-        s2 = t0[2] + t0[6];
-        s3 = t0[3] + t0[7];
-#endif
-        for (i = wide; i < k; i++) {
-            s0 += a[i] * w[i];
-            s1 += a[i] * w1[i];
-            s2 += a[i] * w2[i];
-            s3 += a[i] * w3[i];
-        }
-        c[j] = s0;
-        c[j + 1] = s1;
-        c[j + 2] = s2;
-        c[j + 3] = s3;
-    }
-    for (; j < n; j++, w += step) {
-        int32_t sum = 0;
-
-        for (i = 0; i < k; i++)
-            sum += a[i] * w[i];
-        c[j] = sum;
-    }
 }
 
 /* s[2 r], s[2 r + 1] = row r of four of a times w and v, k elements. gcc makes
@@ -343,6 +273,59 @@ KERNEL void mcu_qattn_mix_T(int32_t *restrict acc, const int16_t *restrict p,
     if (first == d)
         return;
 #undef MCU_WIDEN
+#undef MCU_LOW
+#undef MCU_HIGH
+#elif defined(__SSE2__) && defined(__GNUC__)
+    typedef int32_t v4si __attribute__((vector_size(16)));
+    typedef int16_t v8hi __attribute__((vector_size(16)));
+    typedef long long v2di __attribute__((vector_size(16)));
+#if defined(__clang__)
+    typedef int8_t v16 __attribute__((vector_size(16)));
+#define MCU_LOW(a, b)                                                       \
+    __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, \
+                            6, 22, 7, 23)
+#define MCU_HIGH(a, b)                                                      \
+    __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, \
+                            29, 14, 30, 15, 31)
+#else
+    typedef char v16 __attribute__((vector_size(16)));
+#define MCU_LOW(a, b) __builtin_ia32_punpcklbw128(a, b)
+#define MCU_HIGH(a, b) __builtin_ia32_punpckhbw128(a, b)
+#endif
+
+    for (; first + 8 <= d; first += 8) {        /* two keys at a time */
+        const T *v0 = v + first;
+        v4si lo, hi;
+
+        memcpy(&lo, acc + first, 16);
+        memcpy(&hi, acc + first + 4, 16);
+        for (j = 0; j < keys; j += 2, v0 += 2 * step) {
+            const v16 none = { 0 };
+            long long x, y = 0;
+            int32_t two = p[j];
+            v16 both;
+            v8hi a, b;
+
+            memcpy(&x, v0, 8);
+            if (j + 1 < keys) {
+                memcpy(&y, v0 + step, 8);
+                memcpy(&two, p + j, 4);
+            }
+            both = MCU_LOW((v16)(v2di){ x }, (v16)(v2di){ y });
+            a = (v8hi)MCU_LOW(none, both) >> 8;
+            b = (v8hi)MCU_HIGH(none, both) >> 8;
+            if ((T)-1 > 0) {
+                a = (v8hi)MCU_LOW(both, none);
+                b = (v8hi)MCU_HIGH(both, none);
+            }
+            lo += (v4si)__builtin_ia32_pmaddwd128(a, (v8hi)((v4si)none + two));
+            hi += (v4si)__builtin_ia32_pmaddwd128(b, (v8hi)((v4si)none + two));
+        }
+        memcpy(acc + first, &lo, 16);
+        memcpy(acc + first + 4, &hi, 16);
+    }
+    if (first == d)
+        return;
 #undef MCU_LOW
 #undef MCU_HIGH
 #endif

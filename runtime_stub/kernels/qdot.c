@@ -195,7 +195,8 @@ KERNEL void mcu_qdot4_T(int k, int wide, int n, const int16_t *a, int step,
 #endif
 }
 
-/* the same for one row of a, two columns at a time */
+/* the same for one row of a and any n, four columns at a time; c has room
+ * for whole fours */
 KERNEL void mcu_qdot1_T(int k, int wide, int n, const int16_t *a, const T *w,
                         int row, int32_t *c)
 {
@@ -252,58 +253,84 @@ KERNEL void mcu_qdot1_T(int k, int wide, int n, const int16_t *a, const T *w,
     typedef int16_t v8hi __attribute__((vector_size(16)));
 #if defined(__clang__)
     typedef T v8 __attribute__((vector_size(8)));
-#define MCU_LOAD(p)                                                         \
-    memcpy(&u, p + i, 8);                                                   \
-    x = __builtin_convertvector(u, v8hi)
-    v8 u;
+#define MCU_WIDEN(u) __builtin_convertvector((v8)u, v8hi)
+#define MCU_HALVES(x, y)                                                    \
+    (__builtin_shufflevector(x, y, 0, 4, 1, 5) +                            \
+     __builtin_shufflevector(x, y, 2, 6, 3, 7))
 #else
     typedef char v16 __attribute__((vector_size(16)));
     typedef long long v2di __attribute__((vector_size(16)));
-#define MCU_LOAD(p)                                                         \
-    memcpy(&eight, p + i, 8);                                               \
-    u = (v16)(v2di){ eight, 0 };                                            \
-    x = (T)-1 < 0 ? (v8hi)__builtin_ia32_punpcklbw128(u, u) >> 8            \
-                  : (v8hi)__builtin_ia32_punpcklbw128(u, (v16)none)
-    long long eight;
-    v16 u;
+    const v16 zeros = { 0 };
+#define MCU_WIDEN(u)                                                        \
+    ((T)-1 < 0 ? (v8hi)__builtin_ia32_punpcklbw128(zeros, (v16)(v2di){ u }) \
+                     >> 8                                                   \
+               : (v8hi)__builtin_ia32_punpcklbw128((v16)(v2di){ u }, zeros))
+#define MCU_HALVES(x, y)                                                    \
+    ((v4si)__builtin_ia32_punpckldq128(x, y) +                              \
+     (v4si)__builtin_ia32_punpckhdq128(x, y))
 #endif
-    const v4si none = { 0 };
+#define MCU_TERMS(s, w)                                                     \
+    memcpy(&u, w + i, 8);                                                   \
+    s += (v4si)__builtin_ia32_pmaddwd128(x, MCU_WIDEN(u))
     const int whole = k < wide ? wide : k / 8 * 8;
+    long long u;
 
-    for (j = 0; j < n; j += 2, w += 2 * row) {
-        const T *v = j + 1 < n ? w + row : w;
-        v4si s = none, t = none;
+    for (j = 0; j < n; j += 4, w += 4 * row) {
+        const int left = n - j;
+        const T *v1 = left > 1 ? w + row : w;
+        const T *v2 = left > 2 ? v1 + row : w;
+        const T *v3 = left > 3 ? v2 + row : w;
+        v4si s0 = { 0 }, s1 = s0, s2 = s0, s3 = s0;
         int32_t *to = c + j;
 
         for (i = 0; i < whole; i += 8) {
-            v8hi x, y;
+            v8hi x;
 
-            memcpy(&y, a + i, 16);
-            MCU_LOAD(w);
-            s += (v4si)__builtin_ia32_pmaddwd128(x, y);
-            MCU_LOAD(v);
-            t += (v4si)__builtin_ia32_pmaddwd128(x, y);
+            memcpy(&x, a + i, 16);
+            MCU_TERMS(s0, w);
+            MCU_TERMS(s1, v1);
+            MCU_TERMS(s2, v2);
+            MCU_TERMS(s3, v3);
         }
-        to[0] = (s[0] + s[1]) + (s[2] + s[3]);
-        to[1] = (t[0] + t[1]) + (t[2] + t[3]);
+        s0 = MCU_HALVES(s0, s2);        /* s0 s2 s0 s2 */
+        s1 = MCU_HALVES(s1, s3);
+        s0 = MCU_HALVES(s0, s1);
+        memcpy(to, &s0, 16);
         for (; i < k; i++) {
             to[0] += a[i] * w[i];
-            to[1] += a[i] * v[i];
+            to[1] += a[i] * v1[i];
+            to[2] += a[i] * v2[i];
+            to[3] += a[i] * v3[i];
         }
     }
-#undef MCU_LOAD
+#undef MCU_WIDEN
+#undef MCU_HALVES
+#undef MCU_TERMS
 #else
+    const int whole = n / 4 * 4;
+
     (void)wide;
-    for (j = 0; j < n; j += 2, w += 2 * row) {
-        const T *v = j + 1 < n ? w + row : w;
-        int32_t s = 0, t = 0;
+    for (j = 0; j < whole; j += 4, w += 4 * row) {
+        const T *v1 = w + row, *v2 = v1 + row, *v3 = v2 + row;
+        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
 
         for (i = 0; i < k; i++) {
-            s += a[i] * w[i];
-            t += a[i] * v[i];
+            s0 += a[i] * w[i];
+            s1 += a[i] * v1[i];
+            s2 += a[i] * v2[i];
+            s3 += a[i] * v3[i];
         }
-        c[j] = s;
-        c[j + 1] = t;
+        c[j] = s0;
+        c[j + 1] = s1;
+        c[j + 2] = s2;
+        c[j + 3] = s3;
+    }
+    for (; j < n; j++, w += row) {
+        int32_t sum = 0;
+
+        for (i = 0; i < k; i++)
+            sum += a[i] * w[i];
+        c[j] = sum;
     }
 #endif
 }

@@ -214,10 +214,14 @@ KERNEL void mcu_qpair_any(int m, int pairs, int width, int cols,
 #define MCU_LOW(a, b) (v8hi)__builtin_ia32_punpcklbw128(a, b)
 #define MCU_HIGH(a, b) (v8hi)__builtin_ia32_punpckhbw128(a, b)
 #endif
-#define MCU_ROW(row, s, t)                                                \
-    memcpy(&two, row + 2 * i, 4);                                         \
-    x = (v8hi)(none + two);                                               \
-    s += (v4si)__builtin_ia32_pmaddwd128(x, p);                           \
+#define MCU_PANEL(at)                                                         \
+    memcpy(&u, at, 16);                                                     \
+    p = MCU_LOW(u, u) >> 8;                                                 \
+    q = MCU_HIGH(u, u) >> 8
+#define MCU_ROW(row, s, t, i)                                               \
+    memcpy(&two, row + 2 * (i), 4);                                         \
+    x = (v8hi)(none + two);                                                 \
+    s += (v4si)__builtin_ia32_pmaddwd128(x, p);                             \
     t += (v4si)__builtin_ia32_pmaddwd128(x, q)
     const int16_t *b = m > 1 ? a + step : a, *d = m > 2 ? b + step : a;
     const int16_t *e = m > 3 ? d + step : a;
@@ -227,9 +231,27 @@ KERNEL void mcu_qpair_any(int m, int pairs, int width, int cols,
     for (j = 0; j < cols; j += 8) {
         const int8_t *at = w + 2 * j;
         v4si s0, s1, s2, s3, t0, t1, t2, t3;
+        v8hi p, q, x;
+        int32_t two;
+        v16 u;
 
         memcpy(&s0, c + j, 16);
         memcpy(&t0, c + j + 4, 16);
+        if (m == 1) {
+            for (i = 0; i + 1 < pairs; i += 2, at += 4 * width) {
+                MCU_PANEL(at);
+                MCU_ROW(a, s0, t0, i);
+                MCU_PANEL(at + 2 * width);
+                MCU_ROW(a, s0, t0, i + 1);
+            }
+            if (i < pairs) {
+                MCU_PANEL(at);
+                MCU_ROW(a, s0, t0, i);
+            }
+            memcpy(c + j, &s0, 16);
+            memcpy(c + j + 4, &t0, 16);
+            continue;
+        }
         memcpy(&s1, c + j + 16, 16);
         memcpy(&t1, c + j + 20, 16);
         memcpy(&s2, c + j + 32, 16);
@@ -237,19 +259,11 @@ KERNEL void mcu_qpair_any(int m, int pairs, int width, int cols,
         memcpy(&s3, c + j + 48, 16);
         memcpy(&t3, c + j + 52, 16);
         for (i = 0; i < pairs; i++, at += 2 * width) {
-            int32_t two;
-            v8hi p, q, x;
-            v16 u;
-
-            memcpy(&u, at, 16);
-            p = MCU_LOW(u, u) >> 8;
-            q = MCU_HIGH(u, u) >> 8;
-            MCU_ROW(a, s0, t0);
-            if (m == 1)
-                continue;
-            MCU_ROW(b, s1, t1);
-            MCU_ROW(d, s2, t2);
-            MCU_ROW(e, s3, t3);
+            MCU_PANEL(at);
+            MCU_ROW(a, s0, t0, i);
+            MCU_ROW(b, s1, t1, i);
+            MCU_ROW(d, s2, t2, i);
+            MCU_ROW(e, s3, t3, i);
         }
         memcpy(c + j, &s0, 16);
         memcpy(c + j + 4, &t0, 16);
@@ -260,53 +274,36 @@ KERNEL void mcu_qpair_any(int m, int pairs, int width, int cols,
         memcpy(c + j + 48, &s3, 16);
         memcpy(c + j + 52, &t3, 16);
     }
+#undef MCU_PANEL
 #undef MCU_ROW
 #undef MCU_LOW
 #undef MCU_HIGH
 #else
     int i, j;
 
-    if (m < 4) {
-        for (; m > 0; m--, a += step, c += 16)
-            for (j = 0; j < cols; j += 2) {
-                const int8_t *p = w + 2 * j;
-                int32_t s = c[j], t = c[j + 1];
+    for (; m > 0; m--, a += step, c += 16)
+        for (j = 0; j < cols; j += 4) {
+            int32_t s0 = c[j], s1 = c[j + 1], s2 = c[j + 2], s3 = c[j + 3];
+            const int8_t *p = w + 2 * j;
+            const int16_t *v = a;
 
-                for (i = 0; i < 2 * pairs; i += 2, p += 2 * width) {
-                    s += a[i] * p[0] + a[i + 1] * p[1];
-                    t += a[i] * p[2] + a[i + 1] * p[3];
-                }
-                c[j] = s;
-                c[j + 1] = t;
+            for (i = pairs; i > 0; i--, v += 2, p += 2 * width) {
+                const int32_t x = v[0], y = v[1];
+
+                s0 += x * p[0];     /* one by one: multiply and add */
+                s0 += y * p[1];
+                s1 += x * p[2];
+                s1 += y * p[3];
+                s2 += x * p[4];
+                s2 += y * p[5];
+                s3 += x * p[6];
+                s3 += y * p[7];
             }
-        return;
-    }
-    for (j = 0; j < cols; j += 2) {
-        const int16_t *b = a + step, *d = b + step, *e = d + step;
-        const int8_t *p = w + 2 * j;
-        int32_t s0 = c[j], s1 = c[j + 16], s2 = c[j + 32], s3 = c[j + 48];
-        int32_t t0 = c[j + 1], t1 = c[j + 17], t2 = c[j + 33];
-        int32_t t3 = c[j + 49];
-
-        for (i = 0; i < 2 * pairs; i += 2, p += 2 * width) {
-            s0 += a[i] * p[0] + a[i + 1] * p[1];
-            s1 += b[i] * p[0] + b[i + 1] * p[1];
-            s2 += d[i] * p[0] + d[i + 1] * p[1];
-            s3 += e[i] * p[0] + e[i + 1] * p[1];
-            t0 += a[i] * p[2] + a[i + 1] * p[3];
-            t1 += b[i] * p[2] + b[i + 1] * p[3];
-            t2 += d[i] * p[2] + d[i + 1] * p[3];
-            t3 += e[i] * p[2] + e[i + 1] * p[3];
+            c[j] = s0;
+            c[j + 1] = s1;
+            c[j + 2] = s2;
+            c[j + 3] = s3;
         }
-        c[j] = s0;
-        c[j + 16] = s1;
-        c[j + 32] = s2;
-        c[j + 48] = s3;
-        c[j + 1] = t0;
-        c[j + 17] = t1;
-        c[j + 33] = t2;
-        c[j + 49] = t3;
-    }
 #endif
 }
 
