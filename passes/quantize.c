@@ -57,12 +57,17 @@ static bool same_type(Site *s, const Node *n)
                    dtype_name(s->q->out[0]->type.dt));
 }
 
+bool site_put(Site *s, Node *n)
+{
+    graph_insert(s->g, s->q, n);
+    return site_infer(s, n) && same_type(s, n);
+}
+
 bool site_end(Site *s, Node *n)
 {
     const Type *y = &s->q->out[0]->type;
 
-    graph_insert(s->g, s->q, n);
-    if (!site_infer(s, n) || !same_type(s, n))
+    if (!site_put(s, n))
         return false;
     if (!type_same_shape(&n->out[0]->type, y))
         n = put_reshape(s->g, s->q, n->out[0], y->rank, y->dim)->out[0]->def;
@@ -72,8 +77,7 @@ bool site_end(Site *s, Node *n)
 
 bool site_end_image(Site *s, Node *n)
 {
-    graph_insert(s->g, s->q, n);
-    if (!site_infer(s, n) || !same_type(s, n))
+    if (!site_put(s, n))
         return false;
     n = from_channels_last(s->g, s->q, n->out[0],
                            s->q->out[0]->type.rank);

@@ -53,6 +53,9 @@ bool site_no(Site *s, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* y_scale, y_zp, lo, hi of n */
 void set_result(Node *n, const Site *s);
+/* n is put before s->q and inferred, its result is of the type of s->q's;
+ * else false after s->why */
+bool site_put(Site *s, Node *n);
 /* n is put before s->q, inferred, and its result takes the place of s->q's,
  * reshaped where it is another view of the same elements. False: n does not
  * pass its own checks (s->why says so). */

@@ -5,8 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "../ir/ops/window.h"
-#include "quantize.h"
+#include "quantize_product.h"
 
 /* A constant that varies along `axis` of y alone, added to `sum`. */
 static bool add_channels(const Value *c, const Type *y, int axis, double sign,
@@ -65,7 +64,7 @@ static bool clamp_act(Site *s, const char *act, double alpha, double beta)
            site_no(s, "its activation leaves no code of the result");
 }
 
-static bool const_bias(Site *s, const Value *b, int64_t n, double *bias)
+bool const_bias(Site *s, const Value *b, int64_t n, double *bias)
 {
     int64_t count;
 
@@ -113,15 +112,6 @@ static bool centre(Site *s, Grid *x, const Weights *w, double *bias)
 }
 
 /* Convolution. A signal of one axis is an image of one row. */
-
-typedef struct ConvSite {
-    Node *conv;
-    Value *x;
-    Grid xg;
-    ConvShape shape;
-    Channels channels;
-    double *bias;
-} ConvSite;
 
 /* [M, C, kernel...] -> [M, kernel..., C] */
 static void channels_last(Graph *g, Weights *w, int64_t channels)
@@ -180,23 +170,30 @@ static Value *pad_codes(Site *s, ConvSite *c, Value *x)
     return insert_op(s->g, s->q, OP_Pad, c->conv->name, 3, in, t)->out[0];
 }
 
-static bool end_conv(Site *s, ConvSite *c, Weights *w)
+Node *conv_of_codes(Site *s, ConvSite *c, Weights *w)
 {
     const Window *win = &c->shape.win;
     Graph *g = s->g;
     const char *name = c->conv->name;
     Value *in[4], *bias = NULL;
-    Type t = { DT_I8, 4, { w->rows, 1, 0, c->channels.wide } };
+    Type t = { DT_I8, 4, { w->rows, 1, 0, 0 } };
     Node *n;
 
+    c->channels = (Channels){ .group = c->shape.group,
+                              .channels = c->shape.cg,
+                              .taps = window_elems(win) };
+    if (!weights_split(s, w, &c->channels))
+        return NULL;
+    channels_last(g, w, c->channels.wide);
+    t.dim[3] = c->channels.wide;
     in[0] = split_input(s, to_channels_last(g, s->q, c->x), &c->channels,
                         name);
     in[0] = pad_codes(s, c, in[0]);
     if (!centre(s, &c->xg, w, c->bias))
-        return false;
+        return NULL;
     if (!is_zero(c->bias, w->rows) &&
         !(bias = weights_bias(s, w, c->xg.scale, c->bias, "bias")))
-        return false;
+        return NULL;
     for (int i = 0, k = 2 - win->rank; i < win->rank; i++, k++)
         t.dim[1 + k] = win->kernel[i];
     in[1] = weights_codes(g, w, c->conv->in[1]->name, t);
@@ -207,7 +204,7 @@ static bool end_conv(Site *s, ConvSite *c, Weights *w)
     set_int(n, "group", c->shape.group);
     set_grid(n, "x", &c->xg);
     set_result(n, s);
-    return site_end_image(s, n);
+    return n;
 }
 
 static bool convert_conv(Site *s, Node *conv, double *bias)
@@ -215,6 +212,7 @@ static bool convert_conv(Site *s, Node *conv, double *bias)
     ConvSite c = { .conv = conv, .bias = bias };
     int64_t rows = conv->in[1]->type.dim[0];
     Weights w;
+    Node *n;
 
     c.x = codes_of(conv->in[0], &c.xg);
     if (!c.x)
@@ -234,12 +232,8 @@ static bool convert_conv(Site *s, Node *conv, double *bias)
         return false;
     if (w.groups != 1)
         return site_no(s, "its weights have several scales per channel");
-    c.channels = (Channels){ .group = c.shape.group, .channels = c.shape.cg,
-                             .taps = window_elems(&c.shape.win) };
-    if (!weights_split(s, &w, &c.channels))
-        return false;
-    channels_last(s->g, &w, c.channels.wide);
-    return end_conv(s, &c, &w);
+    n = conv_of_codes(s, &c, &w);
+    return n && site_end_image(s, n);
 }
 
 /* Matrix products: A B with A [.., M, K]; B [K, N], or [N, K] (trans). */
@@ -402,6 +396,8 @@ bool convert_product(Site *s)
     n = conv ? behind_biases(s, 1, bias) : NULL;
     if (n && n->op == OP_Conv)
         return convert_conv(s, n, bias);
+    if (n && n->op == OP_ConvTranspose)
+        return convert_deconv(s, n, bias);
     memset(bias, 0, (size_t)most * sizeof *bias);
     n = y->rank ? behind_biases(s, y->rank - 1, bias) : NULL;
     if (n && gemm_of(n, &m))

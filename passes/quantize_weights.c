@@ -219,13 +219,21 @@ Value *weights_bias(Site *s, Weights *w, double xscale, const double *bias,
     int32_t *p = NEW_ARRAY(s->g->arena, int32_t, w->rows);
 
     for (int64_t i = 0; i < w->rows; i++) {
-        double b = bias[i] / (xscale * bias_scale(w, i));
+        double b = bias[i] / (xscale * bias_scale(w, i)), off;
         if (fabs(b) > (1 << 24) && row_is_zero(w, i) && w->groups == 1 &&
             isfinite(bias[i])) {
             w->scale[i] = (float)(fabs(bias[i]) / xscale / (1 << 20));
             b = bias[i] / (xscale * (double)w->scale[i]);
         }
-        b = floor(b + 0.5);
+        off = b - floor(b + 0.5);
+        b -= off;
+        off = fabs(off) * xscale * bias_scale(w, i) / s->y.scale;
+        if (off > 0.5) {
+            site_no(s, "bias %lld is %g, but sums are in units of %g: the "
+                    "result would be %g codes off", (long long)i, bias[i],
+                    xscale * bias_scale(w, i), off);
+            return NULL;
+        }
         if (!(fabs(b) < 2147483648.0)) {
             site_no(s, "bias %lld is %g, more than int32 holds at the scale "
                     "%g", (long long)i, bias[i],

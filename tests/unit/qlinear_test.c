@@ -314,6 +314,69 @@ static Node *make_conv_integer(Random *r)
     return n;
 }
 
+/* A step before the layer's own: of a form that is never refused. */
+static Value *inferred(Random *r, Node *n)
+{
+    graph_append(r->g, n);
+    ck_assert(node_infer(r->g, n));
+    return n->out[0];
+}
+
+/* Floats of codes; per: the form of scales and zero points. */
+static Value *dequantized(Random *r, Value *x, Type per, int axis)
+{
+    Value *in[3] = { x, scales(r, per, -8, 2), NULL };
+    Node *n;
+
+    in[2] = zeros(r, per, x->type.dt);
+    n = node(r, OP_DequantizeLinear, 3, in);
+    ATTRS(quantize, n)->axis = axis;
+    return inferred(r, n);
+}
+
+/* Between Q and DQ, over 1 or 2 axes. */
+static Node *make_transposed(Random *r)
+{
+    int64_t group = one_in(r, 3) ? between(r, 2, 3) : 1, pads[4], v[3][2];
+    int64_t cg = between(r, 1, 5), mg = between(r, 1, 5);
+    int rank = one_in(r, 4) ? 1 : 2;
+    DType dt = one_in(r, 5) ? any_code(r) : code(r), ydt = code(r);
+    Type x = { dt, rank + 2, { between(r, 1, 2), group * cg } };
+    Type w = { code(r), rank + 2, { group * cg, mg } };
+    Type one = type_scalar(DT_F32);
+    Attr_convtranspose *a;
+    Value *in[3];
+    Node *n;
+
+    for (int i = 0; i < rank; i++) {
+        x.dim[2 + i] = between(r, 1, 6);
+        w.dim[2 + i] = v[0][i] = between(r, 1, 5);
+        v[1][i] = between(r, 1, 3);
+        v[2][i] = below(r, (int)v[1][i]);
+        pads[i] = below(r, (int)v[0][i]);
+        pads[rank + i] = below(r, (int)v[0][i]);
+        if ((x.dim[2 + i] - 1) * v[1][i] + v[0][i] <=
+            pads[i] + pads[rank + i])
+            pads[i] = pads[rank + i] = 0;
+    }
+    in[0] = dequantized(r, input(r, x), one, 1);
+    in[1] = dequantized(r, constant(r, w), one_or(r, mg, DT_F32), 1);
+    in[2] = one_in(r, 2) ? floats(r, group * mg, -4, 8) : NULL;
+    n = node(r, OP_ConvTranspose, 3, in);
+    a = n->attr;
+    a->group = group;
+    a->kernel_shape = list(r, rank, v[0]);
+    a->strides = list(r, rank, v[1]);
+    a->output_padding = list(r, rank, v[2]);
+    a->pads = list(r, 2 * rank, pads);
+    in[0] = inferred(r, n);
+    in[1] = scales(r, one, -4, 6);
+    in[2] = zeros(r, one, ydt);
+    n = node(r, OP_QuantizeLinear, 3, in);
+    ATTRS(quantize, n)->output_dtype = ydt;
+    return n;
+}
+
 static const Kind kinds[] = {
     { "QuantizeLinear", make_quantize, false },
     { "DequantizeLinear", make_dequantize, false },
@@ -324,6 +387,7 @@ static const Kind kinds[] = {
     { "ConvInteger", make_conv_integer, false },
     { "QLinearMatMul, converted", make_linear_matmul, true },
     { "QLinearConv, converted", make_linear_conv, true },
+    { "ConvTranspose, converted", make_transposed, true },
 };
 
 #include "layers_run.h"
