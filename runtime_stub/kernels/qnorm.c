@@ -136,6 +136,68 @@ KERNEL inline void mcu_qsums_wide_T(const T *x, size_t n, int32_t zero,
     *squares = s2;
 }
 
+/* The first codes of mcu_qnorm_row_T_I in vectors; returns how many. */
+KERNEL inline size_t mcu_qnorm_wide_T_I(I *y, const T *x, size_t n,
+                                        uint32_t times, uint32_t minus,
+                                        int down, int32_t r, const int32_t *g,
+                                        const int32_t *b, size_t b_step,
+                                        int fine, int32_t lo, int32_t hi)
+{
+#if defined(__SSE2__) && defined(__GNUC__)
+#if defined(__AVX2__)
+    enum { LANES = 8 };
+#define MCU_TIMES(a, b) (vd)__builtin_ia32_pmuldq256((vs)(a), (vs)(b))
+#define MCU_SIGNS(a, b) 0
+#else                           /* products are unsigned: 2^32 too many */
+    enum { LANES = 4 };
+#define MCU_TIMES(a, b) (vd)__builtin_ia32_pmuludq128((vs)(a), (vs)(b))
+#define MCU_SIGNS(a, b) (((a) >> 31 & (b)) + ((b) >> 31 & (a)))
+#endif
+#define MCU_HIGH(a, b)          /* of the products of all lanes */          \
+    ((vs)(MCU_TIMES(a, b) >> 32 |                                           \
+          MCU_TIMES((vd)(a) >> 32, (vd)(b) >> 32) >> 32 << 32) -            \
+     MCU_SIGNS(a, b))
+    typedef int32_t vs __attribute__((vector_size(4 * LANES)));
+    typedef uint32_t vu __attribute__((vector_size(4 * LANES)));
+    typedef uint64_t vd __attribute__((vector_size(4 * LANES)));
+    typedef T vx __attribute__((vector_size(LANES * sizeof(T))));
+    typedef I vy __attribute__((vector_size(LANES * sizeof(I))));
+    const size_t whole = n - n % LANES;
+    const vs none = { 0 }, root = none + r;
+    size_t i;
+
+    __asm__("" : "+r"(x), "+r"(g), "+r"(b));    /* else gcc warns of short */
+    for (i = 0; i < whole; i += LANES) {        /* arrays, never read */
+        vs a, gamma, beta = none + b[0], in;
+        vx code;
+        vy out;
+
+        memcpy(&code, x + i, sizeof code);
+        memcpy(&gamma, g + i, sizeof gamma);
+        if (b_step)
+            memcpy(&beta, b + i, sizeof beta);
+        a = __builtin_convertvector(code, vs);
+        a = (vs)((vu)a * times - minus) >> down;
+        a = MCU_HIGH(a, root);
+        a = (MCU_HIGH(a, gamma) + beta) >> fine;
+        in = a > lo;
+        a = (a & in) | (lo & ~in);
+        in = a < hi;
+        a = (a & in) | (hi & ~in);
+        out = __builtin_convertvector(a, vy);
+        memcpy(y + i, &out, sizeof out);
+    }
+#undef MCU_TIMES
+#undef MCU_SIGNS
+#undef MCU_HIGH
+    return whole;
+#else
+    (void)y, (void)x, (void)n, (void)times, (void)minus, (void)down, (void)r;
+    (void)g, (void)b, (void)b_step, (void)fine, (void)lo, (void)hi;
+    return 0;
+#endif
+}
+
 /* One row. d = n * squares - sum * sum is n^2 times the variance; g, b: see
  * QNorm; b_step 0: one b for all. shift = point + spread / 2 - 30. */
 KERNEL void mcu_qnorm_row_T_I(I *y, const T *x, size_t n, int32_t zero,
@@ -168,7 +230,9 @@ KERNEL void mcu_qnorm_row_T_I(I *y, const T *x, size_t n, int32_t zero,
         minus <<= shift;
     }
     minus += times * (uint32_t)zero;
-    for (i = 0; i < n; i++) {
+    i = mcu_qnorm_wide_T_I(y, x, n, times, minus, down, r, g, b, b_step, fine,
+                           lo, hi);
+    for (; i < n; i++) {
         const int32_t q = x[i];
         const int32_t c = (int32_t)(times * (uint32_t)q - minus) >> down;
         const int32_t z = (int32_t)((int64_t)c * r >> 32);
