@@ -23,6 +23,9 @@ bool bypass(Graph *g, Node *n, Value *x);
 /* A new node before `at` whose one result has type t; attributes default. */
 Node *insert_op(Graph *g, Node *at, Op op, const char *name, int nin,
                 Value **in, Type t);
+/* A ConvTranspose of constant floats as a Conv and movements
+ * (quantize_deconv.c); false: it stays. */
+bool deconv_as_conv(Graph *g, Node *n);
 /* `n` takes over the first result of `old`, which is removed. */
 void take_result(Graph *g, Node *n, Node *old);
 /* quantize_mask.c: an attention mask of floats, computed at run time from a

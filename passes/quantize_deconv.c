@@ -93,18 +93,17 @@ static Row row_of(const Deconv *d, int64_t r)
                   r % mg };
 }
 
-/* The weight's place in [m][kernel H][kernel W][channel]; -1: it is 0 */
-static int64_t source(const Deconv *d, const Row *r, int64_t ch, int64_t th,
-                      int64_t tw)
+/* The weight's tap, for that of the QConv; -1: it is 0 */
+static int64_t source(const Deconv *d, const Row *r, int64_t tap)
 {
     const Axis *h = &d->axis[0], *w = &d->axis[1];
+    int64_t th = tap / w->taps, tw = tap % w->taps;
     int64_t kh = r->phase[0] + h->base - h->stride * (h->first + th);
     int64_t kw = r->phase[1] + w->base - w->stride * (w->first + tw);
 
     if (kh < 0 || kh >= h->kernel || kw < 0 || kw >= w->kernel)
         return -1;
-    return ((r->m * h->kernel + kh) * w->kernel + kw) * d->shape.group *
-               d->shape.cg + r->group * d->shape.cg + ch;
+    return kh * w->kernel + kw;
 }
 
 /* from: one row per output channel of a group and tap, a column per input
@@ -114,6 +113,7 @@ static void phase_weights(Graph *g, const Deconv *d, const Weights *from,
 {
     const Axis *a = d->axis;
     int64_t taps = a[0].taps * a[1].taps, at = 0;
+    int64_t kernel = a[0].kernel * a[1].kernel;
 
     *w = (Weights){ .rows = d->shape.group * d->shape.mg * a[0].stride *
                             a[1].stride,
@@ -125,10 +125,12 @@ static void phase_weights(Graph *g, const Deconv *d, const Weights *from,
         w->wide = NEW_ARRAY(g->arena, int16_t, w->rows * w->cols);
     for (int64_t i = 0; i < w->rows; i++) {
         Row r = row_of(d, i);
-        w->scale[i] = from->scale[r.m * a[0].kernel * a[1].kernel];
+        w->scale[i] = from->scale[r.m * kernel];
         for (int64_t c = 0; c < d->shape.cg; c++)
             for (int64_t t = 0; t < taps; t++, at++) {
-                int64_t k = source(d, &r, c, t / a[1].taps, t % a[1].taps);
+                int64_t tap = source(d, &r, t);
+                int64_t k = tap < 0 ? -1 : (r.m * kernel + tap) * from->cols +
+                                           r.group * d->shape.cg + c;
                 w->code[at] = k < 0 ? 0 : from->code[k];
                 if (from->wide)
                     w->wide[at] = k < 0 ? 0 : from->wide[k];
@@ -258,5 +260,121 @@ bool convert_deconv(Site *s, Node *deconv, double *bias)
     y = cut(s, &d, interleaved(s, &d, n->out[0]));
     take_result(s->g, from_channels_last(s->g, s->q, y,
                                          s->q->out[0]->type.rank), s->q);
+    return true;
+}
+
+/* The same of floats. */
+
+/* w[group * channels][m][kernel] as [rows][channels][taps] */
+static Value *phase_floats(Graph *g, const Deconv *d, const Value *v, int rank)
+{
+    const Axis *a = d->axis;
+    int64_t taps = a[0].taps * a[1].taps, at = 0;
+    int64_t kernel = a[0].kernel * a[1].kernel;
+    int64_t rows = d->shape.group * d->shape.mg * a[0].stride * a[1].stride;
+    int64_t dim[4] = { rows, d->shape.cg, a[2 - rank].taps, a[1].taps };
+    float *w = NEW_ARRAY(g->arena, float, rows * d->shape.cg * taps);
+
+    for (int64_t i = 0; i < rows; i++) {
+        Row r = row_of(d, i);
+        for (int64_t c = 0; c < d->shape.cg; c++)
+            for (int64_t t = 0; t < taps; t++, at++) {
+                int64_t from = (r.group * d->shape.cg + c) * d->shape.mg + r.m;
+                int64_t tap = source(d, &r, t);
+                if (tap >= 0)
+                    w[at] = ((const float *)v->data)[from * kernel + tap];
+            }
+    }
+    return graph_const(g, v->name, type_make(DT_F32, 2 + rank, dim), w);
+}
+
+static Value *phase_float_bias(Graph *g, const Deconv *d, const Value *b)
+{
+    int64_t rows = d->shape.group * d->shape.mg * d->axis[0].stride *
+                   d->axis[1].stride;
+    float *p = NEW_ARRAY(g->arena, float, rows);
+
+    for (int64_t i = 0; i < rows; i++) {
+        Row r = row_of(d, i);
+        p[i] = ((const float *)b->data)[r.group * d->shape.mg + r.m];
+    }
+    return graph_const(g, b->name, type_vector(DT_F32, rows), p);
+}
+
+static void conv_attrs(Graph *g, Node *c, const Deconv *d, int rank)
+{
+    static const int64_t ones[] = { 1, 1 };
+    int64_t kernel[2], pads[4];
+
+    for (int i = 0; i < rank; i++) {
+        const Axis *a = &d->axis[2 - rank + i];
+        kernel[i] = a->taps;
+        pads[i] = -a->first;
+        pads[rank + i] = pad_end(a);
+    }
+    set_ints(g, c, "kernel_shape", rank, kernel);
+    set_ints(g, c, "strides", rank, ones);
+    set_ints(g, c, "dilations", rank, ones);
+    set_ints(g, c, "pads", 2 * rank, pads);
+    set_int(c, "group", d->shape.group);
+}
+
+/* y[N, group, phases H, phases W, m, H, W] to [N, M, H s, W s], cut */
+static Value *spread(Graph *g, Node *at, const Deconv *d, Value *y, int rank)
+{
+    const Perm image = { 7, { 0, 1, 4, 5, 2, 6, 3 } };
+    const Perm line = { 5, { 0, 1, 3, 4, 2 } };
+    const Axis *h = &d->axis[0], *w = &d->axis[1];
+    int64_t n = y->type.dim[0], gr = d->shape.group, mg = d->shape.mg;
+    int64_t apart[] = { n, gr, h->stride, w->stride, mg, h->count, w->count };
+    int64_t flat[] = { n, gr, w->stride, mg, w->count };
+    int64_t dim[4] = { n, gr * mg }, from[2], to[2], axes[2];
+    Value *in[4];
+    Type t;
+
+    for (int i = 0; i < rank; i++) {
+        const Axis *a = &d->axis[2 - rank + i];
+        dim[2 + i] = a->count * a->stride;
+        from[i] = a->skip;
+        to[i] = a->skip + a->out;
+        axes[i] = 2 + i;
+    }
+    y = put_reshape(g, at, y, rank == 2 ? 7 : 5,
+                    rank == 2 ? apart : flat)->out[0];
+    y = put_transpose(g, at, y, rank == 2 ? &image : &line)->out[0];
+    y = put_reshape(g, at, y, 2 + rank, dim)->out[0];
+    t = at->out[0]->type;
+    if (type_equal(&t, &y->type))
+        return y;
+    in[0] = y;
+    in[1] = graph_const_ints(g, "starts", rank, from);
+    in[2] = graph_const_ints(g, "ends", rank, to);
+    in[3] = graph_const_ints(g, "axes", rank, axes);
+    return insert_op(g, at, OP_Slice, at->name, 4, in, t)->out[0];
+}
+
+bool deconv_as_conv(Graph *g, Node *n)
+{
+    Site s = { .g = g, .q = n, .v = n->out[0] };
+    const Value *b = node_in(n, 2);
+    int rank = n->in[1]->type.rank - 2;
+    Value *in[3] = { n->in[0], NULL, NULL };
+    Deconv d;
+    Node *c;
+    Value *y;
+
+    if (!value_is_const(n->in[1]) || n->in[1]->type.dt != DT_F32 ||
+        (b && !value_is_const(b)) || !shape_of(&s, n, &d))
+        return false;
+    in[1] = phase_floats(g, &d, n->in[1], rank);
+    if (b)
+        in[2] = phase_float_bias(g, &d, b);
+    c = node_new(g, OP_Conv, n->name, b ? 3 : 2, in, 1);
+    conv_attrs(g, c, &d, rank);
+    graph_insert(g, n, c);
+    if (!site_infer(&s, c))
+        return false;
+    y = spread(g, n, &d, c->out[0], rank);
+    take_result(g, y->def, n);
     return true;
 }

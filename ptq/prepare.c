@@ -202,7 +202,8 @@ bool ptq_prepare(Graph *g, bool keep_factors)
         (!keep_factors && !run_passes(g, chains)) || !run_passes(g, after))
         return false;
     for EACH_NODE_SAFE(n, g)
-        plain_arithmetic(g, n);
+        if (!plain_arithmetic(g, n) && n->op == OP_ConvTranspose)
+            deconv_as_conv(g, n);
     prepare_products(g);
     graph_tidy(g);
     return true;
