@@ -182,6 +182,19 @@ bool expand_ql_globalaveragepool(Build *b, Draft *d)
     return pool(b, d, OP_GlobalAveragePool);
 }
 
+/* MaxPool of codes with channels last */
+bool expand_nhwcmaxpool(Build *b, Draft *d)
+{
+    Value *x;
+
+    if (!draft_arity(b, d, 1, 1, 1))
+        return false;
+    x = move_channels(b, d->in[0], false);
+    x = b_attrs(b, d, OP_MaxPool, 1, &x);
+    d->out[0] = b->failed ? x : move_channels(b, x, true);
+    return !b->failed;
+}
+
 bool expand_ql_conv(Build *b, Draft *d)
 {
     int64_t last = 0;
