@@ -1,6 +1,7 @@
-/* expand_nbits.c - MatMulNBits of com.microsoft: weights of 4 or 8 bits in
- * blocks along K, each with a scale and a zero point. Becomes a constant of
- * that type, DequantizeLinear in blocks, and a product. */
+/* expand_nbits.c - MatMulNBits and GatherBlockQuantized of com.microsoft:
+ * weights of 4 or 8 bits in blocks along K, each with a scale and a zero
+ * point. They become a constant of that type, DequantizeLinear in blocks, and
+ * a product, or rows that are looked up before they are dequantized. */
 #include "build.h"
 
 #include <string.h>
@@ -113,6 +114,97 @@ bool expand_matmulnbits(Build *b, Draft *d)
     in[2] = draft_in(d, 5);
     n = b_node(b, OP_FusedMatMul, in[2] ? 3 : 2, in, 1);
     ATTRS(fusedmatmul, n)->transB = 1;
+    d->out[0] = b_end(b, n);
+    return true;
+}
+
+/* Rows of codes: a table [N, K] of 4-bit codes, or of bytes of packed ones.
+ * Zero points of bytes are packed too and default to the middle. */
+
+static bool table_init(Build *b, Draft *d, NBits *w)
+{
+    int64_t gather = 0, axis = 1;
+    bool packed;
+
+    *w = (NBits){ .bits = 4, .block = 128 };
+    take_int(b, d, "bits", &w->bits);
+    take_int(b, d, "block_size", &w->block);
+    take_int(b, d, "gather_axis", &gather);
+    take_int(b, d, "quantize_axis", &axis);
+    if (!draft_arity(b, d, 3, 4, 1))
+        return false;
+    w->b = d->in[0];
+    w->scales = d->in[2];
+    w->zeros = draft_in(d, 3);
+    packed = w->b->type.dt == DT_U8;
+    if (!packed && w->b->type.dt != DT_U4 && w->b->type.dt != DT_I4)
+        return draft_error(b, d, "a table of %s is not supported",
+                           dtype_name(w->b->type.dt));
+    if ((w->bits != 4 && w->bits != 8) || (!packed && w->bits != 4))
+        return draft_error(b, d, "%lld bits are not supported",
+                           (long long)w->bits);
+    if (w->b->type.rank != 2 || gather || (axis != 1 && axis != -1))
+        return draft_error(b, d, "only rows of a matrix, in blocks along "
+                           "them, are supported");
+    w->n = w->b->type.dim[0];
+    w->k = w->b->type.dim[1] * (packed ? 8 / w->bits : 1);
+    if (w->bits == 4 && w->k % 2)
+        return draft_error(b, d, "rows of %lld nibbles do not end at a byte",
+                           (long long)w->k);
+    if (!value_is_const(w->b) || w->n < 1 || w->k < 1 || w->block < 16 ||
+        w->block > 1 << 20)
+        return draft_error(b, d, "the table is not constant, or block_size "
+                           "%lld", (long long)w->block);
+    w->blocks = (w->k + w->block - 1) / w->block;
+    return true;
+}
+
+static bool table_check(Build *b, Draft *d, const NBits *w)
+{
+    bool packed = w->b->type.dt == DT_U8;
+    int64_t zrow = packed ? (w->blocks * w->bits + 7) / 8 : w->blocks;
+
+    if (type_elems(&w->scales->type) != w->n * w->blocks)
+        return draft_error(b, d, "scales are not %lld x %lld",
+                           (long long)w->n, (long long)w->blocks);
+    if (w->zeros && (!value_is_const(w->zeros) ||
+                     w->zeros->type.dt != w->b->type.dt ||
+                     type_elems(&w->zeros->type) != w->n * zrow))
+        return draft_error(b, d, "zero points are not %lld x %lld of the "
+                           "table's type", (long long)w->n, (long long)zrow);
+    return true;
+}
+
+bool expand_gatherblockquantized(Build *b, Draft *d)
+{
+    Value *in[3] = { NULL }, *rows = draft_in(d, 1);
+    int64_t dim[2], sdim[2];
+    DType dt;
+    NBits w;
+    Node *n;
+
+    if (!table_init(b, d, &w) || !table_check(b, d, &w))
+        return false;
+    dt = w.b->type.dt == DT_U8 ? nbits_dtype(&w) : w.b->type.dt;
+    dim[0] = sdim[0] = w.n;
+    dim[1] = w.k;
+    sdim[1] = w.blocks;
+    in[0] = graph_const(b->g, NULL, type_make(dt, 2, dim), w.b->data);
+    in[1] = b_reshape(b, w.scales, 2, sdim);
+    if (w.b->type.dt == DT_U8)
+        in[2] = zero_points(b, &w);
+    else if (w.zeros)
+        in[2] = b_reshape(b, w.zeros, 2, sdim);
+    if (in[2] && w.blocks % 2)  /* rows of nibbles do not end at a byte */
+        in[2] = b_cast(b, in[2], dt == DT_I4 ? DT_I8 : DT_U8);
+    for (int i = 0; i < 3; i++)
+        if (in[i])
+            in[i] = b_op2(b, OP_Gather, in[i], rows);
+    if (in[2])
+        in[2] = b_cast(b, in[2], dt);
+    n = b_node(b, OP_DequantizeLinear, in[2] ? 3 : 2, in, 1);
+    ATTRS(quantize, n)->axis = -1;
+    ATTRS(quantize, n)->block_size = w.block;
     d->out[0] = b_end(b, n);
     return true;
 }
