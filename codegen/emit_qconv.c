@@ -14,7 +14,7 @@ EmitFn emit_qreducesum;
 ScratchFn scratch_qconv, scratch_qmaxpool, scratch_qaveragepool,
     scratch_qreducemean;
 
-enum { NUMBERS = 27, CHANNELS = 32, DEPTH = 384, TAPS = 32 };
+enum { NUMBERS = 27, CHANNELS = 32, DEPTH = 320, TAPS = 32 };
 
 /* the table g of qconv.c, without q */
 static void numbers(const Node *n, const ConvShape *s, bool planar,

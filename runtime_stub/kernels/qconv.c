@@ -244,23 +244,44 @@ KERNEL int mcu_qtaplist_T(const int32_t *g, const T *const *row, int ox,
 }
 
 /* c [pixels][n] = sums over taps of x w for pixels that are `move` codes
- * apart, n <= 16 channels of ch, in x from `from` on; w: pairs of taps [pair][channel][2], then
- * a tap without a partner [channel], whose place is `last` */
+ * apart, n <= 16 channels of ch, in x from `from` on; w: pairs of taps
+ * [pair][channel][2], then a tap without a partner [channel], whose place is
+ * `last` */
 KERNEL void mcu_qtaps_T(int taps, int pixels, int move, int from, int ch,
                         int n, const T *const *x, const int8_t *w,
                         const int8_t *last, int32_t *c)
 {
     int j, p, t;
 
-#if defined(__AVX2__) && defined(__GNUC__) && !defined(__clang__)
-    typedef int32_t v8si __attribute__((vector_size(32)));
-    typedef int16_t v16hi __attribute__((vector_size(32)));
+#if defined(__SSE2__) && defined(__GNUC__)
     typedef char v16 __attribute__((vector_size(16)));
     const v16 none = { 0 };
+#if defined(__clang__)
+#define MCU_LOW(a, b)                                                       \
+    (v16)__builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20,   \
+                                 5, 21, 6, 22, 7, 23)
+#define MCU_HIGH(a, b)                                                      \
+    (v16)__builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12,    \
+                                 28, 13, 29, 14, 30, 15, 31)
+#else
+#define MCU_LOW(a, b) (v16)__builtin_ia32_punpcklbw128(a, b)
+#define MCU_HIGH(a, b) (v16)__builtin_ia32_punpckhbw128(a, b)
+#endif
+#endif
+#if defined(__AVX2__) && defined(__GNUC__)
+    typedef int32_t v8si __attribute__((vector_size(32)));
+    typedef int16_t v16hi __attribute__((vector_size(32)));
     v16 d;
+#if defined(__clang__)
+    typedef int8_t v16qi __attribute__((vector_size(16)));
+    typedef T v16T __attribute__((vector_size(16)));
+#define MCU_WIDEN(x) __builtin_convertvector((v16qi)(x), v16hi)
+#define MCU_CODES(x) __builtin_convertvector((v16T)(x), v16hi)
+#else
 #define MCU_WIDEN(x) (v16hi)__builtin_ia32_pmovsxbw256(x)
 #define MCU_CODES(x)                                                        \
     ((T)-1 < 0 ? MCU_WIDEN(x) : (v16hi)__builtin_ia32_pmovzxbw256(x))
+#endif
 
     for (t = 0; n == 16 && t < taps; t += 10) { /* five pairs at a time */
         v16hi f[10] = { { 0 } };
@@ -273,8 +294,8 @@ KERNEL void mcu_qtaps_T(int taps, int pixels, int move, int from, int ch,
         }
         if (j < 10 && t + j < taps) {
             memcpy(&d, last, 16);
-            f[j] = MCU_WIDEN(__builtin_ia32_punpcklbw128(d, none));
-            f[j + 1] = MCU_WIDEN(__builtin_ia32_punpckhbw128(d, none));
+            f[j] = MCU_WIDEN(MCU_LOW(d, none));
+            f[j + 1] = MCU_WIDEN(MCU_HIGH(d, none));
         }
         for (p = 0; p < pixels; p++) {
             const int at = from + p * move;
@@ -289,8 +310,8 @@ KERNEL void mcu_qtaps_T(int taps, int pixels, int move, int from, int ch,
 
                 memcpy(&a, x[t + j] + at, 16);
                 memcpy(&b, x[t + j + 1] + at, 16);
-                low = __builtin_ia32_punpcklbw128(a, b);
-                high = __builtin_ia32_punpckhbw128(a, b);
+                low = MCU_LOW(a, b);
+                high = MCU_HIGH(a, b);
                 first += (v8si)__builtin_ia32_pmaddwd256(MCU_CODES(low), f[j]);
                 second += (v8si)__builtin_ia32_pmaddwd256(MCU_CODES(high),
                                                           f[j + 1]);
@@ -304,65 +325,69 @@ KERNEL void mcu_qtaps_T(int taps, int pixels, int move, int from, int ch,
 #elif defined(__SSE2__) && defined(__GNUC__)
     typedef int32_t v4si __attribute__((vector_size(16)));
     typedef int16_t v8hi __attribute__((vector_size(16)));
-    typedef char v16 __attribute__((vector_size(16)));
     typedef long long v2di __attribute__((vector_size(16)));
-    const v16 none = { 0 };
     const int wide = (T)-1 < 0 ? 8 : 0; /* codes stand `wide` bits higher */
-#if defined(__clang__)
-#define MCU_LOW(a, b)                                                       \
-    (v16)__builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20,   \
-                                 5, 21, 6, 22, 7, 23)
-#define MCU_HIGH(a, b)                                                      \
-    (v16)__builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12,    \
-                                 28, 13, 29, 14, 30, 15, 31)
-#else
-#define MCU_LOW(a, b) (v16)__builtin_ia32_punpcklbw128(a, b)
-#define MCU_HIGH(a, b) (v16)__builtin_ia32_punpckhbw128(a, b)
-#endif
-#define MCU_SUM(part, x, w)                                                 \
-    (v4si)__builtin_ia32_pmaddwd128(                                        \
-        (v8hi)(wide ? part(none, x) : part(x, none)),                       \
-        (v8hi)part(none, w) >> 8)
+    long long half;
+#define MCU_HALF ((v16)(v2di){ half, 0 })
+#define MCU_WIDEN(part, w) (v8hi)part(none, w) >> 8
+#define MCU_CODES(part, x) (v8hi)(wide ? part(none, x) : part(x, none))
 
     for (j = 0; n >= 8 && j < n; j += 8) {
         const int k = j + 8 > n ? n - 8 : j;
 
-        for (p = 0; p < pixels; p++) {
-            const int at = from + p * move + k;
-            v4si low = { 0 }, high = { 0 };
-            v2di a = { 0 }, b = { 0 };
-            v16 v, d;
+        for (t = 0; t < taps; t += 10) {        /* five pairs at a time */
+            v8hi f[10] = { { 0 } };
+            int i;
+            v16 d, e;
 
-            for (t = 0; t + 1 < taps; t += 2) {
-                memcpy(&a, x[t] + at, 8);
-                memcpy(&b, x[t + 1] + at, 8);
-                memcpy(&d, w + t * ch + 2 * k, 16);
-                v = MCU_LOW((v16)a, (v16)b);
-                low += MCU_SUM(MCU_LOW, v, d);
-                high += MCU_SUM(MCU_HIGH, v, d);
+            for (i = 0; i < 10 && t + i + 1 < taps; i += 2) {
+                memcpy(&d, w + (t + i) * ch + 2 * k, 16);
+                f[i] = MCU_WIDEN(MCU_LOW, d);
+                f[i + 1] = MCU_WIDEN(MCU_HIGH, d);
             }
-            if (t < taps) {
-                memcpy(&a, x[t] + at, 8);
-                memcpy(&b, last + k, 8);
-                v = MCU_LOW((v16)a, none);
-                d = MCU_LOW((v16)b, none);
-                low += MCU_SUM(MCU_LOW, v, d);
-                high += MCU_SUM(MCU_HIGH, v, d);
+            if (i < 10 && t + i < taps) {
+                memcpy(&half, last + k, 8);
+                d = MCU_HALF;
+                d = MCU_LOW(d, none);
+                f[i] = MCU_WIDEN(MCU_LOW, d);
+                f[i + 1] = MCU_WIDEN(MCU_HIGH, d);
             }
-            low >>= wide;
-            high >>= wide;
-            memcpy(c + p * n + k, &low, 16);
-            memcpy(c + p * n + k + 4, &high, 16);
+            for (p = 0; p < pixels; p++) {
+                const int at = from + p * move + k;
+                v4si first = { 0 }, second = { 0 };
+
+                if (t) {
+                    memcpy(&first, c + p * n + k, 16);
+                    memcpy(&second, c + p * n + k + 4, 16);
+                }
+                for (i = 0; i < 10; i += 2) {
+                    memcpy(&half, x[t + i] + at, 8);
+                    d = MCU_HALF;
+                    memcpy(&half, x[t + i + 1] + at, 8);
+                    e = MCU_HALF;
+                    d = MCU_LOW(d, e);
+                    first += (v4si)__builtin_ia32_pmaddwd128(
+                        MCU_CODES(MCU_LOW, d), f[i]);
+                    second += (v4si)__builtin_ia32_pmaddwd128(
+                        MCU_CODES(MCU_HIGH, d), f[i + 1]);
+                }
+                if (t + 10 >= taps) {
+                    first >>= wide;
+                    second >>= wide;
+                }
+                memcpy(c + p * n + k, &first, 16);
+                memcpy(c + p * n + k + 4, &second, 16);
+            }
         }
     }
-#undef MCU_LOW
-#undef MCU_HIGH
+#undef MCU_HALF
     if (n >= 8)
         return;
 #endif
 #undef MCU_WIDEN
 #undef MCU_CODES
-#undef MCU_SUM
+#undef MCU_LOW
+#undef MCU_HIGH
     for (p = 0; p < pixels; p++, c += n) {
         const int at = from + p * move;
 
@@ -392,17 +417,17 @@ KERNEL void mcu_qtaps_T(int taps, int pixels, int move, int from, int ch,
 
 /* Depthwise: one filter per channel, w as in qtaps, of at most 32 taps; the
  * zero point is in bias. out: room for a pixel, where there are more than
- * 384 channels; else NULL. Stack: 1408 bytes */
+ * 320 channels; else NULL. Stack: 1408 bytes */
 KERNEL void mcu_qdepthwise_T_I(const int32_t *g, const T *const *row,
                                const int8_t *w, const int32_t *bias,
                                const int32_t *mult, I *out, I *y)
 {
     const int ch = g[7], reach = (g[3] - 1) * g[5], ow = g[1];
     const T *x[40];
-    int32_t c[6 * 16];
-    I some[384];
+    int32_t c[5 * 16];
+    I some[320];
     T none[16];
-    const int several = ch < 64 ? 6 : ch < 384 ? 384 / ch : 1;
+    const int several = ch < 64 ? 5 : ch < 320 ? 320 / ch : 1;
     int i, j, m, whole = 1;
 
     for (j = 0; j < 16; j++)

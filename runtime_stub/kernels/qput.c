@@ -193,47 +193,64 @@ KERNEL void mcu_qputs_I(const int32_t *q, int rows, int n, int32_t *c,
     typedef uint64_t v2du __attribute__((vector_size(16)));
     typedef int16_t v8hi __attribute__((vector_size(16)));
     const v4si none = { 0 };
+#if !defined(__clang__)
+    const v8hi nil = { 0 };
+#endif
     const v2du half = (v2du)none + 0x80000000u;
+
+    /* products are unsigned: 2^32 m too many of negative a */
+#define MCU_TIMES(a, m)                                                     \
+    (((v2du)__builtin_ia32_pmuludq128(a, m) + half) >> 32 |                 \
+     ((v2du)__builtin_ia32_pmuludq128((v4si)((v2du)a >> 32),                \
+                                      (v4si)((v2du)m >> 32)) + half)        \
+         >> 32 << 32)
+#define MCU_CODES(a, m)                                                     \
+    (v4si)((v4su)MCU_TIMES(a, m) - (v4su)(a >> 31 & m)) + zero
 
     for (; sizeof(I) == 1 && n >= 8 && first < n; first += 8) {
         const int k = first + 8 > n ? n - 8 : first;
-        v4si b[2] = { none, none }, m[2] = { none + one, none + one };
+        v4si b = none, d = none, m = none + one, l = m;
 
-        if (bias)
-            memcpy(b, bias + k, 32);
-        if (q[4])
-            memcpy(m, mult + k, 32);
+        if (bias) {
+            memcpy(&b, bias + k, 16);
+            memcpy(&d, bias + k + 4, 16);
+        }
+        if (q[4]) {
+            memcpy(&m, mult + k, 16);
+            memcpy(&l, mult + k + 4, 16);
+        }
         for (r = 0; r < rows; r++) {
-            v4si part[2];
-            v8hi h, keep;
+            v4si u, v;
+            v8hi h;
 
-            for (j = 0; j < 2; j++) {
-                v2du even, odd;
-                v4si a, less;
+            memcpy(&u, c + r * step + k, 16);
+            memcpy(&v, c + r * step + k + 4, 16);
+            u = (v4si)(((v4su)u + (v4su)b) << shift);
+            v = (v4si)(((v4su)v + (v4su)d) << shift);
+            u = MCU_CODES(u, m);
+            v = MCU_CODES(v, l);
+            h = (v8hi)__builtin_ia32_packssdw128(u, v);
+#if defined(__clang__)
+            {                           /* lo and hi fit I */
+                v8hi keep = (v8hi)(h > (int16_t)lo);
 
-                memcpy(&a, c + r * step + k + 4 * j, 16);
-                a = (v4si)(((v4su)a + (v4su)b[j]) << shift);
-                less = a >> 31 & m[j];  /* products are unsigned: 2^32 m too
-                                         * many */
-                even = (v2du)__builtin_ia32_pmuludq128(a, m[j]) + half;
-                a = (v4si)((v2du)a >> 32);
-                odd = (v2du)__builtin_ia32_pmuludq128(
-                          a, (v4si)((v2du)m[j] >> 32)) + half;
-                a = (v4si)(even >> 32 | odd >> 32 << 32);
-                part[j] = (v4si)((v4su)a - (v4su)less) + zero;
+                h = (h & keep) | ((int16_t)lo & ~keep);
+                keep = (v8hi)(h < (int16_t)hi);
+                h = (h & keep) | ((int16_t)hi & ~keep);
             }
-            h = (v8hi)__builtin_ia32_packssdw128(part[0], part[1]);
-            keep = (v8hi)(h > (int16_t)lo);     /* lo and hi fit I */
-            h = (h & keep) | ((int16_t)lo & ~keep);
-            keep = (v8hi)(h < (int16_t)hi);
-            h = (h & keep) | ((int16_t)hi & ~keep);
+#else
+            h = __builtin_ia32_pmaxsw128(h, nil + (int16_t)lo);
+            h = __builtin_ia32_pminsw128(h, nil + (int16_t)hi);
+#endif
             if ((I)-1 < 0)
-                part[0] = (v4si)__builtin_ia32_packsswb128(h, h);
+                u = (v4si)__builtin_ia32_packsswb128(h, h);
             else
-                part[0] = (v4si)__builtin_ia32_packuswb128(h, h);
-            memcpy(y + r * ld + k, part, 8);
+                u = (v4si)__builtin_ia32_packuswb128(h, h);
+            memcpy(y + r * ld + k, &u, 8);
         }
     }
+#undef MCU_TIMES
+#undef MCU_CODES
 #endif
     for (r = 0; r < rows && first < n; r++, c += step, y += ld) {
         if (bias)
