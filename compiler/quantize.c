@@ -51,6 +51,44 @@ static void warn_flat(Compile *c, const Graph *g, const Samples *s)
                       g->in[i]->name, x);
 }
 
+/* Rows that v, token ids, chooses from; 0: it chooses from none. */
+static int64_t rows_chosen(const Value *v)
+{
+    int64_t rows;
+
+    for (int i = 0; i < v->nuse; i++) {
+        const Node *n = v->use[i];
+        const Type *t = &n->in[0]->type;
+        if (n->op == OP_Gather && n->nin > 1 && n->in[1] == v) {
+            int64_t axis = ATTRS(axis0, n)->axis;
+            return t->dim[axis < 0 ? axis + t->rank : axis];
+        }
+        if ((n->op == OP_Cast || op_has(n->op, T_VIEW)) && n->in[0] == v &&
+            (rows = rows_chosen(n->out[0])))
+            return rows;
+    }
+    return 0;
+}
+
+/* The interpreter clamps what ONNX forbids: here it would be a mistake. */
+static bool check_ids(Compile *c, const Graph *g, const Samples *s, int i)
+{
+    const Type *t = &g->in[i]->type;
+    int64_t rows = dtype_is_int(t->dt) ? rows_chosen(g->in[i]) : 0;
+
+    for (int k = 0; rows && k < s->n; k++)
+        for (int64_t e = 0; e < type_elems(t); e++) {
+            int64_t id = elem_get_int(t->dt, s->list[k].in[i].data, e);
+            if (id < -rows || id >= rows)
+                return diag_error(c->diag, "%s: sample %d of '%s' has %lld at "
+                                  "element %lld, which chooses from %lld rows",
+                                  c->opt->calib, k, g->in[i]->name,
+                                  (long long)id, (long long)e,
+                                  (long long)rows);
+        }
+    return true;
+}
+
 bool calibration_load(Compile *c, Graph *g, Samples *s)
 {
     if (!samples_load(c, g, c->opt->calib, s))
@@ -64,6 +102,9 @@ bool calibration_load(Compile *c, Graph *g, Samples *s)
                   FEW_SAMPLES);
     if (!check_finite(c, g, s))
         return false;
+    for (int i = 0; i < g->nin; i++)
+        if (!check_ids(c, g, s, i))
+            return false;
     warn_flat(c, g, s);
     return true;
 }

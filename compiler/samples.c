@@ -134,8 +134,8 @@ static void wrong_shape(Compile *c, const char *path, const NpyArray *a,
 static void wrong_dtype(Compile *c, const char *path, const NpyArray *a,
                         const Value *v, DType dt)
 {
-    diag_error(c->diag, "%s: array '%s' is %s, '%s' is %s", path, a->name,
-               dt ? dtype_name(dt) : "of another kind", v->name,
+    diag_error(c->diag, "%s: array '%s' is %s, the model takes %s", path,
+               a->name, dt ? dtype_name(dt) : "of another kind",
                dtype_name(v->type.dt));
     if (dt == DT_U8 && v->is_input && v->type.dt == DT_F32)
         diag_hint(c->diag, "--input-norm MEAN,STD makes the input uint8");

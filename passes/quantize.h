@@ -78,6 +78,7 @@ Node *put_reshape(Graph *g, Node *at, Value *x, int rank,
 typedef bool Convert(Site *s);
 Convert convert_lookup;         /* quantize_map.c: any map of one tensor */
 Convert convert_binary;         /* Add, Sub, Mul */
+Convert convert_prelu;          /* slopes per channel */
 Convert convert_product;        /* quantize_product.c: Conv, matrix products */
 Convert convert_pool;           /* quantize_pool.c: averages, sums */
 Convert convert_softmax;        /* quantize_norm.c */

@@ -254,3 +254,55 @@ bool convert_binary(Site *s)
     set_result(q, s);
     return site_end(s, q);
 }
+
+/* PRelu: the greater of x and slope * x where no slope is above 1, else the
+ * smaller. QuantizeLinear is monotonous, so it may come before. */
+static Op prelu_choice(Site *s, const Value *slope)
+{
+    bool below = true, above = true;
+
+    for (int64_t i = 0; i < type_elems(&slope->type); i++) {
+        double x = elem_get(slope->type.dt, slope->data, i);
+        below = below && x <= 1;
+        above = above && x >= 1;
+    }
+    if (!below && !above)
+        site_no(s, "its slopes are above and below 1");
+    return below ? OP_Max : above ? OP_Min : OP_NONE;
+}
+
+bool convert_prelu(Site *s)
+{
+    Node *n = s->v->def, *put[2];
+    Value *x, *two[2], *in[2];
+    Grid a, b;
+    Op op;
+
+    if (n->op != OP_PRelu)
+        return false;
+    if (!(x = codes_of(n->in[0], &a)))
+        return site_no(s, "its input is not quantized");
+    if (!value_is_const(n->in[1]) ||
+        !(two[1] = const_codes(s->g, n->in[1], &b)))
+        return site_no(s, "its slopes are not finite constants");
+    if (!(op = prelu_choice(s, n->in[1])))
+        return false;
+    two[0] = x;
+    put[0] = node_new(s->g, OP_QRequantize, n->name, 1, two, 1);
+    set_grid(put[0], "x", &a);
+    put[1] = node_new(s->g, OP_QMul, n->name, 2, two, 1);
+    set_grid(put[1], "a", &a);
+    set_grid(put[1], "b", &b);
+    for (int i = 0; i < 2; i++) {
+        set_result(put[i], s);
+        if (!site_put(s, put[i]))
+            return false;
+        in[i] = put[i]->out[0];
+    }
+    if (grid_equal(&a, &s->y) && s->lo <= grid_lowest(&a) &&
+        s->hi >= grid_highest(&a))
+        in[0] = x;
+    n = insert_op(s->g, s->q, op, n->name, 2, in, s->q->out[0]->type);
+    take_result(s->g, n, s->q);
+    return true;
+}

@@ -152,7 +152,25 @@ static bool mean_ok(const Node *n)
 
 static bool pool_ok(const Node *n)
 {
-    return runtime_float(n->in[0]) && n->in[0]->type.rank == 4;
+    int rank = n->in[0]->type.rank;
+
+    return runtime_float(n->in[0]) && (rank == 3 || rank == 4);
+}
+
+/* Slopes on one side of 1: a maximum or a minimum of two. */
+static bool prelu_ok(const Node *n)
+{
+    const Value *s = n->in[1];
+    bool below = true, above = true;
+
+    if (!runtime_float(n->in[0]) || !value_is_const(s) || !is_float_value(s))
+        return false;
+    for (int64_t i = 0; i < type_elems(&s->type); i++) {
+        float x = ((const float *)s->data)[i];
+        below = below && x <= 1;
+        above = above && x >= 1;
+    }
+    return below || above;
 }
 
 static bool op_ok(const Node *n)
@@ -168,6 +186,7 @@ static bool op_ok(const Node *n)
     case OP_AveragePool: return pool_ok(n) && !ATTRS(pool, n)->dilations.n;
     case OP_GlobalAveragePool: return pool_ok(n);
     case OP_ReduceMean: return mean_ok(n);
+    case OP_PRelu: return prelu_ok(n);
     default: return unary_ok(n) || binary_ok(n);
     }
 }
@@ -213,6 +232,7 @@ static bool moves(const Node *n)
     case OP_SpaceToDepth: case OP_Gather:
         return true;
     case OP_MaxPool: return single_result(n);
+    case OP_ReduceMax: case OP_ReduceMin: return mean_ok(n);
     case OP_Resize:
         return !strcmp(ATTRS(resize, n)->mode, "nearest") &&
                !runtime_operands(n);

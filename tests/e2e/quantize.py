@@ -36,7 +36,7 @@ def run(*args):
 
 
 def npy(shape, values, kind="<f4"):
-    fmt = {"<f4": "f", "|u1": "B"}[kind]
+    fmt = {"<f4": "f", "|u1": "B", "<i4": "i"}[kind]
     head = f"{{'descr': '{kind}', 'fortran_order': False, " \
            f"'shape': ({', '.join(map(str, shape))},), }}"
     head += " " * (63 - (10 + len(head)) % 64) + "\n"
@@ -331,6 +331,15 @@ def bad_input():
     check("few samples: a warning", r.returncode == 0 and
           "2 samples: ranges are guesses" in r.stderr, r.stderr)
     check("flat samples: a warning", "'x' is 0.5 in every element" in
+          r.stderr, r.stderr)
+    ids = write("ids.mcu", """<ir_version: 10, opset_import: ["" : 23]>
+g (int32[2] x) => (float[2,2] y) <float[3,2] t = {1, 2, 3, 4, 5, 6}>
+{ r = Gather (t, x)  y = Tanh (r) }
+""")
+    r = run(ids, "-o", path("never.c"), "--quantize", "int8", "--calib",
+            write("ids.npy", npy((2, 2), [0, 2, 1, 3], "<i4")))
+    check("ids beyond the table", r.returncode == 1 and
+          "sample 1 of 'x' has 3 at element 1, which chooses from 3 rows" in
           r.stderr, r.stderr)
     logs = write("log.mcu", """<ir_version: 10, opset_import: ["" : 23]>
 g (float[2] x) => (float[2] y) { y = Log (x) }
