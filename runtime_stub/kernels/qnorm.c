@@ -146,10 +146,13 @@ KERNEL inline size_t mcu_qnorm_wide_T_I(I *y, const T *x, size_t n,
 #if defined(__SSE2__) && defined(__GNUC__)
 #if defined(__AVX2__)
     enum { LANES = 8 };
+#define MCU_CODES(x)            /* which gcc makes one instruction of */    \
+    { x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] }
 #define MCU_TIMES(a, b) (vd)__builtin_ia32_pmuldq256((vs)(a), (vs)(b))
 #define MCU_SIGNS(a, b) 0
 #else                           /* products are unsigned: 2^32 too many */
     enum { LANES = 4 };
+#define MCU_CODES(x) { x[0], x[1], x[2], x[3] }
 #define MCU_TIMES(a, b) (vd)__builtin_ia32_pmuludq128((vs)(a), (vs)(b))
 #define MCU_SIGNS(a, b) (((a) >> 31 & (b)) + ((b) >> 31 & (a)))
 #endif
@@ -160,7 +163,6 @@ KERNEL inline size_t mcu_qnorm_wide_T_I(I *y, const T *x, size_t n,
     typedef int32_t vs __attribute__((vector_size(4 * LANES)));
     typedef uint32_t vu __attribute__((vector_size(4 * LANES)));
     typedef uint64_t vd __attribute__((vector_size(4 * LANES)));
-    typedef T vx __attribute__((vector_size(LANES * sizeof(T))));
     typedef I vy __attribute__((vector_size(LANES * sizeof(I))));
     const size_t whole = n - n % LANES;
     const vs none = { 0 }, root = none + r;
@@ -168,15 +170,12 @@ KERNEL inline size_t mcu_qnorm_wide_T_I(I *y, const T *x, size_t n,
 
     __asm__("" : "+r"(x), "+r"(g), "+r"(b));    /* else gcc warns of short */
     for (i = 0; i < whole; i += LANES) {        /* arrays, never read */
-        vs a, gamma, beta = none + b[0], in;
-        vx code;
+        vs a = MCU_CODES((x + i)), gamma, beta = none + b[0], in;
         vy out;
 
-        memcpy(&code, x + i, sizeof code);
         memcpy(&gamma, g + i, sizeof gamma);
         if (b_step)
             memcpy(&beta, b + i, sizeof beta);
-        a = __builtin_convertvector(code, vs);
         a = (vs)((vu)a * times - minus) >> down;
         a = MCU_HIGH(a, root);
         a = (MCU_HIGH(a, gamma) + beta) >> fine;
@@ -187,6 +186,7 @@ KERNEL inline size_t mcu_qnorm_wide_T_I(I *y, const T *x, size_t n,
         out = __builtin_convertvector(a, vy);
         memcpy(y + i, &out, sizeof out);
     }
+#undef MCU_CODES
 #undef MCU_TIMES
 #undef MCU_SIGNS
 #undef MCU_HIGH
