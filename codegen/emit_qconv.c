@@ -3,7 +3,7 @@
  *
  *   1x1 without stride and padding     a matrix product over the pixels
  *   a window that is the whole image   a matrix product
- *   one channel per group              depthwise
+ *   one channel per group              depthwise; few channels in one run
  *   everything else                    windows of four pixels, widened
  *   `lean`, where the planner says so  terms where they lie (qlean.c)
  */
@@ -14,7 +14,7 @@ EmitFn emit_qreducesum;
 ScratchFn scratch_qconv, scratch_qmaxpool, scratch_qaveragepool,
     scratch_qreducemean;
 
-enum { NUMBERS = 27, CHANNELS = 32, DEPTH = 320, TAPS = 32 };
+enum { FEW = 16, NUMBERS = 27, CHANNELS = 32, DEPTH = 320, TAPS = 32 };
 
 /* the table g of qconv.c, without q */
 static void numbers(const Node *n, const ConvShape *s, bool planar,
@@ -90,7 +90,9 @@ static const char *pixel(Emit *e, const Node *n, int64_t channels,
 }
 
 /* ways to compute a convolution */
-typedef enum Way { WAY_PRODUCT, WAY_DEPTHWISE, WAY_WINDOWS } Way;
+typedef enum Way {
+    WAY_PRODUCT, WAY_DEPTHWISE, WAY_NARROW, WAY_WINDOWS
+} Way;
 
 static bool is_product(const QConv *c)
 {
@@ -107,14 +109,25 @@ static bool is_product(const QConv *c)
                                (whole && (!c->planar || c->s.cg == 1)));
 }
 
+/* Depthwise over rows of channels that fill no vector. */
+static bool is_narrow(const QConv *c)
+{
+    const Window *w = &c->s.win;
+
+    return c->s.group < FEW && w->stride[1] == 1 &&
+           w->out[1] * c->s.group >= FEW;
+}
+
 static Way way(const QConv *c)
 {
+    bool narrow = is_narrow(c);
+
     if (is_product(c))
         return WAY_PRODUCT;
-    if (c->s.group > 1 && c->s.cg == 1 && c->s.mg == 1 && !c->planar &&
-        c->w->type.dt == DT_I8 && dtype_bits(c->x.dt) == 8 &&
+    if ((c->s.group > 1 || narrow) && c->s.cg == 1 && c->s.mg == 1 &&
+        !c->planar && c->w->type.dt == DT_I8 && dtype_bits(c->x.dt) == 8 &&
         window_elems(&c->s.win) <= TAPS)
-        return WAY_DEPTHWISE;
+        return narrow ? WAY_NARROW : WAY_DEPTHWISE;
     return WAY_WINDOWS;
 }
 
@@ -123,10 +136,11 @@ static int64_t window_terms(const QConv *c)
     return c->s.group * c->s.cg * window_elems(&c->s.win);
 }
 
+/* Narrow ones become depthwise ones like others. */
 static bool is_lean(const Node *n, const QConv *c)
 {
     return ATTRS(qconv, n)->lean && c->w->type.dt == DT_I8 &&
-           dtype_bits(c->x.dt) == 8;
+           dtype_bits(c->x.dt) == 8 && way(c) != WAY_NARROW;
 }
 
 /* of one group */
@@ -152,6 +166,9 @@ int64_t scratch_qconv(const Node *n)
     if (is_lean(n, &c))
         return c.s.group == 1 ? lean_of(n, &c).bytes
                               : pixel_room(n, c.s.group * c.s.mg, CHANNELS);
+    if (way(&c) == WAY_NARROW)
+        return ATTRS(qconv, n)->lean ? 0 : (8 + window_elems(&c.s.win)) *
+                                           (c.s.group + FEW - 1);
     if (way(&c) == WAY_DEPTHWISE)
         return pixel_room(n, c.s.group, DEPTH);
     k = window_terms(&c);
@@ -220,6 +237,30 @@ static void emit_depthwise(Emit *e, const Node *n, const QConv *c)
     emit_call(e, "qdepthwise_T_I", c->x.dt, c->y.dt,
               "%s, row, %s, %s, %s, %s, y", name, w, bias, mult,
               pixel(e, n, c->s.group, DEPTH));
+    close_rows(e, &c->s);
+}
+
+/* Rows as runs of elements where the target has vectors, else as others. */
+static void emit_narrow(Emit *e, const Node *n, const QConv *c)
+{
+    const char *name, *w, *bias, *mult;
+    int32_t g[NUMBERS];
+
+    numbers(n, &c->s, false, c->x.zero, g);
+    q_numbers(&c->rq, g + 14);
+    name = q_table(e, NUMBERS, g);
+    w = paired_weights(e, c);
+    bias = q_bias(e, n, folded_bias(e, c), c->s.group);
+    mult = q_mult(e, &c->rq);
+    e_line(e, "int32_t *const many = (int32_t *)(void *)s;");
+    emit_call(e, "qrepeat", DT_NONE, DT_NONE, "%s, %s, %s, %s, many", name, w,
+              bias, mult);
+    name = open_rows(e, n, &c->s, g);
+    e_open(e, "if (!%s(%s, row, many, y))",
+           emit_kernel(e, "qnarrow_T_I", c->x.dt, c->y.dt), name);
+    emit_call(e, "qdepthwise_T_I", c->x.dt, c->y.dt,
+              "%s, row, %s, %s, %s, NULL, y", name, w, bias, mult);
+    e_close(e);
     close_rows(e, &c->s);
 }
 
@@ -318,6 +359,9 @@ void emit_qconv(Emit *e, const Node *n)
     switch (way(&c)) {
     case WAY_PRODUCT: emit_product(e, n, &c); break;
     case WAY_DEPTHWISE: emit_depthwise(e, n, &c); break;
+    case WAY_NARROW:
+        (ATTRS(qconv, n)->lean ? emit_depthwise : emit_narrow)(e, n, &c);
+        break;
     case WAY_WINDOWS: emit_windows(e, n, &c); break;
     }
 }

@@ -28,151 +28,6 @@ KERNEL void mcu_qrows_T(const int32_t *g, const T *x, int oy, const T **row)
         row[k] = y >= 0 && y < g[19] ? x + y * wide : NULL;
 }
 
-/* s = x - zero under the window of output column ox, 0 in the padding:
- * [group][kernel row][kernel column][channel], groups `step` apart */
-KERNEL void mcu_qwindow_T(const int32_t *g, const T *const *row, int ox,
-                          int step, int16_t *s)
-{
-    const int c = g[7], cg = c / g[8], zero = g[10];
-    const int pixel = g[13] ? 1 : c, next = g[13] ? g[13] : 1;
-    int ky, kx, k, i;
-
-    for (ky = 0; ky < g[2]; ky++) {
-        int at = ox * g[4] - g[6];
-
-        for (kx = 0; kx < g[3]; kx++, at += g[5], s += cg) {
-            const T *x = row[ky];
-            int16_t *p = s;
-
-            if (!x || at < 0 || at >= g[0]) {
-                for (k = 0; k < g[8]; k++, p += step)
-                    memset(p, 0, (size_t)cg * sizeof *p);
-                continue;
-            }
-            x += at * pixel;
-            for (k = 0; k < g[8]; k++, p += step)
-                for (i = 0; i < cg; i++, x += next)
-                    p[i] = (int16_t)(*x - zero);
-        }
-    }
-}
-
-/* the same for one group and no dilation: the columns of a kernel row are one
- * run, of pixels or, in a planar image, of each channel: [kernel row]
- * [channel][kernel column] */
-KERNEL void mcu_qspan_T(const int32_t *g, const T *const *row, int ox,
-                        int16_t *s)
-{
-    const int c = g[7], kw = g[3], at = ox * g[4] - g[6], plane = g[13];
-    const int lo = at < 0 ? (-at < kw ? -at : kw) : 0;
-    const int end = g[0] - at < kw ? g[0] - at : kw;
-    const int hi = end > lo ? end : lo;
-    const int32_t zero = g[10];
-    int k, i, j;
-
-    for (k = 0; k < g[2]; k++, s += kw * c) {
-        if (!row[k] || hi - lo < kw)
-            memset(s, 0, (size_t)(kw * c) * sizeof *s);
-        if (!row[k])
-            continue;
-        if (!plane) {
-            mcu_qwiden_T((hi - lo) * c, row[k] + (at + lo) * c, zero,
-                         s + lo * c);
-            continue;
-        }
-        for (i = 0; i < c; i++) {
-            const T *x = row[k] + i * plane + at + lo;
-            int16_t *p = s + i * kw + lo;
-
-            for (j = hi - lo; j > 0; j--)
-                *p++ = (int16_t)(*x++ - zero);
-        }
-    }
-}
-
-/* Four such windows of a planar image, eight codes at a time: what is too
- * much lies below the next run or behind the window. 0: the image is not
- * planar, or they are not inside. */
-KERNEL int mcu_qplanes_T(const int32_t *g, const T *const *row, int ox,
-                         int step, int16_t *s)
-{
-#if defined(__SSE2__) && defined(__GNUC__)
-    typedef int16_t v8hi __attribute__((vector_size(16)));
-#if defined(__clang__)
-    typedef T v8 __attribute__((vector_size(8 * sizeof(T))));
-#define MCU_CODES(u) __builtin_convertvector(u, v8hi)
-#else
-    typedef char v16 __attribute__((vector_size(16)));
-    typedef long long v2di __attribute__((vector_size(16)));
-    typedef long long v8;
-#define MCU_TWICE(u) (v16)(v2di){ u, 0 }
-#define MCU_CODES(u)                                                        \
-    ((T)-1 < 0 ? (v8hi)__builtin_ia32_punpcklbw128(MCU_TWICE(u),            \
-                                                   MCU_TWICE(u)) >> 8       \
-               : (v8hi)__builtin_ia32_punpcklbw128(MCU_TWICE(u), (v16)none))
-#endif
-#define MCU_EIGHT(i)                                                        \
-    memcpy(&u, x + j + (i) * next, 8);                                      \
-    v = MCU_CODES(u) - z;                                                   \
-    memcpy(s + j + (i) * step, &v, 16)
-    const int c = g[7], kw = g[3], plane = g[13], next = g[4];
-    const int at = ox * next - g[6], wide = (kw + 7) / 8 * 8;
-    const v8hi none = { 0 }, z = none + (int16_t)g[10];
-    int k, i, j, p, room = step;
-
-    for (k = 0; k < g[2]; k++)
-        if (!row[k])
-            return 0;
-    if (sizeof(T) > 1 || !plane || at < 0 || at + 3 * next + wide > g[0])
-        return 0;
-    for (k = 0; k < g[2]; k++) {
-        const T *x = row[k] + at;
-
-        for (i = 0; i < c; i++, x += plane, s += kw, room -= kw) {
-            v8hi v;
-            v8 u;
-
-            for (j = 0; room >= wide && j < wide; j += 8) {
-                MCU_EIGHT(0);
-                MCU_EIGHT(1);
-                MCU_EIGHT(2);
-                MCU_EIGHT(3);
-            }
-            for (p = 0; room < wide && p < 4; p++)
-                for (j = 0; j < kw; j++)
-                    s[p * step + j] = (int16_t)(x[p * next + j] - g[10]);
-        }
-    }
-#undef MCU_CODES
-#undef MCU_TWICE
-#undef MCU_EIGHT
-    return 1;
-#else
-    (void)g, (void)row, (void)ox, (void)step, (void)s;
-    return 0;
-#endif
-}
-
-/* windows of m output columns from ox on, groups of k elements `step` apart,
- * each followed by so many zeros */
-KERNEL void mcu_qwindows_T(const int32_t *g, const T *const *row, int ox,
-                           int m, int k, int step, int zeros, int16_t *s)
-{
-    const int groups = g[8], span = groups == 1 && g[5] == 1;
-    const int planes = span && m == 4 && mcu_qplanes_T(g, row, ox, step, s);
-    int i;
-
-    for (i = 0; span && !planes && i < m; i++)
-        mcu_qspan_T(g, row, ox + i, s + i * step);
-    for (i = 0; !span && i < m; i++)
-        mcu_qwindow_T(g, row, ox + i, step, s + i * groups * step);
-    for (i = 0, s += k; zeros > 0 && i < m * groups; i++, s += step)
-        if (zeros > 1)
-            memset(s, 0, (size_t)zeros * sizeof *s);
-        else
-            *s = 0;
-}
-
 /* One row of outputs. w: [output], then as the windows; s: windows of a
  * block. Stack: 640 bytes */
 KERNEL void mcu_qconv8_T_I(const int32_t *g, const T *const *row,
@@ -461,6 +316,107 @@ KERNEL void mcu_qdepthwise_T_I(const int32_t *g, const T *const *row,
         if (ch > 16)
             memcpy(y + at * ch, to, (size_t)(m * ch) * sizeof *y);
     }
+}
+
+/* What mcu_qnarrow_T_I reads, to s: bias, multipliers and weights of fewer
+ * than 16 channels, repeated up to 15 channels more than there are. */
+KERNEL void mcu_qrepeat(const int32_t *g, const int8_t *w,
+                        const int32_t *bias, const int32_t *mult, int32_t *s)
+{
+#if defined(__SSE2__) && defined(__GNUC__)
+    const int ch = g[7], wide = ch + 15, taps = g[2] * g[3];
+    int8_t *to = (int8_t *)(s + 2 * wide);
+    int i, t, at = 0;
+
+    for (i = 0; i < wide; i++) {
+        s[i] = bias ? bias[at] : 0;
+        s[wide + i] = mult[g[18] ? at : 0];
+        for (t = 0; t + 1 < taps; t += 2) {
+            to[t * wide + 2 * i] = w[t * ch + 2 * at];
+            to[t * wide + 2 * i + 1] = w[t * ch + 2 * at + 1];
+        }
+        if (t < taps)
+            to[t * wide + i] = w[t * ch + at];
+        at = at + 1 < ch ? at + 1 : 0;
+    }
+#else
+    (void)g, (void)w, (void)bias, (void)mult, (void)s;
+#endif
+}
+
+/* Elements [from, to) of a row, one pixel or up to 96 of them inside the
+ * image, which are read before the first is written. whole: all rows are
+ * there. Stack: 704 bytes */
+KERNEL void mcu_qstretch_T_I(const int32_t *g, const T *const *row, int from,
+                             int to, int whole, const int32_t *s, I *y)
+{
+    const int ch = g[7], wide = ch + 15, taps = g[2] * g[3];
+    const int n = to - from < 16 ? to - from : 16;
+    const int8_t *const w = (const int8_t *)(s + 2 * wide);
+    const T *x[40];
+    int32_t c[6 * 16];
+    T none[16];
+    int i, at, ox;
+
+    for (i = 0; i < 16; i++)
+        none[i] = (T)g[10];
+    for (i = 0; from + i * n < to; i++) {
+        at = from + i * n + n > to ? to - n : from + i * n;
+        ox = at / ch;
+        if (i == 0 || !whole)
+            mcu_qtaplist_T(g, row, ox, at - ox * ch, none, x);
+        mcu_qtaps_T(taps, 1, 0, whole ? at - from : 0, wide, n, x,
+                    w + 2 * (at - ox * ch),
+                    w + (taps - 1) * wide + (at - ox * ch), c + 16 * i);
+    }
+    for (i = 0; from + i * n < to; i++) {
+        at = from + i * n + n > to ? to - n : from + i * n;
+        ox = at / ch;
+        mcu_qputs_I(g + 14, 1, n, c + 16 * i, n, s + (at - ox * ch),
+                    s + wide + (at - ox * ch), y + at, n);
+    }
+}
+
+/* Depthwise with stride 1 and fewer than 16 channels: what is inside the
+ * image is a run of elements, 16 at a time whichever channels they are of.
+ * s: by mcu_qrepeat. 0: not with this compiler's target, for which pixels
+ * are as good. */
+KERNEL int mcu_qnarrow_T_I(const int32_t *g, const T *const *row,
+                           const int32_t *s, I *y)
+{
+#if defined(__SSE2__) && defined(__GNUC__)
+    const int ch = g[7], ow = g[1], edge = g[0] - (g[3] - 1) * g[5] + g[6];
+    int first = g[6], last = edge < ow ? edge : ow, run = (last - first) * ch;
+    int i, from, blocks = (run + 95) / 96, whole = 1;
+
+    if (run < 16) {             /* pixel by pixel */
+        first = last = ow;
+        blocks = run = 0;
+    }
+    for (i = 0; i < g[2]; i++)
+        whole = whole && row[i];
+    for (i = 0; i < first + blocks + ow - last; i++) {
+        const int part = g[12] ? first + blocks + ow - last - 1 - i : i;
+        const int b = part - first;
+        int n = ch;
+
+        if (b < 0) {
+            from = part * ch;
+        } else if (b >= blocks) {
+            from = (last + b - blocks) * ch;
+        } else {                /* of nearly the same size, 16 at least */
+            const int more = run % blocks;
+
+            n = run / blocks + (b < more);
+            from = first * ch + b * (run / blocks) + (b < more ? b : more);
+        }
+        mcu_qstretch_T_I(g, row, from, from + n, whole, s, y);
+    }
+    return 1;
+#else
+    (void)g, (void)row, (void)s, (void)y;
+    return 0;
+#endif
 }
 
 /* Averages: mult[count] is the multiplier of that many elements; padding
