@@ -305,7 +305,10 @@ bool pass_quantize(Graph *g, const PassOptions *opt, bool *changed)
     if (!has_quantization(g))
         return true;
     *changed = true;
-    if (!quantize_expand(g) || !put_together(g) || !convert_all(g, opt))
+    if (!quantize_expand(g))
+        return false;
+    quantize_note_ends(g);
+    if (!put_together(g) || !convert_all(g, opt))
         return false;
     name_islands(g);
     return true;

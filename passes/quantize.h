@@ -111,6 +111,7 @@ bool quantize_expand(Graph *g);
 void quantize_layout(Graph *g);
 /* quantize_io.c: --io. The ends before conversion: Q and DQ where they
  * are missing; the boundary after it: those at the boundary go. */
+void quantize_note_ends(Graph *g);
 void quantize_ends(Graph *g, const PassOptions *opt);
 void quantize_boundary(Graph *g, const PassOptions *opt);
 

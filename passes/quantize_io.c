@@ -128,6 +128,26 @@ static void output_as_float(Graph *g, int k)
     g->out[k] = y;
 }
 
+/* What codes at the boundary stand for, where their one reader or their maker
+ * says so: QLinearConv and its kin do once they are taken apart. */
+void quantize_note_ends(Graph *g)
+{
+    Grid grid;
+
+    for (int i = 0; i < g->nin; i++) {
+        Value *v = g->in[i];
+        if (!v->quant && one_reader(v, OP_DequantizeLinear, &grid) &&
+            dtype_is_int(v->type.dt))
+            v->quant = quant_new(g->arena, (float)grid.scale, (int)grid.zp);
+    }
+    for (int i = 0; i < g->nout; i++) {
+        Value *v = g->out[i];
+        const Node *q = maker(v, OP_QuantizeLinear);
+        if (q && !v->quant && grid_of(q, &grid))
+            v->quant = quant_new(g->arena, (float)grid.scale, (int)grid.zp);
+    }
+}
+
 void quantize_ends(Graph *g, const PassOptions *opt)
 {
     for (int i = 0; i < g->nout; i++)
