@@ -459,6 +459,44 @@ KERNEL void mcu_qaverage_T_I(const int32_t *g, const T *const *row, int oy,
     }
 }
 
+/* The greatest codes of channels from j on under the window of output column
+ * ox, as many as fill vectors; returns how many of n. */
+KERNEL int mcu_qmost_T(const int32_t *g, const T *const *row, int ox, int j,
+                       int n, T *most)
+{
+    int i = 0;
+
+#if defined(__SSE2__) && defined(__GNUC__)
+    typedef T v16 __attribute__((vector_size(16)));
+    const int lanes = 16 / (int)sizeof(T), left = ox * g[4] - g[6];
+    const v16 none = { 0 };
+    int ky, kx;
+
+    for (; i + lanes <= n; i += lanes) {
+        v16 m = none + T_LOWEST;
+
+        for (ky = 0; ky < g[2]; ky++) {
+            const T *x = row[ky] ? row[ky] + left * g[7] + j + i : NULL;
+            int at = left;
+
+            for (kx = 0; x && kx < g[3]; kx++, at += g[5], x += g[5] * g[7]) {
+                v16 v, more;
+
+                if (at < 0 || at >= g[0])
+                    continue;
+                memcpy(&v, x, 16);
+                more = (v16)(v > m);
+                m = (v & more) | (m & ~more);
+            }
+        }
+        memcpy(most + i, &m, 16);
+    }
+#else
+    (void)g, (void)row, (void)ox, (void)j, (void)n, (void)most;
+#endif
+    return i;
+}
+
 /* Greatest code under each window; T_LOWEST where there is none.
  * Stack: 192 bytes */
 KERNEL void mcu_qmax_T(const int32_t *g, const T *const *row, T *out, T *y)
@@ -473,17 +511,18 @@ KERNEL void mcu_qmax_T(const int32_t *g, const T *const *row, T *out, T *y)
 
         for (j = 0; j < ch; j += 32) {
             const int n = ch - j < 32 ? ch - j : 32;
+            const int done = mcu_qmost_T(g, row, ox, j, n, most);
 
-            for (t = 0; t < 32; t++)
+            for (t = done; t < n; t++)
                 most[t] = T_LOWEST;
-            for (ky = 0; ky < g[2]; ky++)
+            for (ky = 0; done < n && ky < g[2]; ky++)
                 for (kx = 0; row[ky] && kx < kw; kx++) {
                     const int at = ox * g[4] - g[6] + kx * g[5];
                     const T *x = row[ky] + at * ch + j;
 
                     if (at < 0 || at >= g[0])
                         continue;
-                    for (t = 0; t < n; t++)
+                    for (t = done; t < n; t++)
                         most[t] = x[t] > most[t] ? x[t] : most[t];
                 }
             memcpy(to + j, most, (size_t)n * sizeof *y);
