@@ -60,6 +60,9 @@ static bool set_axis(Site *s, const Window *w, int i, Axis *a)
                  .in = w->out[i], .out = w->in[i] };
     if (w->dilation[i] != 1)
         return site_no(s, "its filter is dilated");
+    if (a->stride > 4 * a->kernel)      /* hardly any weight is not 0 */
+        return site_no(s, "its stride %lld is far beyond its filter's %lld",
+                       (long long)a->stride, (long long)a->kernel);
     for (int64_t skip = 0; skip < a->stride && skip < 64; skip++) {
         set_phases(a, w->pad[i], skip);
         if (a->first > 0 || pad_end(a) < 0 || a->taps * a->count >= least)
