@@ -242,7 +242,7 @@ static bool put_together(Graph *g)
         pass_fuse_act,
     };
     const PassOptions none = { .bisect = -1 };
-    bool skip;
+    bool skip = false;
 
     for (size_t i = 0; i < sizeof fuse / sizeof fuse[0]; i++) {
         if (!fuse[i](g, &none, &skip))
@@ -274,7 +274,7 @@ static void name_islands(Graph *g)
 static bool convert_all(Graph *g, const PassOptions *opt)
 {
     const PassOptions none = { .bisect = -1 };
-    bool skip;
+    bool skip = false;
 
     quantize_masks(g);
     for (int i = 0; i < 16 && quantize_moves(g); i++)

@@ -165,7 +165,7 @@ static void prepare_products(Graph *g)
 static bool run_passes(Graph *g, PassFn *const *pass)
 {
     static const PassOptions none = { .bisect = -1 };
-    bool changed;
+    bool changed = false;
 
     for (; *pass; pass++) {
         if (!(*pass)(g, &none, &changed))
