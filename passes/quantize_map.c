@@ -201,6 +201,25 @@ static Value *operand(Site *s, Value *v, Grid *grid)
     return NULL;
 }
 
+/* Too many codes for a table: -1 times b, exactly, as code c of b becomes
+ * -1 - c (65535 - c of uint16). */
+static Value *negated_wide(Site *s, Value *b, Grid *grid)
+{
+    Grid y = *grid, one = { (double)(1 / 32767.f), 0, DT_I16 };
+    Value *in[2] = { b, NULL };
+    Node *n;
+
+    y.zp = (y.dt == DT_I16 ? -1 : 65535) - grid->zp;
+    in[1] = graph_const_scalar(s->g, "minus_one", DT_I16, -32767);
+    n = node_new(s->g, OP_QMul, s->v->def->name, 2, in, 1);
+    set_grid(n, "a", grid);
+    set_grid(n, "b", &one);
+    set_grid(n, "y", &y);
+    graph_insert(s->g, s->q, n);
+    *grid = y;
+    return site_infer(s, n) ? n->out[0] : NULL;
+}
+
 /* a - b: with the constant's codes negated, or a - b as b' + a where b' runs
  * the other way: code c of b stands for -(c - zp) * scale. */
 static Value *negated(Site *s, Value *b, Grid *grid)
@@ -216,10 +235,8 @@ static Value *negated(Site *s, Value *b, Grid *grid)
             c[i] = (int16_t)-((const int16_t *)b->data)[i];
         return graph_const(s->g, b->name, b->type, c);
     }
-    if (!is_byte(b->type.dt)) {
-        site_no(s, "its second operand is int16");
-        return NULL;
-    }
+    if (!is_byte(b->type.dt))
+        return negated_wide(s, b, grid);
     p = NEW_ARRAY(s->g->arena, uint8_t, CODES);
     flip = grid->dt == DT_I8 ? -1 : 255;        /* c -> flip - c: all codes */
     for (int i = 0; i < CODES; i++)
