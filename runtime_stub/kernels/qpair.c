@@ -237,20 +237,20 @@ KERNEL void mcu_qpair_any(int m, int pairs, int width, int cols,
 
         memcpy(&s0, c + j, 16);
         memcpy(&t0, c + j + 4, 16);
-        if (m == 1) {
-            for (i = 0; i + 1 < pairs; i += 2, at += 4 * width) {
+        if (m == 1 && cols > 8) {       /* both halves of the panel */
+            memcpy(&s1, c + 8, 16);
+            memcpy(&t1, c + 12, 16);
+            for (i = 0; i < pairs; i++, at += 32) {
                 MCU_PANEL(at);
                 MCU_ROW(a, s0, t0, i);
-                MCU_PANEL(at + 2 * width);
-                MCU_ROW(a, s0, t0, i + 1);
+                MCU_PANEL(at + 16);
+                MCU_ROW(a, s1, t1, i);
             }
-            if (i < pairs) {
-                MCU_PANEL(at);
-                MCU_ROW(a, s0, t0, i);
-            }
-            memcpy(c + j, &s0, 16);
-            memcpy(c + j + 4, &t0, 16);
-            continue;
+            memcpy(c, &s0, 16);
+            memcpy(c + 4, &t0, 16);
+            memcpy(c + 8, &s1, 16);
+            memcpy(c + 12, &t1, 16);
+            return;
         }
         memcpy(&s1, c + j + 16, 16);
         memcpy(&t1, c + j + 20, 16);
