@@ -315,6 +315,9 @@ KERNEL void mcu_qdot1_T(int k, int wide, int n, const int16_t *a, const T *w,
         int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
 
         for (i = 0; i < k; i++) {
+#if defined(__GNUC__)           /* else gcc makes slow vectors for Helium */
+            __asm__("" : "+r"(s0));
+#endif
             s0 += a[i] * w[i];
             s1 += a[i] * v1[i];
             s2 += a[i] * v2[i];

@@ -290,6 +290,9 @@ KERNEL void mcu_qpair_any(int m, int pairs, int width, int cols,
             for (i = pairs; i > 0; i--, v += 2, p += 2 * width) {
                 const int32_t x = v[0], y = v[1];
 
+#if defined(__GNUC__)           /* else gcc makes slow vectors for Helium */
+                __asm__("" : "+r"(s0));
+#endif
                 s0 += x * p[0];     /* one by one: multiply and add */
                 s0 += y * p[1];
                 s1 += x * p[2];
