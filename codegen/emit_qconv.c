@@ -1,5 +1,5 @@
 /* emit_qconv.c - QConv and the pools of codes: loops over image rows around
- * the kernels of qconv.c, which get one pointer per kernel row.
+ * the kernels of qconv.c and qpool.c, which get one pointer per kernel row.
  *
  *   1x1 without stride and padding     a matrix product over the pixels
  *   a window that is the whole image   a matrix product
@@ -264,7 +264,7 @@ static void emit_narrow(Emit *e, const Node *n, const QConv *c)
     close_rows(e, &c->s);
 }
 
-/* Weights in the order of the windows of qconv.c: those of one planar image
+/* Weights in the order of the windows of qwindow.c: those of one planar image
  * are [kH][C][kW], the others [kH][kW][C]. */
 static const Value *window_weights(Emit *e, const QConv *c)
 {
