@@ -276,29 +276,30 @@ KERNEL void mcu_qdepthwise_T_I(const int32_t *g, const T *const *row,
                                const int8_t *w, const int32_t *bias,
                                const int32_t *mult, I *out, I *y)
 {
-    const int ch = g[7], reach = (g[3] - 1) * g[5], ow = g[1];
+    const int ch = g[7], ow = g[1], taps = g[2] * g[3];
+    const int room = g[0] - 1 - (g[3] - 1) * g[5] + g[6];
+    const int most = ch < 64 ? 5 : ch < 320 ? 320 / ch : 1;
+    const int lo = (g[6] + g[4] - 1) / g[4];
+    int hi = room < 0 ? 0 : room / g[4] + 1;    /* lo to hi: all inside */
     const T *x[40];
     int32_t c[5 * 16];
     I some[320];
     T none[16];
-    const int several = ch < 64 ? 5 : ch < 320 ? 320 / ch : 1;
-    int i, j, m, whole = 1;
+    int i, j, m;
 
     for (j = 0; j < 16; j++)
         none[j] = (T)g[10];
     for (j = 0; j < g[2]; j++)
-        whole = whole && row[j];
+        hi = row[j] ? hi : 0;
+    hi = hi < ow ? hi : ow;
     for (i = 0; i < ow; i += m) {
-        /* m pixels from `at` on, all of them inside if there are several */
-        const int n = whole && ow - i >= several ? several : 1;
-        const int left = (g[12] ? ow - i - n : i) * g[4] - g[6];
-        const int in = whole && left >= 0 &&
-                       left + (n - 1) * g[4] + reach < g[0];
+        const int col = g[12] ? ow - 1 - i : i, in = col >= lo && col < hi;
+        const int left = !in ? 1 : g[12] ? col + 1 - lo : hi - col;
         I *to = out ? out : some;
-        int at, taps = 0;
+        int at;
 
-        m = in ? n : 1;
-        at = g[12] ? ow - i - m : i;
+        m = left < most ? left : most;
+        at = g[12] ? col + 1 - m : col;
         if (ch <= 16)
             to = y + at * ch;
         for (j = 0; j < ch; j += 16) {
@@ -306,7 +307,7 @@ KERNEL void mcu_qdepthwise_T_I(const int32_t *g, const T *const *row,
             const int k = ch < 16 ? ch : 16;
 
             if (j == 0 || !in)
-                taps = mcu_qtaplist_T(g, row, at, in ? 0 : from, none, x);
+                mcu_qtaplist_T(g, row, at, in ? 0 : from, none, x);
             mcu_qtaps_T(taps, m, g[4] * ch, in ? from : 0, ch, k, x,
                         w + 2 * from, w + (taps - 1) * ch + from, c);
             mcu_qputs_I(g + 14, m, k, c, k, bias ? bias + from : NULL,
