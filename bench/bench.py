@@ -221,7 +221,8 @@ def main():
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[-1] if a.core is None else a.core})
     print('%s %s, one thread%s' % (a.cc, a.cflags,
-          '' if onnxruntime or a.int8 or a.int4 else '; no ONNX Runtime here to compare with'))
+          '' if onnxruntime or a.int8 or a.int4
+          else '; no ONNX Runtime here to compare with'))
     for m in a.model:
         (bench_int8 if a.int8 or a.int4 else bench)(m, a)
 

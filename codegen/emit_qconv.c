@@ -418,7 +418,8 @@ int64_t scratch_qreducemean(const Node *n)
 {
     QMean m;
 
-    return qmean_get(n, &m, n->graph->scratch) ? pixel_room(n, m.inner, CHANNELS) : 0;
+    return qmean_get(n, &m, n->graph->scratch)
+               ? pixel_room(n, m.inner, CHANNELS) : 0;
 }
 
 void emit_qreducemean(Emit *e, const Node *n)

@@ -118,8 +118,9 @@ static const Node *other_reader(const Value *v, const Node *q)
 }
 
 static Convert *const converts[] = {
-    convert_product, convert_binary, convert_prelu, convert_pool, convert_softmax,
-    convert_layernorm, convert_attention, convert_requantize,
+    convert_product, convert_binary, convert_prelu, convert_pool,
+    convert_softmax, convert_layernorm, convert_attention,
+    convert_requantize,
 };
 
 static bool convert(Site *s)

@@ -5,7 +5,8 @@
  * scale s stands for the integer Q, a group of scale t for round(t / s * Q),
  * and acc = bias * Q + sum over groups of (integer * sum of the group) is
  * requantized with the factor of s / Q. Q is the attribute `unit`, or 0: the
- * largest integer (below 2^15) for which acc provably fits; biases are at scale a_scale * s. */
+ * largest integer (below 2^15) for which acc provably fits; biases are at
+ * scale a_scale * s. */
 #include "../hooks.h"
 #include "qproduct.h"
 
