@@ -78,11 +78,10 @@ KERNEL void mcu_qconv4_T_I(const int32_t *g, const T *const *row,
 
 /* x: the channels from `from` on of the pixels under the taps of output
  * column ox, `none` where it lies outside; the last one again up to a
- * multiple of ten taps, as qtaps asks. Returns how many taps there are. */
-KERNEL int mcu_qtaplist_T(const int32_t *g, const T *const *row, int ox,
-                          int from, const T *none, const T **x)
+ * multiple of ten taps, as qtaps asks. */
+KERNEL void mcu_qtaplist_T(const int32_t *g, const T *const *row, int ox,
+                           int from, const T *none, const T **x)
 {
-    const int taps = g[2] * g[3];
     int ky, kx, n = 0;
 
     for (ky = 0; ky < g[2]; ky++)
@@ -93,8 +92,7 @@ KERNEL int mcu_qtaplist_T(const int32_t *g, const T *const *row, int ox,
                          ? row[ky] + ix * g[7] + from : none;
         }
     for (; n % 10; n++)
-        x[n] = x[taps - 1];
-    return taps;
+        x[n] = x[n - 1];
 }
 
 /* c [pixels][n] = sums over taps of x w for pixels that are `move` codes
